@@ -1,0 +1,98 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+let strict: [SwiftSetting] = [
+    .treatAllWarnings(as: .error),
+    .enableUpcomingFeature("ExistentialAny"),
+    .enableExperimentalFeature("Lifetimes"),
+]
+
+/// A library target of our own: one concept of the field, one folder.
+func concept(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
+    .target(name: name, dependencies: dependencies, swiftSettings: strict)
+}
+
+func tests(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
+    .testTarget(name: name, dependencies: dependencies, swiftSettings: strict)
+}
+
+let nio: [Target.Dependency] = [
+    .product(name: "NIOCore", package: "swift-nio"),
+    .product(name: "NIOPosix", package: "swift-nio"),
+]
+let logging: Target.Dependency = .product(name: "Logging", package: "swift-log")
+
+let package = Package(
+    name: "hulda",
+    products: [
+        .executable(name: "hulda", targets: ["hulda"]),
+        .library(name: "Primitives", targets: ["Primitives"]),
+        .library(name: "Envelope", targets: ["Envelope"]),
+        .library(name: "Link", targets: ["Link"]),
+        .library(name: "Records", targets: ["Records"]),
+    ],
+    dependencies: [
+        .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+        .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
+        .package(url: "https://github.com/apple/swift-crypto", from: "4.5.2"),
+        .package(url: "https://github.com/apple/swift-collections", from: "1.6.0"),
+        .package(url: "https://github.com/LebJe/TOMLKit", from: "0.6.0"),
+    ],
+    targets: [
+        .systemLibrary(name: "CSodium", pkgConfig: "libsodium", providers: [.apt(["libsodium-dev"])]),
+        .systemLibrary(name: "CLMDB", pkgConfig: "lmdb", providers: [.apt(["liblmdb-dev"])]),
+        .systemLibrary(name: "CQREncode", pkgConfig: "libqrencode", providers: [.apt(["libqrencode-dev"])]),
+
+        // Formats and constructions.
+        concept("Primitives", ["CSodium"]),
+        concept("Wire", ["Primitives"]),
+        concept("Storage", []),
+        concept("Envelope", ["Primitives", "Wire"]),
+        concept("Link", ["Primitives", "Wire", .product(name: "Crypto", package: "swift-crypto")]),
+        concept("Records", ["Primitives", "Wire"]),
+
+        // Protocol cores: no sockets, clocks, tasks or randomness inside.
+        concept("Directory", ["Records", "Storage", "Wire", "Primitives"]),
+        concept("Federation", ["Records", "Storage", "Wire", "Primitives"]),
+        concept("Relay", ["Envelope", "Wire", "Primitives", .product(name: "HeapModule", package: "swift-collections")]),
+        concept("Home", ["Envelope", "Records", "Storage", "Wire", "Primitives"]),
+        concept(
+            "Correspondence",
+            [
+                "Directory", "Federation", "Home", "Envelope", "Records", "Storage", "Wire", "Primitives",
+                .product(name: "DequeModule", package: "swift-collections"),
+            ]),
+
+        // Runtimes.
+        concept("LMDB", ["CLMDB", "Storage"]),
+        concept("Transport", ["Link", "Envelope", "Wire", "Primitives", logging] + nio),
+        concept("Node", ["Relay", "Home", "Directory", "Federation", "Transport", "LMDB", logging] + nio),
+        concept("Agent", ["Correspondence", "Transport", "LMDB", logging] + nio),
+        .executableTarget(
+            name: "hulda",
+            dependencies: [
+                "Node", "Agent", "CQREncode",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                .product(name: "TOMLKit", package: "TOMLKit"),
+            ],
+            swiftSettings: strict),
+
+        // Tests.
+        .target(name: "CAllocationCounter", path: "Tests/CAllocationCounter"),
+        tests("PrimitivesTests", ["Primitives"]),
+        tests("WireTests", ["Wire"]),
+        tests("EnvelopeTests", ["Envelope", "CAllocationCounter"]),
+        tests("LinkTests", ["Link"]),
+        tests("RecordsTests", ["Records"]),
+        tests("DirectoryTests", ["Directory"]),
+        tests("FederationTests", ["Federation"]),
+        tests("RelayTests", ["Relay"]),
+        tests("HomeTests", ["Home"]),
+        tests("CorrespondenceTests", ["Correspondence"]),
+        tests("LMDBTests", ["LMDB"]),
+        tests("OverlayTests", ["Node", "Agent"]),
+    ],
+    swiftLanguageModes: [.v6],
+    cxxLanguageStandard: .cxx17
+)

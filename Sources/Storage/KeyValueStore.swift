@@ -1,0 +1,35 @@
+/// A named table of a store.
+public struct Table: Hashable, Sendable, CustomStringConvertible {
+    public let name: String
+    public init(_ name: StaticString) { self.name = "\(name)" }
+    public var description: String { name }
+}
+
+/// Why a store could not do what it was asked.
+public enum StorageError: Error, Equatable, Sendable {
+    /// The store's configured size, or the disk, is used up; nothing of the transaction was written.
+    case full
+    /// A key is empty or over 511 bytes, or a value is over 64 MiB.
+    case invalidSize
+    /// The file is damaged or of another version; the text is the engine's own.
+    case corrupt(String)
+    /// The directory cannot be read or written; the text is the system's own.
+    case unavailable(String)
+}
+
+/// What a core reads and writes while it handles an event: ordered tables of byte strings.
+///
+/// The driver opens one transaction around a batch of events and commits it *before* it performs any effect of them,
+/// so whatever a core acknowledged is on disk. LMDB is the embedded implementation, ``MemoryStore`` the simulator's.
+public protocol KeyValueStore: ~Copyable {
+    /// The value of `key`, or `nil`.
+    func get(_ table: Table, _ key: [UInt8]) throws(StorageError) -> [UInt8]?
+    /// Sets `key` to `value`.
+    mutating func put(_ table: Table, _ key: [UInt8], _ value: [UInt8]) throws(StorageError)
+    /// Removes `key` if it is there.
+    mutating func delete(_ table: Table, _ key: [UInt8]) throws(StorageError)
+    /// Visits entries with keys not below `start` in ascending byte order until `body` returns false.
+    func scan(_ table: Table, from start: [UInt8], _ body: (_ key: [UInt8], _ value: [UInt8]) -> Bool) throws(StorageError)
+    /// The number of entries.
+    func count(_ table: Table) throws(StorageError) -> Int
+}

@@ -1,0 +1,59 @@
+import Primitives
+
+/// An IP address with a port: 16 bytes of IPv6 (IPv4 in its mapped form) and 2 of port on the wire.
+public struct SocketAddress: Hashable, Sendable, CustomStringConvertible {
+    /// Sixteen bytes, network order.
+    public let address: Bytes16
+    public let port: UInt16
+
+    public static let encodedSize = 18
+
+    public init(address: Bytes16, port: UInt16) {
+        self.address = address
+        self.port = port
+    }
+
+    /// An IPv4 address.
+    public init(v4: (UInt8, UInt8, UInt8, UInt8), port: UInt16) {
+        let raw: [UInt8] = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, v4.0, v4.1, v4.2, v4.3]
+        address = Bytes16(raw) ?? Bytes16()
+        self.port = port
+    }
+
+    /// The four bytes when this is an IPv4 address in its mapped form (RFC 4291 section 2.5.5.2).
+    public var v4: [UInt8]? {
+        let raw = address.bytes
+        guard raw[0..<10].allSatisfy({ $0 == 0 }), raw[10] == 0xff, raw[11] == 0xff else { return nil }
+        return Array(raw[12..<16])
+    }
+
+    /// The part that addresses of one network share: IPv4 /16 or IPv6 /32, for diversity rules.
+    public var prefix: [UInt8] {
+        if let v4 { return Array(v4[0..<2]) }
+        return Array(address.bytes[0..<4])
+    }
+
+    /// `a.b.c.d:port` or `[v6]:port`.
+    public var description: String {
+        "\(v4 == nil ? "[\(host)]" : host):\(port)"
+    }
+
+    /// The address without its port.
+    public var host: String {
+        if let v4 { return v4.map { String($0) }.joined(separator: ".") }
+        let raw = address.bytes
+        return stride(from: 0, to: 16, by: 2)
+            .map { String(UInt16(raw[$0]) << 8 | UInt16(raw[$0 + 1]), radix: 16) }
+            .joined(separator: ":")
+    }
+
+    public init(_ reader: inout Reader) throws(WireError) {
+        address = try reader.fixed()
+        port = try reader.uint16()
+    }
+
+    public func encode(_ writer: inout Writer) {
+        writer.fixed(address)
+        writer.uint16(port)
+    }
+}
