@@ -2,6 +2,8 @@
 public struct Table: Hashable, Sendable, CustomStringConvertible {
     public let name: String
     public init(_ name: StaticString) { self.name = "\(name)" }
+    /// A table whose name was read from a store.
+    public init(named name: String) { self.name = name }
     public var description: String { name }
 }
 

@@ -1,0 +1,28 @@
+/// What keeps an agent's runtime from doing what it was asked, for the user.
+public enum AgentFailure: Error, Sendable, Equatable {
+    /// There is no identity in this directory.
+    case noIdentity(directory: String)
+    /// There is an identity already.
+    case identityExists(directory: String)
+    /// Another process uses this identity now.
+    case inUse(directory: String)
+    case wrongPassphrase
+    /// The identity was made with a key file.
+    case needsKeyFile
+    /// The identity was made with a passphrase.
+    case needsPassphrase
+    case keyFile(path: String, reason: String)
+    case outOfMemory
+    case damaged(String)
+    case storage(directory: String, reason: String)
+    /// The bootstrap list is missing or wrong.
+    case bootstrap(path: String, reason: String)
+    /// No gateway could be reached within the time.
+    case noGateway(tried: Int)
+    /// The map does not have enough relays of different clusters.
+    case mapTooSmall(servers: Int)
+    /// No cluster of this name or identity is on the map.
+    case unknownCluster(String)
+    /// The operation did not finish in time; what was queued is kept.
+    case timedOut
+}

@@ -1,0 +1,125 @@
+import LMDB
+import Primitives
+import Storage
+
+/// An agent's state: in memory while the agent runs, in LMDB with keys hashed and values encrypted.
+///
+/// Who reads the disk without the passphrase learns the number and sizes of entries, nothing else: an entry's LMDB key
+/// is a keyed hash of table and key, its value is nonce ‖ XChaCha20-Poly1305(table ‖ key ‖ value).
+/// Spec: specs/agent.md, "Store".
+struct SealedStore: KeyValueStore {
+    static let table = Table("agent")
+
+    private var memory = MemoryStore()
+    private var changes: [(table: Table, key: [UInt8], value: [UInt8]?)] = []
+    private let environment: LMDBEnvironment
+    private let secret: Secret
+
+    /// The keys, shared by copies of the store.
+    private final class Secret: Sendable {
+        let hashing: SecretBytes
+        let sealing: SecretBytes
+
+        init(_ master: borrowing SecretBytes) {
+            hashing = BLAKE2b.deriveKey(from: master, Domain("hulda/store-hash"))
+            sealing = BLAKE2b.deriveKey(from: master, Domain("hulda/store-seal"))
+        }
+    }
+
+    /// Opens and decrypts everything.
+    /// - Throws: ``StorageError/corrupt(_:)`` when an entry does not decrypt under `master`.
+    init(_ environment: LMDBEnvironment, master: borrowing SecretBytes) throws(StorageError) {
+        self.environment = environment
+        secret = Secret(master)
+        var sealed: [(key: [UInt8], value: [UInt8])] = []
+        try environment.read { (transaction: inout LMDBTransaction) throws(StorageError) in
+            try transaction.scan(SealedStore.table, from: []) { key, value in
+                sealed.append((key, value))
+                return true
+            }
+        }
+        for entry in sealed {
+            let plain = try open(entry.key, entry.value)
+            try memory.put(plain.table, plain.key, plain.value)
+        }
+    }
+
+    func get(_ table: Table, _ key: [UInt8]) throws(StorageError) -> [UInt8]? { try memory.get(table, key) }
+
+    mutating func put(_ table: Table, _ key: [UInt8], _ value: [UInt8]) throws(StorageError) {
+        try memory.put(table, key, value)
+        changes.append((table, key, value))
+    }
+
+    mutating func delete(_ table: Table, _ key: [UInt8]) throws(StorageError) {
+        try memory.delete(table, key)
+        changes.append((table, key, nil))
+    }
+
+    func scan(
+        _ table: Table, from start: [UInt8], _ body: (_ key: [UInt8], _ value: [UInt8]) -> Bool
+    ) throws(StorageError) {
+        try memory.scan(table, from: start, body)
+    }
+
+    func count(_ table: Table) throws(StorageError) -> Int { try memory.count(table) }
+
+    /// Writes what changed since the last commit in one durable transaction.
+    mutating func commit(_ entropy: inout Entropy) throws(StorageError) {
+        guard !changes.isEmpty else { return }
+        var sealed: [(key: [UInt8], value: [UInt8]?)] = []
+        for change in changes {
+            let hash = hash(change.table, change.key)
+            sealed.append((hash, change.value.map { seal(hash, change.table, change.key, $0, &entropy) }))
+        }
+        try environment.write { (transaction: inout LMDBTransaction) throws(StorageError) in
+            for change in sealed {
+                if let value = change.value {
+                    try transaction.put(SealedStore.table, change.key, value)
+                } else {
+                    try transaction.delete(SealedStore.table, change.key)
+                }
+            }
+        }
+        changes.removeAll(keepingCapacity: true)
+    }
+
+    private func hash(_ table: Table, _ key: [UInt8]) -> [UInt8] {
+        let message = Array(table.name.utf8) + [0] + key
+        let digest = Bytes32(unsafe: { out in
+            secret.hashing.withUnsafeBytes { secret in
+                message.withUnsafeBytes { BLAKE2b.hash(into: out, $0, key: secret, domain: Domain("hulda/store-key")) }
+            }
+        })
+        return digest.bytes
+    }
+
+    private func seal(
+        _ hash: [UInt8], _ table: Table, _ key: [UInt8], _ value: [UInt8], _ entropy: inout Entropy
+    ) -> [UInt8] {
+        let name = Array(table.name.utf8)
+        let plain =
+            [UInt8(truncatingIfNeeded: name.count)] + name
+            + [UInt8(truncatingIfNeeded: key.count), UInt8(truncatingIfNeeded: key.count >> 8)] + key + value
+        let nonce = entropy.bytes(Bytes24.self)
+        return nonce.bytes + XChaChaPoly.seal(plain, key: secret.sealing, nonce: nonce, associated: hash)
+    }
+
+    private func open(
+        _ hash: [UInt8], _ sealed: [UInt8]
+    ) throws(StorageError) -> (table: Table, key: [UInt8], value: [UInt8]) {
+        guard let nonce = Bytes24(sealed.prefix(24)) else { throw .corrupt("an entry is too short") }
+        let plain: [UInt8]
+        do throws(PrimitiveError) {
+            plain = try XChaChaPoly.open(
+                Array(sealed.dropFirst(24)), key: secret.sealing, nonce: nonce, associated: hash)
+        } catch { throw .corrupt("an entry does not decrypt") }
+        guard let nameSize = plain.first, plain.count >= 3 + Int(nameSize) else { throw .corrupt("an entry is malformed") }
+        let nameEnd = 1 + Int(nameSize)
+        let keySize = Int(plain[nameEnd]) | Int(plain[nameEnd + 1]) << 8
+        let keyStart = nameEnd + 2
+        guard plain.count >= keyStart + keySize else { throw .corrupt("an entry is malformed") }
+        let table = Table(named: String(decoding: plain[1..<nameEnd], as: UTF8.self))
+        return (table, Array(plain[keyStart..<keyStart + keySize]), Array(plain[(keyStart + keySize)...]))
+    }
+}

@@ -1,0 +1,90 @@
+import Wire
+
+/// How one server of a cluster runs: the contents of `node.toml`, every field with its default.
+public struct NodeConfiguration: Codable, Sendable, Equatable {
+    /// The cluster's name as operators see it, at most 64 bytes.
+    public var clusterName: String
+    /// Where an operator can be reached, at most 128 bytes.
+    public var contact: String
+    /// TCP address for links: `a.b.c.d:port`.
+    public var listen: String
+    /// UDP address for directory messages.
+    public var listenDatagram: String
+    /// The addresses that others use, when they differ from the listening ones.
+    public var advertise: String?
+    public var advertiseDatagram: String?
+    /// Where state is kept.
+    public var dataDirectory: String
+    /// A bootstrap list: the clusters that this node trusts from the start.
+    public var bootstrap: String?
+    /// Whether anybody may register, or only who has the token.
+    public var registrationToken: String?
+    /// The largest size of the node's store, in mebibytes.
+    public var storeMiB: Int
+    /// Relay loops sent a minute, which reveal a neighbour that drops envelopes.
+    public var loopsPerMinute: Int
+    /// `trace`, `debug`, `info`, `notice`, `warning`, `error`.
+    public var logLevel: String
+
+    enum CodingKeys: String, CodingKey {
+        case clusterName = "cluster_name"
+        case contact
+        case listen
+        case listenDatagram = "listen_datagram"
+        case advertise
+        case advertiseDatagram = "advertise_datagram"
+        case dataDirectory = "data_directory"
+        case bootstrap
+        case registrationToken = "registration_token"
+        case storeMiB = "store_mib"
+        case loopsPerMinute = "loops_per_minute"
+        case logLevel = "log_level"
+    }
+
+    public init(clusterName: String, dataDirectory: String, listen: String, listenDatagram: String) {
+        self.clusterName = clusterName
+        self.contact = ""
+        self.listen = listen
+        self.listenDatagram = listenDatagram
+        self.dataDirectory = dataDirectory
+        storeMiB = 1024
+        loopsPerMinute = 6
+        logLevel = "info"
+    }
+
+    public init(from decoder: any Decoder) throws {
+        let values = try decoder.container(keyedBy: CodingKeys.self)
+        clusterName = try values.decode(String.self, forKey: .clusterName)
+        contact = try values.decodeIfPresent(String.self, forKey: .contact) ?? ""
+        listen = try values.decode(String.self, forKey: .listen)
+        listenDatagram = try values.decodeIfPresent(String.self, forKey: .listenDatagram) ?? listen
+        advertise = try values.decodeIfPresent(String.self, forKey: .advertise)
+        advertiseDatagram = try values.decodeIfPresent(String.self, forKey: .advertiseDatagram)
+        dataDirectory = try values.decode(String.self, forKey: .dataDirectory)
+        bootstrap = try values.decodeIfPresent(String.self, forKey: .bootstrap)
+        registrationToken = try values.decodeIfPresent(String.self, forKey: .registrationToken)
+        storeMiB = try values.decodeIfPresent(Int.self, forKey: .storeMiB) ?? 1024
+        loopsPerMinute = try values.decodeIfPresent(Int.self, forKey: .loopsPerMinute) ?? 6
+        logLevel = try values.decodeIfPresent(String.self, forKey: .logLevel) ?? "info"
+    }
+}
+
+/// What keeps a node from starting, in words for its operator.
+public enum NodeError: Error, Sendable, CustomStringConvertible {
+    case configuration(field: String, reason: String)
+    case unreadable(path: String, reason: String)
+    case storage(path: String, reason: String)
+    case addressInUse(String)
+    case cannotListen(address: String, reason: String)
+
+    public var description: String {
+        switch self {
+        case .configuration(let field, let reason): "\(field): \(reason)"
+        case .unreadable(let path, let reason): "\(path): \(reason)"
+        case .storage(let path, let reason): "the store in \(path): \(reason)"
+        case .addressInUse(let address):
+            "\(address) is in use: stop the program that listens there, or choose another address in node.toml"
+        case .cannotListen(let address, let reason): "cannot listen on \(address): \(reason)"
+        }
+    }
+}

@@ -1,0 +1,63 @@
+/// What a node says of itself: everything that it has seen of its users, and its counters.
+///
+/// The statement is made from the node's own tables, so an auditor can hold it against what the role may know
+/// (specs/overview.md, "Who sees what").
+public struct NodeStatus: Codable, Sendable {
+    public struct Server: Codable, Sendable {
+        public var cluster: String
+        public var clusterName: String
+        public var server: String
+        public var listen: String
+        public var software: String
+        public var uptimeSeconds: UInt64
+        public var residentKiB: UInt64
+        public var epoch: UInt64
+    }
+
+    /// As a gateway: addresses of agents, and their mailboxes.
+    public struct Gateway: Codable, Sendable {
+        public var agentAddresses: [String]
+        public var agentAddressesSeen: Int
+        public var mailboxes: Int
+        public var envelopesFromAgents: UInt64
+        public var repliesToAgents: UInt64
+    }
+
+    /// As a mix: neighbours only.
+    public struct Mix: Codable, Sendable {
+        public var neighbours: [String]
+        public var received: UInt64
+        public var forwarded: UInt64
+        public var dropped: UInt64
+        public var replays: UInt64
+        public var waiting: Int
+    }
+
+    /// As a home: accounts, which are hashes of operational keys.
+    public struct Home: Codable, Sendable {
+        public var accounts: [String]
+        public var items: Int
+        public var replyBlocks: Int
+    }
+
+    /// As a directory holder: sealed records under blinded keys.
+    public struct Directory: Codable, Sendable {
+        public var records: Int
+        public var contacts: Int
+        public var requests: UInt64
+    }
+
+    public struct Map: Codable, Sendable {
+        public var clusters: Int
+        public var servers: Int
+    }
+
+    public var server: Server
+    public var gateway: Gateway
+    public var mix: Mix
+    public var home: Home
+    public var directory: Directory
+    public var map: Map
+    /// Everything that was dropped, by reason.
+    public var counters: [String: UInt64]
+}

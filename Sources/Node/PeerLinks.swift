@@ -1,0 +1,120 @@
+import Federation
+import Link
+import Logging
+import NIOCore
+import NIOPosix
+import Primitives
+import Records
+import Transport
+import Wire
+
+/// The outgoing stream links to other servers: opened on demand, reopened with back-off, bounded in what waits.
+///
+/// Confined to the relay's event loop.
+struct PeerLinks {
+    private enum State {
+        case idle
+        case connecting
+        case connected(StreamLink)
+        case waiting(until: Timestamp)
+    }
+
+    private struct Peer {
+        var state = State.idle
+        var queue: [[UInt8]] = []
+        var failures: UInt64 = 0
+    }
+
+    /// What the owner must do.
+    enum Directive {
+        case connect(NodeID)
+        case send(StreamLink, envelope: [UInt8])
+    }
+
+    /// Envelopes that wait for one link while it is being opened.
+    static let queueLimit = 1024
+
+    private var peers: [NodeID: Peer] = [:]
+    private(set) var dropped: UInt64 = 0
+
+    var connected: [NodeID] {
+        peers.filter { if case .connected = $0.value.state { true } else { false } }.map(\.key)
+    }
+
+    /// Sends now, or queues and asks for a connection, or drops when the link is congested.
+    mutating func send(_ envelope: [UInt8], to node: NodeID, now: Timestamp) -> Directive? {
+        var peer = peers[node] ?? Peer()
+        defer { peers[node] = peer }
+        switch peer.state {
+        case .connected(let link):
+            guard link.isWritable else {
+                dropped += 1
+                return nil
+            }
+            return .send(link, envelope: envelope)
+        case .idle:
+            peer.queue.append(envelope)
+            peer.state = .connecting
+            return .connect(node)
+        case .connecting:
+            enqueue(envelope, &peer)
+            return nil
+        case .waiting(let until):
+            enqueue(envelope, &peer)
+            guard now >= until else { return nil }
+            peer.state = .connecting
+            return .connect(node)
+        }
+    }
+
+    /// Asks for a connection when there is none and none is being made.
+    mutating func open(_ node: NodeID, now: Timestamp) -> Directive? {
+        var peer = peers[node] ?? Peer()
+        switch peer.state {
+        case .connected, .connecting: return nil
+        case .waiting(let until) where now < until: return nil
+        case .idle, .waiting: break
+        }
+        peer.state = .connecting
+        peers[node] = peer
+        return .connect(node)
+    }
+
+    mutating func established(_ node: NodeID, _ link: StreamLink) -> [Directive] {
+        var peer = peers[node] ?? Peer()
+        let waiting = peer.queue
+        peer.queue = []
+        peer.failures = 0
+        peer.state = .connected(link)
+        peers[node] = peer
+        return waiting.map { .send(link, envelope: $0) }
+    }
+
+    /// A connection ended or could not be made: the next try waits 0.25 s, doubled each time up to 16 s.
+    mutating func closed(_ node: NodeID, now: Timestamp) {
+        guard var peer = peers[node] else { return }
+        peer.failures = min(peer.failures + 1, 7)
+        peer.state = .waiting(until: now.adding(milliseconds: 125 << peer.failures))
+        peers[node] = peer
+    }
+
+    private mutating func enqueue(_ envelope: [UInt8], _ peer: inout Peer) {
+        guard peer.queue.count < PeerLinks.queueLimit else {
+            dropped += 1
+            return
+        }
+        peer.queue.append(envelope)
+    }
+
+    /// Links whose queue waits for a retry that is due.
+    mutating func due(now: Timestamp) -> [Directive] {
+        var directives: [Directive] = []
+        for (node, peer) in peers {
+            if case .waiting(let until) = peer.state, until <= now, !peer.queue.isEmpty {
+                peers[node]?.state = .connecting
+                directives.append(.connect(node))
+            }
+        }
+        return directives
+    }
+}

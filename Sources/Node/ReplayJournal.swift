@@ -1,0 +1,75 @@
+import LMDB
+import Logging
+import NIOPosix
+import Primitives
+import Storage
+import Wire
+
+/// Writes replay tags to disk, so that a killed relay refuses after its restart what it accepted before.
+///
+/// Tags of envelopes that arrive while one transaction is being synced make up the next: group commit. The relay
+/// forwards an envelope only after its tag is on disk.
+final class ReplayJournal: Sendable {
+    static let table = Table("replay")
+
+    struct Entry: Sendable {
+        let epoch: UInt64
+        let tag: Bytes16
+    }
+
+    private let environment: LMDBEnvironment
+    private let thread: NIOThreadPool
+    private let logger: Logger
+
+    init(_ environment: LMDBEnvironment, thread: NIOThreadPool, logger: Logger) {
+        self.environment = environment
+        self.thread = thread
+        self.logger = logger
+    }
+
+    /// Commits `entries`, then calls `done` on the journal's thread with whether they are on disk.
+    func commit(_ entries: [Entry], done: @escaping @Sendable (Bool) -> Void) {
+        thread.submit { [environment, logger] state in
+            guard case .active = state else { return }
+            do {
+                try environment.write { (transaction: inout LMDBTransaction) throws(StorageError) in
+                    for entry in entries {
+                        try transaction.put(ReplayJournal.table, ReplayJournal.key(entry), [])
+                    }
+                }
+                done(true)
+            } catch {
+                logger.error("replay journal: \(error)")
+                done(false)
+            }
+        }
+    }
+
+    /// Every tag of epochs from `epoch` on; older ones are deleted, their keys being gone.
+    func restore(from epoch: UInt64) throws(StorageError) -> [Entry] {
+        var entries: [Entry] = []
+        var outdated: [[UInt8]] = []
+        try environment.write { (transaction: inout LMDBTransaction) throws(StorageError) in
+            try transaction.scan(ReplayJournal.table, from: []) { key, _ in
+                if let entry = ReplayJournal.entry(key), entry.epoch >= epoch {
+                    entries.append(entry)
+                } else {
+                    outdated.append(key)
+                }
+                return true
+            }
+            for key in outdated { try transaction.delete(ReplayJournal.table, key) }
+        }
+        return entries
+    }
+
+    /// Big-endian epoch, so that entries of one epoch lie together, then the tag.
+    private static func key(_ entry: Entry) -> [UInt8] {
+        (0..<8).map { UInt8(truncatingIfNeeded: entry.epoch >> UInt64(56 - 8 * $0)) } + entry.tag.bytes
+    }
+
+    private static func entry(_ key: [UInt8]) -> Entry? {
+        guard key.count == 24, let tag = Bytes16(key[8...]) else { return nil }
+        return Entry(epoch: key[0..<8].reduce(0) { $0 << 8 | UInt64($1) }, tag: tag)
+    }
+}

@@ -1,0 +1,79 @@
+import NIOCore
+import NIOPosix
+
+/// A Unix-domain socket on which a program of the same user asks a running one: a line of JSON each way.
+///
+/// The socket file lies in a directory that only its owner can enter.
+public enum ControlSocket {
+    /// The longest line accepted, in bytes.
+    public static let lineLimit = 1 << 20
+
+    /// Serves `answer` on the socket at `path`.
+    public static func serve(
+        path: String, group: any EventLoopGroup,
+        answer: @escaping @Sendable (_ line: [UInt8], _ loop: any EventLoop) -> EventLoopFuture<[UInt8]>
+    ) async throws -> any Channel {
+        try await ServerBootstrap(group: group)
+            .childChannelInitializer { channel in
+                channel.eventLoop.makeCompletedFuture {
+                    try channel.pipeline.syncOperations.addHandler(LineHandler { line, channel in
+                        answer(line, channel.eventLoop).assumeIsolated().whenSuccess { reply in
+                            channel.writeAndFlush(ByteBuffer(bytes: reply + [10]), promise: nil)
+                        }
+                    })
+                }
+            }
+            .bind(unixDomainSocketPath: path, cleanupExistingSocketFile: true).get()
+    }
+
+    /// Sends one line and returns the one that comes back.
+    /// - Throws: when nothing listens at `path`, or nothing answers within `timeout`.
+    public static func ask(
+        path: String, _ line: [UInt8], group: any EventLoopGroup, timeout: TimeAmount = .seconds(10)
+    ) async throws -> [UInt8] {
+        let loop = group.next()
+        let promise = loop.makePromise(of: [UInt8].self)
+        let channel: any Channel
+        do {
+            channel = try await ClientBootstrap(group: loop)
+                .channelInitializer { channel in
+                    channel.eventLoop.makeCompletedFuture {
+                        try channel.pipeline.syncOperations.addHandler(
+                            LineHandler { line, _ in promise.succeed(line) })
+                    }
+                }
+                .connect(unixDomainSocketPath: path).get()
+        } catch {
+            promise.fail(error)
+            throw error
+        }
+        loop.scheduleTask(in: timeout) { promise.fail(ChannelError.connectTimeout(timeout)) }
+        channel.closeFuture.whenComplete { _ in promise.fail(ChannelError.eof) }
+        channel.writeAndFlush(ByteBuffer(bytes: line + [10]), promise: nil)
+        let answer = try await promise.futureResult.get()
+        channel.close(promise: nil)
+        return answer
+    }
+}
+
+/// Splits a byte stream into lines of bounded length.
+private final class LineHandler: ChannelInboundHandler {
+    typealias InboundIn = ByteBuffer
+
+    private var received: [UInt8] = []
+    private let handle: (_ line: [UInt8], _ channel: any Channel) -> Void
+
+    init(_ handle: @escaping (_ line: [UInt8], _ channel: any Channel) -> Void) { self.handle = handle }
+
+    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        received.append(contentsOf: unwrapInboundIn(data).readableBytesView)
+        while let end = received.firstIndex(of: 10) {
+            let line = Array(received[..<end])
+            received.removeFirst(end + 1)
+            handle(line, context.channel)
+        }
+        if received.count > ControlSocket.lineLimit { context.close(promise: nil) }
+    }
+
+    func errorCaught(context: ChannelHandlerContext, error: any Error) { context.close(promise: nil) }
+}

@@ -1,0 +1,78 @@
+import ArgumentParser
+import Foundation
+
+/// Exit codes after sysexits.h.
+enum SysExit {
+    /// The command was used wrongly: an ID with a typing error, for example.
+    static let usage = ExitCode(64)
+    /// Input data is wrong.
+    static let data = ExitCode(65)
+    /// An input file is missing or unreadable.
+    static let noInput = ExitCode(66)
+    /// The other user or service is not known.
+    static let noHost = ExitCode(68)
+    /// A service is not available.
+    static let unavailable = ExitCode(69)
+    /// The system refused something: a busy port, no process.
+    static let os = ExitCode(71)
+    /// A file could not be created or written.
+    static let cantCreate = ExitCode(73)
+    /// Reading or writing a file failed.
+    static let io = ExitCode(74)
+    /// Try again later; nothing is lost.
+    static let temporary = ExitCode(75)
+    /// Permission denied: a wrong passphrase, for example.
+    static let noPermission = ExitCode(77)
+    /// The configuration is wrong.
+    static let config = ExitCode(78)
+}
+
+/// An error for a person: what is wrong, and what to do next.
+struct Failure: Error {
+    let message: String
+    let next: String
+    let code: ExitCode
+
+    init(_ message: String, next: String, code: ExitCode) {
+        self.message = message
+        self.next = next
+        self.code = code
+    }
+}
+
+/// `--json`, on every command that prints.
+struct OutputOptions: ParsableArguments {
+    @Flag(help: "Print JSON, one object a line, instead of text.")
+    var json = false
+
+    /// Prints `value` as one line of JSON, or the lines of `text`.
+    func print(_ value: some Encodable, text: () -> String) {
+        if json {
+            let encoder = JSONEncoder()
+            encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
+            if let data = try? encoder.encode(value) { write(String(decoding: data, as: UTF8.self)) }
+        } else {
+            write(text())
+        }
+    }
+
+    private func write(_ line: String) {
+        FileHandle.standardOutput.write(Data((line + "\n").utf8))
+    }
+
+    /// Runs a command's body; a ``Failure`` is printed to standard error and becomes the exit code.
+    func run(_ body: () async throws -> Void) async throws {
+        do {
+            try await body()
+        } catch let failure as Failure {
+            if json {
+                let object = ["error": failure.message, "next": failure.next]
+                let data = (try? JSONEncoder().encode(object)) ?? Data()
+                FileHandle.standardError.write(data + Data("\n".utf8))
+            } else {
+                FileHandle.standardError.write(Data("hulda: \(failure.message)\n       \(failure.next)\n".utf8))
+            }
+            throw failure.code
+        }
+    }
+}

@@ -1,0 +1,92 @@
+import Foundation
+import Node
+
+#if canImport(Glibc)
+import Glibc
+#endif
+
+/// The files and processes of a testbed: one folder a cluster, one process each, each with its own loopback address.
+struct Testbed {
+    /// The most clusters: each has its own /16 of 127.0.0.0/8, so that path rules on prefixes hold.
+    static let clusterLimit = 200
+    static let port = 7411
+
+    let directory: String
+
+    struct Member {
+        let name: String
+        let directory: String
+        var configurationPath: String { directory + "/node.toml" }
+        var pidPath: String { directory + "/node.pid" }
+        var logPath: String { directory + "/node.log" }
+    }
+
+    /// The members whose folders exist, in order of their number.
+    var members: [Member] {
+        let names = (try? FileManager.default.contentsOfDirectory(atPath: directory)) ?? []
+        return names.filter { $0.hasPrefix("cluster-") }
+            .compactMap { name in Int(name.dropFirst("cluster-".count)).map { (number: $0, name: name) } }
+            .sorted { $0.number < $1.number }
+            .map { Member(name: $0.name, directory: directory + "/" + $0.name) }
+    }
+
+    var bootstrapPath: String { directory + "/bootstrap.txt" }
+
+    /// The folder and configuration of cluster `number`, from 1.
+    func configuration(_ number: Int) -> NodeConfiguration {
+        let address = "127.\(20 + number).0.1:\(Testbed.port)"
+        var configuration = NodeConfiguration(
+            clusterName: "cluster-\(number)", dataDirectory: "\(directory)/cluster-\(number)", listen: address,
+            listenDatagram: address)
+        configuration.bootstrap = bootstrapPath
+        configuration.storeMiB = 64
+        configuration.contact = "testbed"
+        return configuration
+    }
+
+    /// The process of `member` when it is running.
+    func runningProcess(_ member: Member) -> pid_t? {
+        guard let text = try? String(contentsOfFile: member.pidPath, encoding: .utf8),
+            let pid = pid_t(text.trimmingCharacters(in: .whitespacesAndNewlines)), pid > 1, kill(pid, 0) == 0,
+            let command = try? String(contentsOfFile: "/proc/\(pid)/cmdline", encoding: .utf8),
+            command.contains(member.configurationPath)
+        else { return nil }
+        return pid
+    }
+
+    /// Starts `member` in a session of its own, so that it outlives this command, its output in a log file.
+    func start(_ member: Member) throws {
+        var actions = posix_spawn_file_actions_t()
+        posix_spawn_file_actions_init(&actions)
+        defer { posix_spawn_file_actions_destroy(&actions) }
+        posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0)
+        posix_spawn_file_actions_addopen(&actions, 1, member.logPath, O_WRONLY | O_CREAT | O_APPEND, 0o600)
+        posix_spawn_file_actions_adddup2(&actions, 1, 2)
+        var attributes = posix_spawnattr_t()
+        posix_spawnattr_init(&attributes)
+        defer { posix_spawnattr_destroy(&attributes) }
+        posix_spawnattr_setflags(&attributes, Int16(POSIX_SPAWN_SETSID))
+        let program = try FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe")
+        var arguments: [UnsafeMutablePointer<CChar>?] =
+            [program, "node", "run", "--config", member.configurationPath].map { strdup($0) } + [nil]
+        defer { for argument in arguments { free(argument) } }
+        var pid: pid_t = 0
+        let status = posix_spawn(&pid, program, &actions, &attributes, &arguments, environ)
+        guard status == 0 else {
+            throw Failure(
+                "cannot start \(member.name): \(String(cString: strerror(status)))",
+                next: "Check that the disk is not full and that more processes may be started.", code: SysExit.os)
+        }
+        try "\(pid)\n".write(toFile: member.pidPath, atomically: true, encoding: .utf8)
+    }
+
+    /// Ends every member's process; asks first, then insists after five seconds.
+    func stopAll() -> Int {
+        let running = members.compactMap { member in runningProcess(member).map { (member, $0) } }
+        for (_, pid) in running { kill(pid, SIGTERM) }
+        let deadline = Date().addingTimeInterval(5)
+        while Date() < deadline, running.contains(where: { runningProcess($0.0) != nil }) { usleep(50_000) }
+        for (member, pid) in running where runningProcess(member) != nil { kill(pid, SIGKILL) }
+        return running.count
+    }
+}
