@@ -1,0 +1,92 @@
+import Records
+import Storage
+
+/// The bounds and habits of a ``MapCore``.
+public struct MapConfiguration: Sendable {
+    /// Whether this is an agent's map: it compares and learns, and never tells anybody a descriptor.
+    public var isAgent = false
+    /// The most admitted descriptors.
+    public var capacity = 100_000
+    /// The most servers of one cluster.
+    public var serversPerCluster = 256
+    /// The most descriptors of clusters not (yet) admitted; the oldest gives way. They are not stored.
+    public var pendingLimit = 4096
+    /// Milliseconds between two comparisons with each peer; each is drawn from ± 20 %.
+    public var interval: UInt64 = 5000
+    /// Per link and interval: descriptors sent.
+    public var sendLimit = 2000
+    /// Per link and interval: descriptors looked at. A forged one counts for ``forgeryCost``.
+    public var receiveLimit = 8000
+    public var forgeryCost = 100
+    /// Per link and interval: lists of digests looked at, and sent.
+    public var digestLimit = 2048
+    /// Per link and interval: summaries answered.
+    public var summaryLimit = 4
+
+    public init() {}
+}
+
+/// What a ``MapCore`` is told.
+public enum MapEvent: Sendable {
+    /// A stream link stands; `peer` is `nil` when an agent is at the other end, from whom no descriptor is taken.
+    case linkUp(link: UInt64, peer: NodeID?)
+    /// The body of a map frame came over a link.
+    case message(link: UInt64, [UInt8])
+    case linkDown(link: UInt64)
+    /// ``MapCore/nextWake`` has come.
+    case wake
+}
+
+/// What the driver must do for a ``MapCore``, after it has committed the store.
+public enum MapEffect: Sendable {
+    /// Send this frame body, at most ``Limits/envelopeSize`` bytes, over the link.
+    case send(link: UInt64, [UInt8])
+    /// A server is new in the map, or has said something new.
+    case learned(ServerDescriptor)
+    /// A cluster is new in the map, or has said something new.
+    case learnedCluster(ClusterDescriptor)
+    /// A server's descriptor has expired, or its cluster is endorsed no longer.
+    case lost(NodeID)
+}
+
+/// Why an own descriptor was not published.
+public enum MapError: Error, Equatable, Sendable {
+    case descriptor(DescriptorError)
+    /// The map has one of the same or a higher sequence.
+    case notNewer(held: UInt64)
+    case full
+    case storage(StorageError)
+}
+
+/// What came in and was dropped, and what went out, since the start.
+public struct MapCounters: Equatable, Sendable {
+    /// Descriptors taken into the map.
+    public var learned: UInt64 = 0
+    /// The same descriptor again.
+    public var duplicates: UInt64 = 0
+    /// Lower sequence than the one held.
+    public var replayed: UInt64 = 0
+    /// Two validly signed descriptors of one sequence.
+    public var conflicting: UInt64 = 0
+    /// Signature or certificate does not fit.
+    public var forged: UInt64 = 0
+    public var expired: UInt64 = 0
+    public var oversize: UInt64 = 0
+    public var malformed: UInt64 = 0
+    /// Put aside because the cluster is not admitted.
+    public var pending: UInt64 = 0
+    /// Put aside and pushed out again by others.
+    public var evicted: UInt64 = 0
+    /// Dropped because the map, or the cluster's share of it, is full.
+    public var full: UInt64 = 0
+    /// Dropped because the link's share of this interval was used up.
+    public var flooded: UInt64 = 0
+    /// Not sent because the link's share of this interval was used up.
+    public var throttled: UInt64 = 0
+    /// Descriptors that an agent tried to publish.
+    public var fromAgents: UInt64 = 0
+    /// Bytes of all frame bodies sent.
+    public var sentBytes: UInt64 = 0
+
+    public init() {}
+}

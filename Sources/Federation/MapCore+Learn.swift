@@ -1,0 +1,183 @@
+import Primitives
+import Records
+import Storage
+import Wire
+
+/// Taking descriptors in, and letting them go.
+extension MapCore {
+    /// Judges a descriptor from a link: the cheap checks first, signatures last.
+    mutating func learn(
+        _ bytes: [UInt8], from link: UInt64, _ now: Timestamp, _ effects: inout [MapEffect],
+        _ store: inout some (KeyValueStore & ~Copyable)
+    ) throws(StorageError) {
+        guard let descriptor = judge(bytes, from: link, now) else { return }
+        guard admission.admits(descriptor.clusterID) else { return putAside(descriptor) }
+        guard hasRoom(for: descriptor) else {
+            counters.full += 1
+            return
+        }
+        try hold(descriptor, from: link, &effects, &store)
+        try promote(now, &effects, &store)
+    }
+
+    /// The descriptor if it is new and valid; otherwise counts why not.
+    private mutating func judge(_ bytes: [UInt8], from link: UInt64, _ now: Timestamp) -> MapDescriptor? {
+        do throws(DescriptorError) {
+            let descriptor = try MapDescriptor(decoding: bytes)
+            let id = descriptor.id
+            if let known = held[id] ?? pending[id], known.sequence >= descriptor.sequence {
+                if known == descriptor {
+                    counters.duplicates += 1
+                } else if known.sequence > descriptor.sequence {
+                    counters.replayed += 1
+                } else {
+                    try descriptor.verify(at: now)
+                    counters.conflicting += 1
+                }
+                return nil
+            }
+            try descriptor.verify(at: now)
+            return descriptor
+        } catch {
+            switch error {
+            case .malformed, .foreignKey: counters.malformed += 1
+            case .oversize: counters.oversize += 1
+            case .expired, .lastsTooLong: counters.expired += 1
+            case .wrongSignature, .wrongCertificate:
+                counters.forged += 1
+                peers[link]?.receivesLeft -= configuration.forgeryCost
+            }
+            return nil
+        }
+    }
+
+    func hasRoom(for descriptor: MapDescriptor) -> Bool {
+        if held[descriptor.id] != nil { return true }
+        guard held.count < configuration.capacity else { return false }
+        guard case .server(let server) = descriptor else { return true }
+        return serverCount[server.clusterID, default: 0] < configuration.serversPerCluster
+    }
+
+    private mutating func putAside(_ descriptor: MapDescriptor) {
+        counters.pending += 1
+        index.insert(MapDigest(id: descriptor.id, sequence: descriptor.sequence))
+        if let victim = pending.insert(descriptor, limit: configuration.pendingLimit) {
+            counters.evicted += 1
+            unlist(victim)
+        }
+    }
+
+    /// Takes a descriptor that is pending no longer out of the index, where an older one that is held comes back.
+    private mutating func unlist(_ id: Bytes16) {
+        if let older = held[id] {
+            index.insert(MapDigest(id: id, sequence: older.sequence))
+        } else {
+            index.remove(id)
+        }
+    }
+
+    /// Stores a descriptor of an admitted cluster, tells the driver, and passes it on to every other link.
+    mutating func hold(
+        _ descriptor: MapDescriptor, from link: UInt64?, _ effects: inout [MapEffect],
+        _ store: inout some (KeyValueStore & ~Copyable)
+    ) throws(StorageError) {
+        let bytes = descriptor.encode()
+        try store.put(MapCore.table, descriptor.id.bytes, bytes)
+        remember(descriptor)
+        counters.learned += 1
+        switch descriptor {
+        case .server(let server): effects.append(.learned(server))
+        case .cluster(let cluster):
+            let old = clusters.updateValue(cluster, forKey: cluster.clusterID)
+            effects.append(.learnedCluster(cluster))
+            if Set(old?.endorsements ?? []).isSubset(of: cluster.endorsements) {
+                _ = admission.extend(cluster, clusters)
+            } else {
+                admission.recompute(clusters)
+                try dropUnadmitted(&effects, &store)
+            }
+        }
+        guard !configuration.isAgent else { return }
+        let message = MapMessage.descriptor(bytes).encode()
+        for other in peers.keys.sorted() where other != link { sendDescriptor(other, message, &effects) }
+    }
+
+    /// Takes a descriptor into memory; the store has it.
+    mutating func remember(_ descriptor: MapDescriptor) {
+        let id = descriptor.id
+        if case .server(let server) = descriptor {
+            if held[id] == nil { serverCount[server.clusterID, default: 0] += 1 }
+            if let old = servers[server.nodeID], old.clusterID != server.clusterID {
+                // A server may move to another cluster, which its certificate proves.
+                serverCount[old.clusterID, default: 1] -= 1
+                serverCount[server.clusterID, default: 0] += 1
+            }
+            servers[server.nodeID] = server
+        }
+        held[id] = descriptor
+        pending.remove(id)
+        index.insert(MapDigest(id: id, sequence: descriptor.sequence))
+    }
+
+    /// Holds what had been put aside and is admitted now, which may admit more.
+    mutating func promote(
+        _ now: Timestamp, _ effects: inout [MapEffect], _ store: inout some (KeyValueStore & ~Copyable)
+    ) throws(StorageError) {
+        var moved = pending.count > 0
+        while moved {
+            moved = false
+            for descriptor in pending.descriptors where admission.admits(descriptor.clusterID) {
+                let isUsable = descriptor.isCurrent(at: now) && hasRoom(for: descriptor)
+                guard isUsable else {
+                    pending.remove(descriptor.id)
+                    unlist(descriptor.id)
+                    continue
+                }
+                try hold(descriptor, from: nil, &effects, &store)
+                moved = true
+            }
+        }
+    }
+
+    /// Removes what has expired, and with a cluster's endorsements those whom only it had endorsed.
+    mutating func prune(
+        _ now: Timestamp, _ effects: inout [MapEffect], _ store: inout some (KeyValueStore & ~Copyable)
+    ) throws(StorageError) {
+        var lostCluster = false
+        for (id, descriptor) in held where !descriptor.isCurrent(at: now) {
+            if case .cluster = descriptor { lostCluster = true }
+            try drop(id, descriptor, &effects, &store)
+        }
+        for descriptor in pending.descriptors where !descriptor.isCurrent(at: now) {
+            pending.remove(descriptor.id)
+            unlist(descriptor.id)
+        }
+        guard lostCluster else { return }
+        admission.recompute(clusters)
+        try dropUnadmitted(&effects, &store)
+    }
+
+    private mutating func dropUnadmitted(
+        _ effects: inout [MapEffect], _ store: inout some (KeyValueStore & ~Copyable)
+    ) throws(StorageError) {
+        for (id, descriptor) in held where !admission.admits(descriptor.clusterID) {
+            try drop(id, descriptor, &effects, &store)
+        }
+    }
+
+    private mutating func drop(
+        _ id: Bytes16, _ descriptor: MapDescriptor, _ effects: inout [MapEffect],
+        _ store: inout some (KeyValueStore & ~Copyable)
+    ) throws(StorageError) {
+        try store.delete(MapCore.table, id.bytes)
+        held[id] = nil
+        index.remove(id)
+        switch descriptor {
+        case .cluster(let cluster): clusters[cluster.clusterID] = nil
+        case .server(let server):
+            servers[server.nodeID] = nil
+            serverCount[server.clusterID, default: 1] -= 1
+            effects.append(.lost(server.nodeID))
+        }
+    }
+}

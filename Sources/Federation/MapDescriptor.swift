@@ -1,0 +1,63 @@
+import Primitives
+import Records
+import Wire
+
+/// A descriptor of either kind.
+enum MapDescriptor: Hashable, Sendable {
+    case cluster(ClusterDescriptor)
+    case server(ServerDescriptor)
+
+    init(decoding bytes: [UInt8]) throws(DescriptorError) {
+        switch bytes.first {
+        case ClusterDescriptor.kind: self = .cluster(try ClusterDescriptor(decoding: bytes))
+        case ServerDescriptor.kind: self = .server(try ServerDescriptor(decoding: bytes))
+        case .some(let kind): throw .malformed(.unknownKind(kind))
+        case nil: throw .malformed(.truncated)
+        }
+    }
+
+    func encode() -> [UInt8] {
+        switch self {
+        case .cluster(let descriptor): descriptor.encode()
+        case .server(let descriptor): descriptor.encode()
+        }
+    }
+
+    /// The first 16 bytes of `H("hulda/cluster-id", ClusterID)` or of the node ID.
+    var id: Bytes16 {
+        let whole =
+            switch self {
+            case .cluster(let descriptor): BLAKE2b.h(Domain("hulda/cluster-id"), descriptor.clusterID.bytes)
+            case .server(let descriptor): descriptor.nodeID
+            }
+        return Bytes16(whole.bytes.prefix(16)) ?? Bytes16()
+    }
+
+    var sequence: UInt64 {
+        switch self {
+        case .cluster(let descriptor): descriptor.sequence
+        case .server(let descriptor): descriptor.sequence
+        }
+    }
+
+    var clusterID: VerifyingKey {
+        switch self {
+        case .cluster(let descriptor): descriptor.clusterID
+        case .server(let descriptor): descriptor.clusterID
+        }
+    }
+
+    func verify(at now: Timestamp) throws(DescriptorError) {
+        switch self {
+        case .cluster(let descriptor): try descriptor.verify(at: now)
+        case .server(let descriptor): try descriptor.verify(at: now)
+        }
+    }
+
+    func isCurrent(at now: Timestamp) -> Bool {
+        switch self {
+        case .cluster(let descriptor): descriptor.isCurrent(at: now)
+        case .server(let descriptor): descriptor.isCurrent(at: now)
+        }
+    }
+}
