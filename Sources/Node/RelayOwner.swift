@@ -1,0 +1,197 @@
+import Envelope
+import Link
+import Logging
+import NIOCore
+import Primitives
+import Records
+import Relay
+import Storage
+import Transport
+import Wire
+
+/// The event loop that owns the relay's core, the outgoing links and the gateway's mailboxes.
+///
+/// Confined to `loop`: every method but ``enqueue(_:)`` runs there, which is what makes `@unchecked Sendable` true.
+final class RelayOwner: @unchecked Sendable {
+    /// What the rest of the node does for the relay.
+    struct Ports: Sendable {
+        /// Opens a stream link to a server; its events come back through the node.
+        var connect: @Sendable (NodeID) -> Void
+        /// An envelope whose last hop is this server carried these contents.
+        var deliver: @Sendable ([UInt8]) -> Void
+    }
+
+    let loop: any EventLoop
+    private var core: RelayCore
+    private var links = PeerLinks()
+    private var mailboxes = Mailboxes()
+    private var agents: [UInt64: StreamLink] = [:]
+    private var agentAddresses: Set<String> = []
+    private var agentEnvelopes: UInt64 = 0
+    private var agentReplies: UInt64 = 0
+    private var loopsStarted: UInt64 = 0
+    private let journal: ReplayJournal
+    private var toJournal: [ReplayJournal.Entry] = []
+    private var lastTicket: UInt64 = 0
+    private var journaling = false
+    private var wakeTask: Scheduled<Void>?
+    private var entropy = Entropy.system()
+    private let self_: NodeID
+    var ports: Ports?
+    private let logger: Logger
+
+    /// Different agent addresses remembered for the node's statement.
+    private static let addressLimit = 100_000
+
+    init(loop: any EventLoop, nodeID: NodeID, journal: ReplayJournal, logger: Logger) throws(StorageError) {
+        self.loop = loop
+        self.journal = journal
+        self.logger = logger
+        self_ = nodeID
+        var entropy = Entropy.system()
+        core = RelayCore(self: nodeID, entropy: &entropy)
+        for entry in try journal.restore(from: Timestamp.now().epoch &- 1) {
+            core.restore(epoch: entry.epoch, tag: entry.tag)
+        }
+    }
+
+    /// Runs `body` on the owner's loop.
+    func enqueue(_ body: @escaping @Sendable (RelayOwner) -> Void) {
+        loop.execute { body(self) }
+    }
+
+    /// An envelope that was unwrapped on a link's own loop.
+    func accept(_ envelope: [UInt8], _ unwrapped: Unwrapped, epoch: UInt64) {
+        perform(core.accept(envelope, unwrapped, epoch: epoch, now: .now()))
+    }
+
+    /// An envelope that this server starts: a reply of its home or directory.
+    func start(_ envelope: [UInt8], to node: NodeID) {
+        perform([.forward(to: node, envelope: envelope)])
+    }
+
+    /// Sends a loop through three other relays; called by the node's timer.
+    func startLoop(_ path: [Hop]) {
+        loopsStarted += 1
+        perform(core.startLoop(path: path, now: .now(), entropy: &entropy))
+    }
+
+    private func perform(_ effects: [RelayEffect]) {
+        for effect in effects {
+            switch effect {
+            case .journal(let epoch, let tag, let ticket):
+                toJournal.append(.init(epoch: epoch, tag: tag))
+                lastTicket = ticket
+            case .forward(let node, let envelope):
+                follow(links.send(envelope, to: node, now: .now()))
+            case .deliver(let payload):
+                ports?.deliver(payload)
+            case .reply(let handle, let id, let payload):
+                reply(Mailboxes.Reply(id: id, payload: payload), to: handle)
+            }
+        }
+        commitJournal()
+        scheduleWake()
+    }
+
+    private func follow(_ directive: PeerLinks.Directive?) {
+        switch directive {
+        case .connect(let node): ports?.connect(node)
+        case .send(let link, let envelope): link.send(kind: .envelope, body: envelope)
+        case nil: break
+        }
+    }
+
+    private func commitJournal() {
+        guard !journaling, !toJournal.isEmpty else { return }
+        journaling = true
+        let entries = toJournal
+        let ticket = lastTicket
+        toJournal.removeAll(keepingCapacity: true)
+        journal.commit(entries) { written in
+            self.loop.execute {
+                self.journaling = false
+                // What could not be journalled is not forwarded: it waits in the core until its bound drops it.
+                if written {
+                    self.perform(self.core.journaled(through: ticket, now: .now()))
+                } else {
+                    self.commitJournal()
+                }
+            }
+        }
+    }
+
+    private func scheduleWake() {
+        wakeTask?.cancel()
+        guard let due = core.nextWake else { return }
+        let delay = due.milliseconds(since: .now())
+        wakeTask = loop.scheduleTask(in: .milliseconds(Int64(min(delay, 60_000)))) {
+            self.perform(self.core.wake(now: .now()))
+        }
+    }
+
+    // MARK: Links
+
+    func established(_ node: NodeID, _ link: StreamLink) {
+        for directive in links.established(node, link) { follow(directive) }
+    }
+
+    func peerClosed(_ node: NodeID) { links.closed(node, now: .now()) }
+
+    func open(_ node: NodeID) { follow(links.open(node, now: .now())) }
+
+    /// Retries links that have envelopes waiting, and forgets abandoned mailboxes; called every second.
+    func tick() {
+        for directive in links.due(now: .now()) { follow(directive) }
+        mailboxes.expire(now: .now())
+    }
+
+    // MARK: Mailboxes
+
+    func claim(_ secret: Bytes32, _ link: StreamLink, id: UInt64) {
+        guard let claimed = mailboxes.claim(secret, link: id, now: .now()) else {
+            link.close()
+            return
+        }
+        agents[id] = link
+        if let address = link.remote.flatMap({ SocketAddress($0) }), agentAddresses.count < RelayOwner.addressLimit {
+            agentAddresses.insert(address.host)
+        }
+        link.send(kind: .claimed, body: claimed.handle.bytes)
+        for reply in claimed.waiting { send(reply, link) }
+    }
+
+    func agentSent() { agentEnvelopes += 1 }
+
+    func agentClosed(_ id: UInt64) {
+        agents[id] = nil
+        mailboxes.disconnect(link: id, now: .now())
+    }
+
+    private func reply(_ reply: Mailboxes.Reply, to handle: Bytes16) {
+        if let id = mailboxes.deliver(reply, to: handle), let link = agents[id] { send(reply, link) }
+    }
+
+    private func send(_ reply: Mailboxes.Reply, _ link: StreamLink) {
+        agentReplies += 1
+        link.send(kind: .reply, body: reply.id.bytes + reply.payload)
+    }
+
+    // MARK: Statement
+
+    func fill(_ status: inout NodeStatus) {
+        let counters = core.counters
+        status.gateway = .init(
+            agentAddresses: Set(agents.values.compactMap { $0.remote?.ipAddress }).sorted(),
+            agentAddressesSeen: agentAddresses.count, mailboxes: mailboxes.count, envelopesFromAgents: agentEnvelopes,
+            repliesToAgents: agentReplies)
+        status.mix = .init(
+            neighbours: links.connected.map { String($0.hex.prefix(16)) }.sorted(), received: counters.accepted,
+            forwarded: counters.forwarded, dropped: links.dropped, replays: counters.replays, waiting: core.waiting)
+        status.counters["relay.loops.started"] = loopsStarted
+        status.counters["relay.loops.returned"] = counters.loopsReturned
+        status.counters["relay.queue.overflow"] = counters.overflow
+        status.counters["links.dropped"] = links.dropped
+        status.counters["mailbox.replies.dropped"] = mailboxes.droppedReplies
+    }
+}

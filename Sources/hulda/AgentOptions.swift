@@ -1,0 +1,154 @@
+import Agent
+import ArgumentParser
+import Foundation
+import Primitives
+import Records
+
+#if canImport(Glibc)
+import Glibc
+#endif
+
+/// Where the user's state is and how it is unlocked.
+struct AgentOptions: ParsableArguments {
+    @Option(
+        name: .customLong("home-directory"),
+        help: ArgumentHelp(
+            "Where your identity and messages are kept (default: $HULDA_HOME, else $XDG_DATA_HOME/hulda).",
+            valueName: "directory"))
+    var homeDirectory: String?
+
+    @Option(help: ArgumentHelp("A key file instead of a passphrase.", valueName: "file"))
+    var keyFile: String?
+
+    var directory: String {
+        if let homeDirectory { return homeDirectory }
+        let environment = ProcessInfo.processInfo.environment
+        if let home = environment["HULDA_HOME"], !home.isEmpty { return home }
+        if let data = environment["XDG_DATA_HOME"], !data.isEmpty { return data + "/hulda" }
+        return (environment["HOME"] ?? ".") + "/.local/share/hulda"
+    }
+
+    /// The key file, the passphrase in the environment, or one typed at the terminal.
+    func unlock(creating: Bool = false) throws -> Unlock {
+        if let keyFile { return .keyFile(path: keyFile) }
+        if let passphrase = ProcessInfo.processInfo.environment["HULDA_PASSPHRASE"], !passphrase.isEmpty {
+            return .passphrase(passphrase)
+        }
+        guard isatty(STDIN_FILENO) == 1 else {
+            throw Failure(
+                "a passphrase is needed, and there is no terminal to ask at",
+                next: "Set HULDA_PASSPHRASE, or use --key-file FILE.", code: SysExit.noPermission)
+        }
+        let first = ask("Passphrase: ")
+        if creating {
+            guard !first.isEmpty, first == ask("The same again: ") else {
+                throw Failure(
+                    "the two passphrases differ, or are empty", next: "Run the command again.", code: SysExit.usage)
+            }
+        }
+        return .passphrase(first)
+    }
+
+    private func ask(_ prompt: String) -> String {
+        guard let answer = getpass(prompt) else { return "" }
+        defer { memset(answer, 0, strlen(answer)) }
+        return String(cString: answer)
+    }
+
+    /// Opens the identity, runs `body` with the agent connected, and stops it.
+    func withAgent<T>(_ body: (AgentRuntime) async throws -> T) async throws -> T {
+        let unlock = try unlock()
+        let agent = try AgentFailureText.translate {
+            try AgentRuntime(directory: directory, unlock: unlock)
+        }
+        do {
+            let result = try await body(agent)
+            await agent.stop()
+            return result
+        } catch {
+            await agent.stop()
+            throw AgentFailureText.failure(error)
+        }
+    }
+}
+
+/// A network ID from text or link, with an error that says what is mistyped.
+func parseID(_ text: String) throws -> NetworkID {
+    do {
+        return text.hasPrefix("hulda:") ? try UserLink(text: text).id : try NetworkID(text: text)
+    } catch {
+        throw Failure(
+            "\(text) is not a network ID: \(error)",
+            next: "Compare it with the original; IDs start with hulda1 and detect typing errors.", code: SysExit.usage)
+    }
+}
+
+/// Errors of the agent in words, with the next step.
+enum AgentFailureText {
+    static func translate<T>(_ body: () throws -> T) throws -> T {
+        do { return try body() } catch { throw failure(error) }
+    }
+
+    static func failure(_ error: any Error) -> any Error {
+        guard let failure = error as? AgentFailure else { return error }
+        switch failure {
+        case .noIdentity(let directory):
+            return Failure(
+                "there is no identity in \(directory)", next: "Make one: hulda id new --bootstrap FILE",
+                code: SysExit.noInput)
+        case .identityExists(let directory):
+            return Failure(
+                "there is an identity in \(directory) already",
+                next: "Choose another directory with --home-directory; nothing was changed.", code: SysExit.cantCreate)
+        case .inUse(let directory):
+            return Failure(
+                "another hulda process uses the identity in \(directory)",
+                next: "Wait until it ends, or stop it, and run this command again.", code: SysExit.temporary)
+        case .wrongPassphrase:
+            return Failure(
+                "the passphrase or key file does not fit this identity", next: "Try again; nothing was changed.",
+                code: SysExit.noPermission)
+        case .needsKeyFile:
+            return Failure(
+                "this identity was made with a key file", next: "Add --key-file FILE.", code: SysExit.noPermission)
+        case .needsPassphrase:
+            return Failure(
+                "this identity was made with a passphrase", next: "Leave --key-file out.", code: SysExit.noPermission)
+        case .keyFile(let path, let reason):
+            return Failure(
+                "the key file \(path): \(reason)", next: "Check the path and that you may read it.",
+                code: SysExit.noInput)
+        case .outOfMemory:
+            return Failure(
+                "not enough memory to check the passphrase", next: "Close other programs and try again.",
+                code: SysExit.temporary)
+        case .damaged(let reason):
+            return Failure(
+                "the identity is damaged: \(reason)", next: "Restore the directory from a backup.", code: SysExit.data)
+        case .storage(let directory, let reason):
+            return Failure(
+                "the store in \(directory): \(reason)",
+                next: "Check free space and permissions; what was stored is still there.", code: SysExit.io)
+        case .bootstrap(let path, let reason):
+            return Failure(
+                "the bootstrap list \(path): \(reason)",
+                next: "Get one from an operator, or start an overlay with: hulda testbed up --dir DIR",
+                code: SysExit.noInput)
+        case .noGateway(let tried):
+            return Failure(
+                "no gateway answered (tried \(tried))",
+                next: "Check your connection and the bootstrap list; what you queued is kept.", code: SysExit.unavailable)
+        case .mapTooSmall(let servers):
+            return Failure(
+                "the map has only \(servers) usable servers: a path needs at least four clusters besides the destination's",
+                next: "Wait until more clusters are known, or use another bootstrap list.", code: SysExit.unavailable)
+        case .unknownCluster(let name):
+            return Failure(
+                "no cluster on the map is called \(name)", next: "List the clusters with: hulda register --list",
+                code: SysExit.noHost)
+        case .timedOut:
+            return Failure(
+                "no answer in time", next: "Try again; what you queued is kept.", code: SysExit.temporary)
+        }
+    }
+}
