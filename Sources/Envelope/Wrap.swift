@@ -1,0 +1,32 @@
+import Primitives
+
+/// A sender's work.
+public enum Wrap {
+    /// An envelope of ``Geometry/envelopeSize`` bytes for the first hop of `path`.
+    ///
+    /// Costs one multiplication and one base multiplication a hop.
+    /// - Parameters:
+    ///   - path: one to five hops; the last is the destination.
+    ///   - command: what the destination does.
+    ///   - id: the identifier in the destination's routing block.
+    ///   - content: at most ``Geometry/contentSize`` bytes.
+    public static func forward(
+        path: [Hop], command: Command = .deliver, id: Bytes16 = Bytes16(), content: [UInt8], entropy: inout Entropy
+    ) throws(EnvelopeError) -> [UInt8] {
+        let delay = path.last?.delayMilliseconds ?? 0
+        let header = try Header(
+            path: path, last: RoutingBlock(command: command, delayMilliseconds: delay, id: id), entropy: &entropy)
+        var envelope = try Payload.envelope(header: header.bytes, content: content)
+        envelope.withUnsafeMutableBytes { raw in
+            let block = UnsafeMutableRawBufferPointer(rebasing: raw[Geometry.headerSize...])
+            header.seeds.withUnsafeBytes { seeds in
+                for index in stride(from: header.hopCount - 1, through: 0, by: -1) {
+                    HopKeys.withPayloadKey(UnsafeRawBufferPointer(rebasing: seeds[index * 32..<index * 32 + 32])) {
+                        Lioness.encrypt(block, key: $0)
+                    }
+                }
+            }
+        }
+        return envelope
+    }
+}
