@@ -5,6 +5,11 @@ public struct Unwrapped: Sendable {
     public var routing: RoutingBlock
     /// The same for every copy of one envelope; see ``Relay``'s replay filter.
     public var replayTag: Bytes16
+
+    public init(routing: RoutingBlock, replayTag: Bytes16) {
+        self.routing = routing
+        self.replayTag = replayTag
+    }
 }
 
 /// A hop's work: one Curve25519 multiplication, one MAC, one stream, one wide block (specs/envelope.md, "Unwrap").

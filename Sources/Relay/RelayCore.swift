@@ -1,0 +1,203 @@
+import Envelope
+import HeapModule
+import Primitives
+import Wire
+
+/// What a relay's driver must do.
+public enum RelayEffect: Sendable, Equatable {
+    /// Write the tag to disk, then call ``RelayCore/journaled(through:now:)`` with the ticket.
+    case journal(epoch: UInt64, tag: Bytes16, ticket: UInt64)
+    /// Send the envelope to the next hop.
+    case forward(to: Bytes32, envelope: [UInt8])
+    /// The payload is for a service of this server: ``Geometry/payloadSize`` bytes.
+    case deliver(payload: [UInt8])
+    /// The payload is for a mailbox.
+    case reply(handle: Bytes16, id: Bytes16, payload: [UInt8])
+}
+
+/// Envelopes since the start, by fate.
+public struct RelayCounters: Equatable, Sendable {
+    public var accepted: UInt64 = 0
+    public var forwarded: UInt64 = 0
+    public var delivered: UInt64 = 0
+    public var covers: UInt64 = 0
+    public var replays: UInt64 = 0
+    /// Dropped because the queue was full.
+    public var overflow: UInt64 = 0
+    /// Dropped because the epoch's filter was full, or its key is gone.
+    public var refused: UInt64 = 0
+    /// A command that this version does not know how to carry out.
+    public var unsupported: UInt64 = 0
+    public var loopsStarted: UInt64 = 0
+    public var loopsReturned: UInt64 = 0
+    /// Own loops that did not come back in time: somebody on their path drops envelopes.
+    public var loopsLost: UInt64 = 0
+
+    public init() {}
+}
+
+/// A mix: refuses replays, holds each envelope for the time that its sender drew, and forwards by due time
+/// (specs/relay.md). Unwrapping is done before, on any thread, by ``MixKeyRing/unwrap(_:now:)``.
+public struct RelayCore: Sendable {
+    /// The longest delay accepted, in milliseconds; a longer one is cut.
+    public static let longestDelay: UInt32 = 60_000
+    /// Milliseconds after which an own loop is given up.
+    static let loopDeadline: UInt64 = 120_000
+    static let loopLimit = 1024
+
+    private let capacity: Int
+    private let filterLimit: Int
+    private var filters: [UInt64: ReplayFilter] = [:]
+    private var queue = Heap<Held>()
+    /// Due, but their tags are not on disk yet; ascending by ticket.
+    private var overdue: [Held] = []
+    private var ticket: UInt64 = 0
+    private var journaledTicket: UInt64 = 0
+    private var loops: [Bytes16: Timestamp] = [:]
+    private var filterSeed: Bytes32
+    public private(set) var counters = RelayCounters()
+
+    private struct Held: Comparable, Sendable {
+        let due: UInt64
+        let ticket: UInt64
+        let action: RelayEffect
+
+        static func < (left: Held, right: Held) -> Bool { (left.due, left.ticket) < (right.due, right.ticket) }
+        static func == (left: Held, right: Held) -> Bool { left.ticket == right.ticket }
+    }
+
+    /// - Parameters:
+    ///   - capacity: the most envelopes held; about 2.7 kB each.
+    ///   - filterLimit: the most tags remembered of one epoch; 16 bytes each.
+    public init(capacity: Int = 65_536, filterLimit: Int = 1 << 26, entropy: inout Entropy) {
+        self.capacity = capacity
+        self.filterLimit = filterLimit
+        filterSeed = entropy.bytes()
+    }
+
+    /// Envelopes held.
+    public var waiting: Int { queue.count + overdue.count }
+
+    /// When to call ``wake(now:)``.
+    public var nextWake: Timestamp? { queue.min.map { Timestamp(milliseconds: $0.due) } }
+
+    /// A tag that was accepted before the last stop.
+    public mutating func restore(epoch: UInt64, tag: Bytes16) { _ = remember(tag, epoch) }
+
+    /// Forgets the filters of epochs before `epoch`, whose keys are destroyed.
+    public mutating func forget(before epoch: UInt64) {
+        filters = filters.filter { $0.key >= epoch }
+    }
+
+    /// Takes an envelope that was unwrapped.
+    /// - Parameters:
+    ///   - envelope: what unwrapping left: the next hop's envelope, or the opened payload at its end.
+    ///   - epoch: of the key that opened it.
+    public mutating func accept(
+        _ envelope: [UInt8], _ unwrapped: Unwrapped, epoch: UInt64, now: Timestamp
+    ) -> [RelayEffect] {
+        guard waiting < capacity else {
+            counters.overflow += 1
+            return []
+        }
+        switch remember(unwrapped.replayTag, epoch) {
+        case .fresh: break
+        case .replay:
+            counters.replays += 1
+            return []
+        case .full:
+            counters.refused += 1
+            return []
+        }
+        counters.accepted += 1
+        let routing = unwrapped.routing
+        let action: RelayEffect
+        var delay: UInt64 = 0
+        switch routing.command {
+        case .relay:
+            action = .forward(to: routing.target, envelope: envelope)
+            delay = UInt64(min(routing.delayMilliseconds, RelayCore.longestDelay))
+        case .deliver:
+            action = .deliver(payload: Array(envelope[Geometry.headerSize...]))
+        case .reply:
+            action = .reply(
+                handle: routing.handle, id: routing.id, payload: Array(envelope[Geometry.headerSize...]))
+        case .loop:
+            if loops.removeValue(forKey: routing.id) != nil { counters.loopsReturned += 1 }
+            counters.covers += 1
+            return journal(unwrapped.replayTag, epoch)
+        case .drop:
+            counters.covers += 1
+            return journal(unwrapped.replayTag, epoch)
+        case .circuit:
+            counters.unsupported += 1
+            return journal(unwrapped.replayTag, epoch)
+        }
+        let effects = journal(unwrapped.replayTag, epoch)
+        queue.insert(Held(due: now.adding(milliseconds: delay).milliseconds, ticket: ticket, action: action))
+        return effects
+    }
+
+    /// Tags up to `ticket` are on disk: releases what is due.
+    public mutating func journaled(through ticket: UInt64, now: Timestamp) -> [RelayEffect] {
+        journaledTicket = max(journaledTicket, ticket)
+        return wake(now: now)
+    }
+
+    /// Releases every envelope that is due and journalled, in order of due time.
+    public mutating func wake(now: Timestamp) -> [RelayEffect] {
+        var effects: [RelayEffect] = []
+        if !overdue.isEmpty {
+            var kept: [Held] = []
+            for held in overdue {
+                if held.ticket <= journaledTicket { release(held, &effects) } else { kept.append(held) }
+            }
+            overdue = kept
+        }
+        while let first = queue.min, first.due <= now.milliseconds {
+            let held = queue.removeMin()
+            if held.ticket <= journaledTicket { release(held, &effects) } else { overdue.append(held) }
+        }
+        if loops.count > 0 {
+            let lost = loops.filter { now.milliseconds(since: $0.value) > RelayCore.loopDeadline }
+            for id in lost.keys { loops[id] = nil }
+            counters.loopsLost += UInt64(lost.count)
+        }
+        return effects
+    }
+
+    /// Sends a loop: an envelope to itself that no other relay can tell from a user's (Loopix, section 4.3).
+    /// - Parameter path: mixes, then this relay as the last hop.
+    public mutating func startLoop(path: [Hop], now: Timestamp, entropy: inout Entropy) -> [RelayEffect] {
+        guard loops.count < RelayCore.loopLimit, let first = path.first else { return [] }
+        let id: Bytes16 = entropy.bytes()
+        let envelope: [UInt8]
+        do throws(EnvelopeError) {
+            envelope = try Wrap.forward(path: path, command: .loop, id: id, content: [], entropy: &entropy)
+        } catch {
+            return []
+        }
+        loops[id] = now
+        counters.loopsStarted += 1
+        return [.forward(to: first.node, envelope: envelope)]
+    }
+
+    private mutating func journal(_ tag: Bytes16, _ epoch: UInt64) -> [RelayEffect] {
+        ticket += 1
+        return [.journal(epoch: epoch, tag: tag, ticket: ticket)]
+    }
+
+    private mutating func release(_ held: Held, _ effects: inout [RelayEffect]) {
+        if case .forward = held.action { counters.forwarded += 1 } else { counters.delivered += 1 }
+        effects.append(held.action)
+    }
+
+    private mutating func remember(_ tag: Bytes16, _ epoch: UInt64) -> ReplayFilter.Verdict {
+        if filters[epoch] == nil {
+            // The filter's hash key follows from the epoch, so that a core is reproducible from its seed.
+            var entropy = Entropy(seed: BLAKE2b.h(Domain("hulda/filter"), filterSeed, epoch))
+            filters[epoch] = ReplayFilter(limit: filterLimit, &entropy)
+        }
+        return filters[epoch]?.insert(tag) ?? .full
+    }
+}
