@@ -1,0 +1,125 @@
+import Home
+import Primitives
+import Records
+import Wire
+
+/// What an agent is told.
+public enum AgentEvent: Sendable {
+    /// The link to a gateway stands.
+    case linkUp(gateway: NodeID)
+    case linkDown(gateway: NodeID)
+    /// The servers that are on the map now.
+    case map([ServerDescriptor])
+    /// A reply came into the mailbox: ``Geometry/payloadSize`` bytes.
+    case reply(id: Bytes16, payload: [UInt8])
+    /// Open an account at this server and publish the directory record.
+    case register(home: NodeID, token: String, request: UInt64)
+    case resolve(NetworkID, request: UInt64)
+    case send(NetworkID, body: [UInt8], request: UInt64)
+    /// ``AgentCore/nextWake`` has come.
+    case wake
+}
+
+/// What an agent's driver must do, after it has committed the store.
+public enum AgentEffect: Sendable {
+    /// Send the envelope over the link to the gateway.
+    case envelope([UInt8], gateway: NodeID)
+    /// Claim a mailbox at the gateway.
+    case claim(secret: Bytes32, gateway: NodeID)
+    /// The gateways to keep links with are others now; see ``AgentCore/wantedGateways``.
+    case gatewaysChanged
+    /// The home has the account, and enough holders have the record.
+    case registered(request: UInt64, RegistrationReport)
+    case resolved(request: UInt64, ResolveReport)
+    /// The message is in the outbox, on disk.
+    case queued(request: UInt64, messageID: Bytes16)
+    /// The recipient's home has the whole message on disk.
+    case accepted(messageID: Bytes16)
+    /// The recipient's agent has it on disk.
+    case delivered(messageID: Bytes16)
+    /// The recipient could not be resolved now; the message stays in the outbox.
+    case unresolved(messageID: Bytes16, AgentError)
+    /// A message came and is on disk.
+    case received(StoredMessage)
+    case failed(request: UInt64, AgentError)
+}
+
+/// Why a request failed.
+public enum AgentError: Error, Equatable, Sendable {
+    /// Nobody publishes this ID: so many holders were asked, so many said that they have no record.
+    case notFound(asked: Int, missing: Int)
+    /// No holder answered.
+    case noAnswer(asked: Int)
+    /// The map has relays of too few clusters for a path.
+    case mapTooSmall(clusters: Int)
+    /// The server is not on the map, or is no home.
+    case unknownHome
+    case homeRefused(HomeAnswer.Refusal)
+    case homeUnreachable
+    /// The text is longer than a message may be.
+    case messageTooLong(limit: Int)
+    case outboxFull(limit: Int)
+    /// An ID that is not a point of the curve.
+    case invalidID
+    case notRegistered
+}
+
+/// How a lookup went.
+public struct ResolveReport: Sendable, Equatable {
+    public var id: NetworkID
+    public var body: RecordBody
+    public var sequence: UInt64
+    /// Seconds since 1970.
+    public var expiry: UInt64
+    /// Directory servers asked.
+    public var asked: Int
+    public var answered: Int
+    public var waves: Int
+    /// Whether the holders had it, or the iterative fallback.
+    public var usedFallback: Bool
+    public var milliseconds: UInt64
+    /// Hops of each request's path.
+    public var pathLength: Int
+}
+
+/// How a registration went.
+public struct RegistrationReport: Sendable, Equatable {
+    public var account: Bytes16
+    public var home: NodeID
+    /// Holders that have the record.
+    public var holders: Int
+    public var asked: Int
+    public var milliseconds: UInt64
+}
+
+/// A message in the inbox.
+public struct StoredMessage: Sendable, Equatable {
+    /// Its place in the inbox.
+    public var number: UInt64
+    public var messageID: Bytes16
+    public var sender: NetworkID
+    /// The sender's clock.
+    public var sent: Timestamp
+    public var received: Timestamp
+    public var body: [UInt8]
+}
+
+/// A message in the outbox.
+public struct SentMessage: Sendable, Equatable {
+    public enum State: UInt8, Sendable {
+        /// On this disk only.
+        case queued = 1
+        /// On the disk of the recipient's home.
+        case accepted = 2
+        /// On the disk of the recipient.
+        case delivered = 3
+        /// Given up after its lifetime.
+        case expired = 4
+    }
+
+    public var messageID: Bytes16
+    public var recipient: NetworkID
+    public var created: Timestamp
+    public var state: State
+    public var body: [UInt8]
+}

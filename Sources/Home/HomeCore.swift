@@ -1,0 +1,369 @@
+import Envelope
+import Primitives
+import Storage
+import Wire
+
+/// What a home is told.
+public enum HomeEvent: Sendable {
+    /// A service request reached this server in an envelope.
+    case request(body: [UInt8], replyBlocks: [ReplyBlock])
+    /// ``HomeCore/nextWake`` has come.
+    case wake
+}
+
+/// What a home's driver must do, after it has committed the store.
+public enum HomeEffect: Sendable, Equatable {
+    /// Make the reply and hand it to the block's first hop.
+    case send(ReplyBlock, content: [UInt8])
+}
+
+/// The routing service in its first form: accounts, durable inboxes, delivery through reply blocks (specs/home.md).
+///
+/// A home knows an account as a hash of an operational key and reaches its owner only through reply blocks. It learns
+/// neither an address nor a network ID, nor who sent an item.
+public struct HomeCore: Sendable {
+    /// The last message IDs of an account that are recognised when they come again.
+    static let recentLimit: UInt64 = 2048
+    private static let sweepInterval: UInt64 = 3_600_000
+    private static let sweepLimit = 1000
+
+    private struct Flight {
+        var due: Timestamp
+        var attempts: Int
+    }
+
+    let node: Bytes32
+    let configuration: HomeConfiguration
+    /// Whether the store has room. The driver clears it when the store is nearly full, so that what has no room is
+    /// answered instead of lost.
+    public var acceptsWrites = true
+    public internal(set) var counters = HomeCounters()
+    private var inFlight: [Bytes16: [UInt64: Flight]] = [:]
+    private var nextSweep: Timestamp?
+
+    public init(node: Bytes32, configuration: HomeConfiguration = HomeConfiguration()) {
+        self.node = node
+        self.configuration = configuration
+    }
+
+    /// When to hand in ``HomeEvent/wake``.
+    public var nextWake: Timestamp? {
+        let flights = inFlight.values.lazy.flatMap { $0.values.lazy.map(\.due) }.min()
+        guard let nextSweep else { return Timestamp(milliseconds: 0) }
+        return min(flights ?? nextSweep, nextSweep)
+    }
+
+    public mutating func handle(
+        _ event: HomeEvent, now: Timestamp, store: inout some (KeyValueStore & ~Copyable)
+    ) throws(StorageError) -> [HomeEffect] {
+        var effects: [HomeEffect] = []
+        switch event {
+        case .request(let body, let blocks):
+            try receive(body, blocks, now, &effects, &store)
+        case .wake:
+            try wake(now, &effects, &store)
+        }
+        return effects
+    }
+
+    /// Every account, for the node's statement of what it knows.
+    public static func accounts(
+        _ store: borrowing some (KeyValueStore & ~Copyable)
+    ) throws(StorageError) -> [(account: Bytes16, items: Int, replyBlocks: Int)] {
+        var rows: [(account: Bytes16, items: Int, replyBlocks: Int)] = []
+        try store.scan(HomeTables.accounts, from: []) { key, value in
+            if let account = Bytes16(key), let row = try? AccountRow(decoding: value) {
+                rows.append((account, Int(row.itemCount), Int(row.blockCount)))
+            }
+            return true
+        }
+        return rows
+    }
+
+    // MARK: Requests
+
+    private mutating func receive(
+        _ body: [UInt8], _ blocks: [ReplyBlock], _ now: Timestamp, _ effects: inout [HomeEffect],
+        _ store: inout some (KeyValueStore & ~Copyable)
+    ) throws(StorageError) {
+        let request: HomeRequest
+        do throws(WireError) { request = try HomeRequest(decoding: body) } catch {
+            counters.malformed += 1
+            return
+        }
+        switch request {
+        case .register(let registration):
+            answer(try register(registration, &store), blocks, &effects)
+        case .deliver(let delivery):
+            answer(try deliver(delivery, now, &effects, &store), blocks, &effects)
+        case .attach(let attachment):
+            if let refusal = try attach(attachment, blocks, now, &effects, &store) {
+                answer(.refused(refusal), blocks, &effects)
+            }
+        }
+    }
+
+    private func answer(_ answer: HomeAnswer, _ blocks: [ReplyBlock], _ effects: inout [HomeEffect]) {
+        if let block = blocks.first { effects.append(.send(block, content: answer.encode())) }
+    }
+
+    private mutating func register(
+        _ registration: HomeRequest.Registration, _ store: inout some (KeyValueStore & ~Copyable)
+    ) throws(StorageError) -> HomeAnswer {
+        if let token = configuration.registrationToken {
+            let isRight = Array(token.utf8).withUnsafeBytes { wanted in
+                Array(registration.token.utf8).withUnsafeBytes { ConstantTime.equal(wanted, $0) }
+            }
+            guard isRight else {
+                counters.wrongToken += 1
+                return .refused(.wrongToken)
+            }
+        }
+        let message = HomeRequest.Registration.message(home: node, key: registration.key, token: registration.token)
+        guard registration.key.isValid(registration.signature, for: message) else {
+            counters.wrongSignature += 1
+            return .refused(.wrongSignature)
+        }
+        let account = Account.id(of: registration.key)
+        if try store.get(HomeTables.accounts, account.bytes) == nil {
+            guard acceptsWrites, try store.count(HomeTables.accounts) < configuration.accountLimit else {
+                counters.full += 1
+                return .refused(.serverFull)
+            }
+            try store.put(HomeTables.accounts, account.bytes, AccountRow(key: registration.key).encode())
+        }
+        counters.registrations += 1
+        return .registered(account: account)
+    }
+
+    private mutating func deliver(
+        _ delivery: HomeRequest.Delivery, _ now: Timestamp, _ effects: inout [HomeEffect],
+        _ store: inout some (KeyValueStore & ~Copyable)
+    ) throws(StorageError) -> HomeAnswer {
+        guard var row = try row(delivery.account, store) else {
+            counters.unknownAccount += 1
+            return .refused(.unknownAccount)
+        }
+        let indexKey = delivery.account.bytes + delivery.messageID.bytes
+        if try store.get(HomeTables.index, indexKey) != nil {
+            counters.duplicates += 1
+            return .accepted(messageID: delivery.messageID)
+        }
+        guard acceptsWrites else {
+            counters.full += 1
+            return .refused(.serverFull)
+        }
+        guard Int(row.itemCount) < configuration.inboxItems,
+            Int(row.itemBytes) + delivery.blob.count <= configuration.inboxBytes
+        else {
+            counters.full += 1
+            return .refused(.inboxFull)
+        }
+        let number = row.nextItem
+        row.nextItem += 1
+        row.itemCount += 1
+        row.itemBytes += UInt32(delivery.blob.count)
+        let item = ItemRow(
+            expiry: now.adding(seconds: configuration.retention).seconds, messageID: delivery.messageID,
+            blob: delivery.blob)
+        try store.put(HomeTables.items, HomeTables.key(delivery.account, number), item.encode())
+        let ring = HomeTables.key(delivery.account, number % HomeCore.recentLimit)
+        if let old = try store.get(HomeTables.recent, ring) {
+            try store.delete(HomeTables.index, delivery.account.bytes + old)
+        }
+        try store.put(HomeTables.recent, ring, delivery.messageID.bytes)
+        try store.put(HomeTables.index, indexKey, [])
+        counters.accepted += 1
+        try send(&row, delivery.account, now, &effects, &store)
+        try store.put(HomeTables.accounts, delivery.account.bytes, row.encode())
+        return .accepted(messageID: delivery.messageID)
+    }
+
+    /// - Returns: why the attachment does not count; `nil` when it does.
+    private mutating func attach(
+        _ attachment: HomeRequest.Attachment, _ blocks: [ReplyBlock], _ now: Timestamp,
+        _ effects: inout [HomeEffect], _ store: inout some (KeyValueStore & ~Copyable)
+    ) throws(StorageError) -> HomeAnswer.Refusal? {
+        let account = attachment.account
+        guard var row = try row(account, store) else {
+            counters.unknownAccount += 1
+            return .unknownAccount
+        }
+        var writer = Writer(capacity: blocks.count * ReplyBlock.encodedSize)
+        for block in blocks { block.encode(&writer) }
+        let message = HomeRequest.Attachment.message(
+            home: node, account: account, counter: attachment.counter, acknowledged: attachment.acknowledged,
+            blocks: writer.bytes)
+        guard row.key.isValid(attachment.signature, for: message) else {
+            counters.wrongSignature += 1
+            return .wrongSignature
+        }
+        guard row.take(attachment.counter) else {
+            counters.replayed += 1
+            return .replayed
+        }
+        counters.attachments += 1
+        for number in attachment.acknowledged {
+            try remove(number, account, &row, &store)
+            counters.acknowledged += 1
+        }
+        try stock(blocks, account, &row, now, &store)
+        let sent = try send(&row, account, now, &effects, &store)
+        if sent == 0, let block = try takeBlock(account, &row, now, &store) {
+            let answer = HomeAnswer.attached(
+                pending: row.itemCount, blocks: UInt8(clamping: row.blockCount))
+            effects.append(.send(block, content: answer.encode()))
+        }
+        try store.put(HomeTables.accounts, account.bytes, row.encode())
+        return nil
+    }
+
+    // MARK: Delivery
+
+    /// Sends items that are not under way, oldest first, as long as there are reply blocks.
+    @discardableResult
+    private mutating func send(
+        _ row: inout AccountRow, _ account: Bytes16, _ now: Timestamp, _ effects: inout [HomeEffect],
+        _ store: inout some (KeyValueStore & ~Copyable)
+    ) throws(StorageError) -> Int {
+        guard row.itemCount > 0, row.blockCount > 0 else { return 0 }
+        let flights = inFlight[account] ?? [:]
+        var ready: [(number: UInt64, item: ItemRow)] = []
+        let room = Int(row.blockCount)
+        try store.scan(HomeTables.items, from: HomeTables.key(account, 0)) { key, value in
+            guard let entry = HomeTables.split(key), entry.account == account else { return false }
+            if let flight = flights[entry.number], flight.due > now { return true }
+            if let item = try? ItemRow(decoding: value) { ready.append((entry.number, item)) }
+            return ready.count < room
+        }
+        var sent = 0
+        for (number, item) in ready {
+            guard let block = try takeBlock(account, &row, now, &store) else { break }
+            let attempts = inFlight[account]?[number]?.attempts ?? 0
+            let wait = configuration.redelivery << UInt64(min(attempts, 7))
+            inFlight[account, default: [:]][number] = Flight(
+                due: now.adding(milliseconds: wait), attempts: attempts + 1)
+            let answer = HomeAnswer.item(
+                .init(number: number, pending: row.itemCount, messageID: item.messageID, blob: item.blob))
+            effects.append(.send(block, content: answer.encode()))
+            sent += 1
+        }
+        counters.itemsSent += UInt64(sent)
+        return sent
+    }
+
+    private mutating func remove(
+        _ number: UInt64, _ account: Bytes16, _ row: inout AccountRow,
+        _ store: inout some (KeyValueStore & ~Copyable)
+    ) throws(StorageError) {
+        let key = HomeTables.key(account, number)
+        guard let value = try store.get(HomeTables.items, key) else { return }
+        try store.delete(HomeTables.items, key)
+        row.itemCount -= min(row.itemCount, 1)
+        // Expiry and message ID stand before the blob.
+        row.itemBytes -= min(row.itemBytes, UInt32(clamping: value.count - 24))
+        inFlight[account]?[number] = nil
+        if inFlight[account]?.isEmpty == true { inFlight[account] = nil }
+    }
+
+    private func stock(
+        _ blocks: [ReplyBlock], _ account: Bytes16, _ row: inout AccountRow, _ now: Timestamp,
+        _ store: inout some (KeyValueStore & ~Copyable)
+    ) throws(StorageError) {
+        guard acceptsWrites else { return }
+        // A block's relays keep their keys until an hour after the epoch in which it was made.
+        let expiry = (now.epoch + 1) * Timestamp.secondsPerEpoch
+        for block in blocks {
+            if Int(row.blockCount) >= configuration.replyBlockLimit {
+                guard let oldest = try firstBlock(account, store) else { return }
+                try store.delete(HomeTables.blocks, oldest.key)
+                row.blockCount -= 1
+            }
+            try store.put(
+                HomeTables.blocks, HomeTables.key(account, row.nextBlock),
+                BlockRow(expiry: expiry, block: block).encode())
+            row.nextBlock += 1
+            row.blockCount += 1
+        }
+    }
+
+    /// The oldest block whose relays still have its keys.
+    private func takeBlock(
+        _ account: Bytes16, _ row: inout AccountRow, _ now: Timestamp,
+        _ store: inout some (KeyValueStore & ~Copyable)
+    ) throws(StorageError) -> ReplyBlock? {
+        while let (key, value) = try firstBlock(account, store) {
+            try store.delete(HomeTables.blocks, key)
+            row.blockCount -= min(row.blockCount, 1)
+            if let stocked = try? BlockRow(decoding: value), stocked.expiry > now.seconds { return stocked.block }
+        }
+        return nil
+    }
+
+    private func firstBlock(
+        _ account: Bytes16, _ store: borrowing some (KeyValueStore & ~Copyable)
+    ) throws(StorageError) -> (key: [UInt8], value: [UInt8])? {
+        var found: (key: [UInt8], value: [UInt8])?
+        try store.scan(HomeTables.blocks, from: HomeTables.key(account, 0)) { key, value in
+            if HomeTables.split(key)?.account == account { found = (key, value) }
+            return false
+        }
+        return found
+    }
+
+    private func row(
+        _ account: Bytes16, _ store: borrowing some (KeyValueStore & ~Copyable)
+    ) throws(StorageError) -> AccountRow? {
+        guard let bytes = try store.get(HomeTables.accounts, account.bytes) else { return nil }
+        do throws(WireError) { return try AccountRow(decoding: bytes) } catch {
+            throw .corrupt("account \(account): \(error)")
+        }
+    }
+
+    // MARK: Time
+
+    private mutating func wake(
+        _ now: Timestamp, _ effects: inout [HomeEffect], _ store: inout some (KeyValueStore & ~Copyable)
+    ) throws(StorageError) {
+        for (account, flights) in inFlight where flights.values.contains(where: { $0.due <= now }) {
+            guard var row = try row(account, store), row.itemCount > 0 else {
+                inFlight[account] = nil
+                continue
+            }
+            if row.blockCount == 0 {
+                // Nothing can be sent before the owner attaches, which sends by itself.
+                inFlight[account] = nil
+                continue
+            }
+            try send(&row, account, now, &effects, &store)
+            try store.put(HomeTables.accounts, account.bytes, row.encode())
+            // What is still due could not be sent, or is gone; it is found again when the owner attaches.
+            inFlight[account] = inFlight[account]?.filter { $0.value.due > now }
+        }
+        if nextSweep.map({ now >= $0 }) ?? true {
+            nextSweep = now.adding(milliseconds: HomeCore.sweepInterval)
+            try sweep(now, &store)
+        }
+    }
+
+    /// Deletes items whose time is over.
+    private mutating func sweep(
+        _ now: Timestamp, _ store: inout some (KeyValueStore & ~Copyable)
+    ) throws(StorageError) {
+        var expired: [(account: Bytes16, number: UInt64)] = []
+        try store.scan(HomeTables.items, from: []) { key, value in
+            if let entry = HomeTables.split(key), let item = try? ItemRow(decoding: value),
+                item.expiry <= now.seconds
+            {
+                expired.append(entry)
+            }
+            return expired.count < HomeCore.sweepLimit
+        }
+        for (account, number) in expired {
+            guard var row = try row(account, store) else { continue }
+            try remove(number, account, &row, &store)
+            try store.put(HomeTables.accounts, account.bytes, row.encode())
+            counters.expired += 1
+        }
+    }
+}

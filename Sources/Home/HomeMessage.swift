@@ -1,0 +1,239 @@
+import Primitives
+import Wire
+
+/// An account at a home: derived from the operational key, never from the network ID.
+public enum Account {
+    /// The first 16 bytes of `H("hulda/account", operational key)`.
+    public static func id(of operational: VerifyingKey) -> Bytes16 {
+        let hash = BLAKE2b.h(Domain("hulda/account"), operational.bytes)
+        return Bytes16(hash.bytes.prefix(16)) ?? Bytes16()
+    }
+}
+
+/// What comes to a home in an envelope (specs/home.md, "Requests").
+public enum HomeRequest: Hashable, Sendable {
+    /// Opens an account for an operational key; opening it again changes nothing.
+    case register(Registration)
+    /// The owner is there: here are reply blocks, and these items arrived.
+    case attach(Attachment)
+    /// A message for an account, from somebody whom the home does not know.
+    case deliver(Delivery)
+
+    public struct Registration: Hashable, Sendable {
+        /// UTF-8 bytes of a registration token.
+        public static let tokenLimit = 64
+
+        public var key: VerifyingKey
+        public var token: String
+        public var signature: Signature
+    }
+
+    public struct Attachment: Hashable, Sendable {
+        /// Items that one attachment acknowledges.
+        public static let acknowledgementLimit = 48
+        /// So many fit beside three reply blocks.
+        public static let acknowledgementsBesideThreeBlocks = 6
+
+        public var account: Bytes16
+        /// Grows with each attachment, so that none can be replayed.
+        public var counter: UInt64
+        /// The numbers of items that are safe on the owner's disk.
+        public var acknowledged: [UInt64]
+        public var signature: Signature
+    }
+
+    public struct Delivery: Hashable, Sendable {
+        /// The longest sealed message beside one reply block, in bytes.
+        public static let blobLimit = 1355
+
+        public var account: Bytes16
+        public var messageID: Bytes16
+        /// Sealed to the account's owner; the home cannot read it.
+        public var blob: [UInt8]
+
+        public init(account: Bytes16, messageID: Bytes16, blob: [UInt8]) {
+            self.account = account
+            self.messageID = messageID
+            self.blob = blob
+        }
+    }
+
+    /// A registration signed by the operational key.
+    public static func register(home: Bytes32, token: String, key: borrowing SigningKey) -> HomeRequest {
+        let signature = key.sign(Registration.message(home: home, key: key.publicKey, token: token))
+        return .register(Registration(key: key.publicKey, token: token, signature: signature))
+    }
+
+    /// An attachment signed by the operational key, bound to the reply blocks that travel with it.
+    public static func attach(
+        home: Bytes32, counter: UInt64, acknowledged: [UInt64], blocks: [UInt8], key: borrowing SigningKey
+    ) -> HomeRequest {
+        let account = Account.id(of: key.publicKey)
+        let signature = key.sign(
+            Attachment.message(
+                home: home, account: account, counter: counter, acknowledged: acknowledged, blocks: blocks))
+        return .attach(
+            Attachment(account: account, counter: counter, acknowledged: acknowledged, signature: signature))
+    }
+
+    public init(decoding bytes: [UInt8]) throws(WireError) {
+        var reader = Reader(bytes)
+        let kind = try reader.uint8()
+        switch kind {
+        case 1:
+            self = .register(
+                Registration(
+                    key: VerifyingKey(try reader.fixed()),
+                    token: try reader.string(limit: Registration.tokenLimit, field: "token"),
+                    signature: Signature(try reader.fixed())))
+        case 2:
+            let account: Bytes16 = try reader.fixed()
+            let counter = try reader.uint64()
+            let count = Int(try reader.uint8())
+            guard count <= Attachment.acknowledgementLimit else { throw .outOfRange(field: "acknowledged") }
+            var acknowledged: [UInt64] = []
+            for _ in 0..<count { acknowledged.append(try reader.uint64()) }
+            self = .attach(
+                Attachment(
+                    account: account, counter: counter, acknowledged: acknowledged,
+                    signature: Signature(try reader.fixed())))
+        case 3:
+            self = .deliver(
+                Delivery(
+                    account: try reader.fixed(), messageID: try reader.fixed(),
+                    blob: try reader.prefixed(limit: Delivery.blobLimit, field: "blob")))
+        default: throw .unknownKind(kind)
+        }
+        try reader.finish()
+    }
+
+    public func encode() -> [UInt8] {
+        var writer = Writer(capacity: 256)
+        switch self {
+        case .register(let registration):
+            writer.uint8(1)
+            writer.fixed(registration.key.bytes)
+            writer.string(registration.token)
+            writer.fixed(registration.signature.bytes)
+        case .attach(let attachment):
+            writer.uint8(2)
+            writer.fixed(attachment.account)
+            writer.uint64(attachment.counter)
+            writer.uint8(UInt8(truncatingIfNeeded: attachment.acknowledged.count))
+            for item in attachment.acknowledged { writer.uint64(item) }
+            writer.fixed(attachment.signature.bytes)
+        case .deliver(let delivery):
+            writer.uint8(3)
+            writer.fixed(delivery.account)
+            writer.fixed(delivery.messageID)
+            writer.prefixed(delivery.blob)
+        }
+        return writer.bytes
+    }
+}
+
+extension HomeRequest.Registration {
+    static func message(home: Bytes32, key: VerifyingKey, token: String) -> [UInt8] {
+        var writer = Writer()
+        writer.fixed(home)
+        writer.fixed(key.bytes)
+        writer.string(token)
+        return BLAKE2b.h(Domain("hulda/home-reg"), writer.bytes).bytes
+    }
+}
+
+extension HomeRequest.Attachment {
+    static func message(
+        home: Bytes32, account: Bytes16, counter: UInt64, acknowledged: [UInt64], blocks: [UInt8]
+    ) -> [UInt8] {
+        var writer = Writer()
+        writer.fixed(home)
+        writer.fixed(account)
+        writer.uint64(counter)
+        writer.uint16(UInt16(truncatingIfNeeded: acknowledged.count))
+        for item in acknowledged { writer.uint64(item) }
+        writer.fixed(BLAKE2b.h(Domain("hulda/home-blk"), blocks))
+        return BLAKE2b.h(Domain("hulda/home-att"), writer.bytes).bytes
+    }
+}
+
+/// What a home answers through a reply block (specs/home.md, "Answers").
+public enum HomeAnswer: Hashable, Sendable {
+    /// The account stands.
+    case registered(account: Bytes16)
+    /// The attachment counts; so many items wait and so many reply blocks are in stock.
+    case attached(pending: UInt32, blocks: UInt8)
+    /// A message from the inbox; it comes again until it is acknowledged.
+    case item(Item)
+    /// The message is on the home's disk.
+    case accepted(messageID: Bytes16)
+    /// The home did not take it.
+    case refused(Refusal)
+
+    public struct Item: Hashable, Sendable {
+        /// Its number in this inbox.
+        public var number: UInt64
+        /// Items that wait, this one included.
+        public var pending: UInt32
+        public var messageID: Bytes16
+        public var blob: [UInt8]
+    }
+
+    public enum Refusal: UInt8, Sendable, Error {
+        case malformed = 1
+        case unknownAccount = 2
+        case wrongSignature = 3
+        /// An attachment that was seen before or is too old.
+        case replayed = 4
+        case inboxFull = 5
+        /// The server itself has no room.
+        case serverFull = 6
+        case wrongToken = 7
+    }
+
+    public init(decoding bytes: [UInt8]) throws(WireError) {
+        var reader = Reader(bytes)
+        let kind = try reader.uint8()
+        switch kind {
+        case 65: self = .registered(account: try reader.fixed())
+        case 66: self = .attached(pending: try reader.uint32(), blocks: try reader.uint8())
+        case 67:
+            self = .item(
+                Item(
+                    number: try reader.uint64(), pending: try reader.uint32(), messageID: try reader.fixed(),
+                    blob: try reader.prefixed(limit: HomeRequest.Delivery.blobLimit, field: "blob")))
+        case 68: self = .accepted(messageID: try reader.fixed())
+        case 69:
+            guard let refusal = Refusal(rawValue: try reader.uint8()) else { throw .outOfRange(field: "refusal") }
+            self = .refused(refusal)
+        default: throw .unknownKind(kind)
+        }
+        try reader.finish()
+    }
+
+    public func encode() -> [UInt8] {
+        var writer = Writer()
+        switch self {
+        case .registered(let account):
+            writer.uint8(65)
+            writer.fixed(account)
+        case .attached(let pending, let blocks):
+            writer.uint8(66)
+            writer.uint32(pending)
+            writer.uint8(blocks)
+        case .item(let item):
+            writer.uint8(67)
+            writer.uint64(item.number)
+            writer.uint32(item.pending)
+            writer.fixed(item.messageID)
+            writer.prefixed(item.blob)
+        case .accepted(let messageID):
+            writer.uint8(68)
+            writer.fixed(messageID)
+        case .refused(let refusal):
+            writer.uint8(69)
+            writer.uint8(refusal.rawValue)
+        }
+        return writer.bytes
+    }
+}

@@ -1,0 +1,133 @@
+import Envelope
+import Primitives
+import Storage
+import Wire
+
+/// A home's tables, by account. Keys are the account and a big-endian number, so a scan is in order of arrival.
+enum HomeTables {
+    static let accounts = Table("home/accounts")
+    static let items = Table("home/items")
+    static let blocks = Table("home/blocks")
+    /// Ring of the last message IDs of an account, and its index.
+    static let recent = Table("home/recent")
+    static let index = Table("home/index")
+
+    static func key(_ account: Bytes16, _ number: UInt64) -> [UInt8] {
+        account.bytes + (0..<8).map { UInt8(truncatingIfNeeded: number >> UInt64(56 - 8 * $0)) }
+    }
+
+    static func split(_ key: [UInt8]) -> (account: Bytes16, number: UInt64)? {
+        guard key.count == 24, let account = Bytes16(key[0..<16]) else { return nil }
+        return (account, key[16...].reduce(0) { $0 << 8 | UInt64($1) })
+    }
+}
+
+/// What a home knows of an account.
+struct AccountRow {
+    var key: VerifyingKey
+    /// The highest attachment counter and the 64 below it that were seen.
+    var counter: UInt64 = 0
+    var window: UInt64 = 0
+    var nextItem: UInt64 = 1
+    var nextBlock: UInt64 = 1
+    var itemCount: UInt32 = 0
+    var itemBytes: UInt32 = 0
+    var blockCount: UInt32 = 0
+
+    init(key: VerifyingKey) { self.key = key }
+
+    init(decoding bytes: [UInt8]) throws(WireError) {
+        var reader = Reader(bytes)
+        key = VerifyingKey(try reader.fixed())
+        counter = try reader.uint64()
+        window = try reader.uint64()
+        nextItem = try reader.uint64()
+        nextBlock = try reader.uint64()
+        itemCount = try reader.uint32()
+        itemBytes = try reader.uint32()
+        blockCount = try reader.uint32()
+        try reader.finish()
+    }
+
+    func encode() -> [UInt8] {
+        var writer = Writer(capacity: 80)
+        writer.fixed(key.bytes)
+        writer.uint64(counter)
+        writer.uint64(window)
+        writer.uint64(nextItem)
+        writer.uint64(nextBlock)
+        writer.uint32(itemCount)
+        writer.uint32(itemBytes)
+        writer.uint32(blockCount)
+        return writer.bytes
+    }
+
+    /// Takes a counter that is new and not more than 64 behind the highest; envelopes overtake each other.
+    mutating func take(_ new: UInt64) -> Bool {
+        if new > counter {
+            let shift = new - counter
+            window = shift >= 64 ? 0 : window << shift
+            window |= 1
+            counter = new
+            return true
+        }
+        let age = counter - new
+        guard age < 64, window & 1 << age == 0 else { return false }
+        window |= 1 << age
+        return true
+    }
+}
+
+/// An item as it lies in the inbox.
+struct ItemRow {
+    /// Seconds since 1970.
+    var expiry: UInt64
+    var messageID: Bytes16
+    var blob: [UInt8]
+
+    init(expiry: UInt64, messageID: Bytes16, blob: [UInt8]) {
+        self.expiry = expiry
+        self.messageID = messageID
+        self.blob = blob
+    }
+
+    init(decoding bytes: [UInt8]) throws(WireError) {
+        var reader = Reader(bytes)
+        expiry = try reader.uint64()
+        messageID = try reader.fixed()
+        blob = reader.rest()
+    }
+
+    func encode() -> [UInt8] {
+        var writer = Writer(capacity: 24 + blob.count)
+        writer.uint64(expiry)
+        writer.fixed(messageID)
+        writer.append(blob)
+        return writer.bytes
+    }
+}
+
+/// A reply block in stock, with the time until which its relays have its keys.
+struct BlockRow {
+    var expiry: UInt64
+    var block: ReplyBlock
+
+    init(expiry: UInt64, block: ReplyBlock) {
+        self.expiry = expiry
+        self.block = block
+    }
+
+    init(decoding bytes: [UInt8]) throws(WireError) {
+        var reader = Reader(bytes)
+        expiry = try reader.uint64()
+        block = try ReplyBlock(&reader)
+        try reader.finish()
+    }
+
+    func encode() -> [UInt8] {
+        var writer = Writer(capacity: 8 + ReplyBlock.encodedSize)
+        writer.uint64(expiry)
+        block.encode(&writer)
+        return writer.bytes
+    }
+}
