@@ -1,0 +1,228 @@
+import Envelope
+import Home
+import Primitives
+import Records
+import Storage
+import Wire
+
+/// Sending at a Poisson rate, real envelopes and cover alike (Loopix, section 3.2).
+extension AgentCore {
+    mutating func scheduleTick(_ now: Timestamp, _ entropy: inout Entropy) {
+        let wait = exponential(mean: 1000 / max(configuration.rate, 0.001), &entropy)
+        nextTick = now.adding(milliseconds: UInt64(min(wait, 60_000)))
+    }
+
+    /// Puts a request in line. What exceeds the limit is dropped; its retry comes by itself.
+    mutating func enqueue(_ outgoing: Outgoing) {
+        guard queue.count < configuration.queueLimit else {
+            counters.queueOverflow += 1
+            return
+        }
+        queue.append(outgoing)
+    }
+
+    /// Milliseconds until what is queued now has been sent, about.
+    var queueDelay: UInt64 { UInt64(Double(queue.count) / max(configuration.rate, 0.001) * 1000) }
+
+    mutating func tick(
+        _ now: Timestamp, _ entropy: inout Entropy, _ effects: inout [AgentEffect],
+        _ store: inout some (KeyValueStore & ~Copyable)
+    ) throws(StorageError) {
+        // A late timer catches up, so that the rate holds; a long sleep does not cause a burst.
+        var budget = 50
+        while let due = nextTick, due <= now, budget > 0 {
+            budget -= 1
+            let late = now.milliseconds(since: due)
+            scheduleTick(late > 1000 ? now : due, &entropy)
+            if try sendNext(now, &entropy, &effects, &store) { continue }
+            try sendCover(now, &entropy, &effects, &store)
+        }
+        if let due = nextTick, due <= now { scheduleTick(now, &entropy) }
+    }
+
+    /// - Returns: false when nothing waits.
+    private mutating func sendNext(
+        _ now: Timestamp, _ entropy: inout Entropy, _ effects: inout [AgentEffect],
+        _ store: inout some (KeyValueStore & ~Copyable)
+    ) throws(StorageError) -> Bool {
+        while !queue.isEmpty {
+            let outgoing = queue.removeFirst()
+            let isSent: Bool
+            switch outgoing {
+            case .service(let service, let destination, let body, let purpose):
+                isSent = try sendRequest(
+                    service, to: destination, body, purpose, now, &entropy, &effects, &store)
+            case .attach:
+                attachQueued = false
+                isSent = try sendAttachment(now, &entropy, &effects, &store)
+            case .part(let message, let fragment):
+                isSent = try sendPart(message, fragment, now, &entropy, &effects, &store)
+            }
+            if isSent { return true }
+        }
+        return false
+    }
+
+    /// A gateway of another cluster than the destination's, so that no cluster is at both ends of a path.
+    func gateway(for destination: NodeID, _ entropy: inout Entropy) -> NodeID? {
+        let cluster = network.byID[destination]?.clusterID
+        let usable = gateways.filter { network.byID[$0] != nil }
+        let apart = usable.filter { network.byID[$0]?.clusterID != cluster }
+        let choice = apart.isEmpty ? usable : apart
+        return choice.isEmpty ? nil : choice[entropy.below(choice.count)]
+    }
+
+    /// A reply block for `destination`, and its keys in the table.
+    func makeReplyBlock(
+        from destination: NodeID, _ now: Timestamp, _ entropy: inout Entropy
+    ) -> (id: Bytes16, block: ReplyBlock, keys: ReplyKeys)? {
+        guard let gateway = gateway(for: destination, &entropy) else { return nil }
+        do {
+            let path = try network.replyPath(
+                gateway: gateway, from: destination, configuration, now: now, entropy: &entropy)
+            let id: Bytes16 = entropy.bytes()
+            let handle = Mailbox.handle(of: identity.mailboxSecret(gateway: gateway, epoch: now.epoch))
+            let made = try ReplyBlock.make(path: path, handle: handle, id: id, entropy: &entropy)
+            return (id, made.block, made.keys)
+        } catch {
+            return nil
+        }
+    }
+
+    /// Sends one service request in an envelope, with a reply block when an answer is expected.
+    func sendRequestEnvelope(
+        _ request: ServiceRequest, to destination: NodeID, _ now: Timestamp, _ entropy: inout Entropy
+    ) -> AgentEffect? {
+        guard let gateway = gateway(for: destination, &entropy) else { return nil }
+        do {
+            let path = try network.forwardPath(
+                gateway: gateway, destination: destination, configuration, now: now, entropy: &entropy)
+            let envelope = try Wrap.forward(path: path, content: request.encode(), entropy: &entropy)
+            return .envelope(envelope, gateway: gateway)
+        } catch {
+            return nil
+        }
+    }
+
+    mutating func sendRequest(
+        _ service: Service, to destination: NodeID, _ body: [UInt8], _ purpose: ReplyPurpose?, _ now: Timestamp,
+        _ entropy: inout Entropy, _ effects: inout [AgentEffect], _ store: inout some (KeyValueStore & ~Copyable)
+    ) throws(StorageError) -> Bool {
+        var blocks: [ReplyBlock] = []
+        var entry: (id: Bytes16, ReplyTable.Entry)?
+        if let purpose {
+            guard let reply = makeReplyBlock(from: destination, now, &entropy) else {
+                counters.unbuildable += 1
+                return false
+            }
+            blocks = [reply.block]
+            entry = (
+                reply.id,
+                ReplyTable.Entry(keys: reply.keys, purpose: purpose, expiry: expiry(of: purpose, now))
+            )
+        }
+        let request = ServiceRequest(service: service, replyBlocks: blocks, body: body)
+        guard let effect = sendRequestEnvelope(request, to: destination, now, &entropy) else {
+            counters.unbuildable += 1
+            return false
+        }
+        if let entry { try replies.insert(entry.id, entry.1, &store) }
+        counters.envelopes += 1
+        effects.append(effect)
+        return true
+    }
+
+    func expiry(of purpose: ReplyPurpose, _ now: Timestamp) -> Timestamp {
+        switch purpose {
+        case .loop, .lookup, .fallback, .publish, .registration: now.adding(seconds: 120)
+        case .delivery: now.adding(seconds: 3600)
+        case .home: Timestamp(seconds: (now.epoch + 1) * Timestamp.secondsPerEpoch + 3600)
+        }
+    }
+
+    /// A loop back to the own mailbox, or an envelope that its last hop drops: neither can be told from a real one.
+    private mutating func sendCover(
+        _ now: Timestamp, _ entropy: inout Entropy, _ effects: inout [AgentEffect],
+        _ store: inout some (KeyValueStore & ~Copyable)
+    ) throws(StorageError) {
+        let usable = gateways.filter { network.byID[$0] != nil }
+        guard !usable.isEmpty else { return }
+        let gateway = usable[entropy.below(usable.count)]
+        do {
+            if entropy.below(2) == 0 {
+                let path = try network.loopPath(gateway: gateway, configuration, now: now, entropy: &entropy)
+                let id: Bytes16 = entropy.bytes()
+                let handle = Mailbox.handle(of: identity.mailboxSecret(gateway: gateway, epoch: now.epoch))
+                let made = try ReplyBlock.make(path: path, handle: handle, id: id, entropy: &entropy)
+                let entry = ReplyTable.Entry(keys: made.keys, purpose: .loop, expiry: expiry(of: .loop, now))
+                effects.append(.envelope(try made.block.reply(content: []), gateway: gateway))
+                try replies.insert(id, entry, &store)
+            } else {
+                let others = network.servers.filter { $0.nodeID != gateway && $0.roles.contains(.relay) }
+                guard !others.isEmpty else { return }
+                let path = try network.forwardPath(
+                    gateway: gateway, destination: others[entropy.below(others.count)].nodeID, configuration,
+                    now: now, entropy: &entropy)
+                effects.append(
+                    .envelope(try Wrap.forward(path: path, command: .drop, content: [], entropy: &entropy), gateway: gateway))
+            }
+            counters.covers += 1
+        } catch let error as StorageError {
+            throw error
+        } catch {
+            counters.unbuildable += 1
+        }
+    }
+
+    // MARK: Gateways
+
+    /// The gateways to keep links with: the same as long as they are on the map and not in the home's cluster.
+    public var wantedGateways: [NodeID] { settings.gateways }
+
+    /// A gateway could not be reached for long: another takes its place.
+    public mutating func replaceGateway(
+        _ gateway: NodeID, entropy: inout Entropy, store: inout some (KeyValueStore & ~Copyable)
+    ) throws(StorageError) -> [AgentEffect] {
+        var effects: [AgentEffect] = []
+        settings.gateways.removeAll { $0 == gateway }
+        try chooseGateways(avoiding: gateway, &entropy, &effects, &store)
+        return effects
+    }
+
+    mutating func chooseGateways(
+        avoiding failed: NodeID? = nil, _ entropy: inout Entropy, _ effects: inout [AgentEffect],
+        _ store: inout some (KeyValueStore & ~Copyable)
+    ) throws(StorageError) {
+        let before = settings.gateways
+        let homeCluster = settings.home.flatMap { network.byID[$0]?.clusterID }
+        var kept: [NodeID] = []
+        var clusters: Set<VerifyingKey> = []
+        if let homeCluster { clusters.insert(homeCluster) }
+        for gateway in settings.gateways {
+            guard let server = network.byID[gateway], clusters.insert(server.clusterID).inserted else { continue }
+            kept.append(gateway)
+        }
+        var candidates = network.servers.filter { $0.roles.contains(.gateway) && $0.nodeID != failed }
+        entropy.shuffle(&candidates)
+        for server in candidates where kept.count < configuration.gateways {
+            if clusters.insert(server.clusterID).inserted { kept.append(server.nodeID) }
+        }
+        if kept.isEmpty, let any = candidates.first { kept = [any.nodeID] }
+        settings.gateways = kept
+        if kept != before {
+            try settings.save(&store)
+            effects.append(.gatewaysChanged)
+        }
+    }
+
+    /// Claims the mailboxes of this epoch, and of the last one while reply blocks of it may still be used.
+    mutating func claimMailboxes(_ claimed: [NodeID], _ now: Timestamp, _ effects: inout [AgentEffect]) {
+        claimedEpoch = now.epoch
+        for gateway in claimed {
+            for epoch in [now.epoch, now.epoch &- 1] {
+                effects.append(
+                    .claim(secret: identity.mailboxSecret(gateway: gateway, epoch: epoch), gateway: gateway))
+            }
+        }
+    }
+}

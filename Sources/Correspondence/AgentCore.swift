@@ -1,0 +1,160 @@
+import Directory
+import Envelope
+import Federation
+import Home
+import Primitives
+import Records
+import Storage
+import Wire
+
+/// An agent's protocol: it keeps a mailbox at its gateways, publishes its owner's record, resolves others, sends
+/// messages until their receivers have them, and takes messages in exactly once (specs/correspondence.md).
+///
+/// The driver commits the store after each ``handle(_:now:entropy:store:)`` and before it performs the effects.
+public struct AgentCore: Sendable {
+    static let state = Table("state")
+
+    /// A request to a service that waits for its turn in the Poisson process.
+    enum Outgoing: Sendable {
+        case service(Service, destination: NodeID, body: [UInt8], reply: ReplyPurpose?)
+        /// Reply blocks and acknowledgements for the home.
+        case attach
+        case part(message: Bytes16, fragment: UInt8)
+    }
+
+    struct Registration: Sendable {
+        var request: UInt64
+        var token: String
+        var started: Timestamp
+        var nextTry: Timestamp
+        var attempts = 0
+    }
+
+    public let identity: Identity
+    public let configuration: AgentConfiguration
+    public internal(set) var counters = AgentCounters()
+
+    var network = NetworkView()
+    /// The gateways whose links stand.
+    var gateways: [NodeID] = []
+    var queue: [Outgoing] = []
+    var nextTick: Timestamp?
+    var replies: ReplyTable
+    var outbox: Outbox
+    var inbox: Inbox
+    var settings: AgentSettings
+    var registration: Registration?
+    /// Requests that wait for the publication to be sufficient.
+    var awaitingPublication: [(request: UInt64, started: Timestamp)] = []
+    var publications: [UInt64: Publication] = [:]
+    var lookups: [NetworkID: Lookup] = [:]
+    var contacts: [NetworkID: (record: DirectoryRecord, body: RecordBody, fetched: Timestamp)] = [:]
+    /// Items that are safe here and that the home does not know of yet.
+    var toAcknowledge: [UInt64] = []
+    var nextAttach: Timestamp?
+    var attachQueued = false
+    var attachFailures = 0
+    var claimedEpoch: UInt64 = 0
+    var nextExpiry: Timestamp?
+
+    /// - Parameter store: as the last run left it; see ``Identity/save(_:)`` for a new one.
+    public init(
+        identity: Identity, configuration: AgentConfiguration = AgentConfiguration(), now: Timestamp,
+        store: inout some (KeyValueStore & ~Copyable)
+    ) throws(StorageError) {
+        self.identity = identity
+        self.configuration = configuration
+        replies = try ReplyTable(limit: configuration.replyLimit, now, &store)
+        outbox = try Outbox(now, store)
+        inbox = try Inbox(store)
+        settings = try AgentSettings(store)
+    }
+
+    /// Whether everything that was queued has reached its next place of safety: nothing to send, resolve or acknowledge.
+    public var isIdle: Bool {
+        queue.isEmpty && toAcknowledge.isEmpty && lookups.isEmpty && registration == nil
+            && outbox.open.values.allSatisfy { $0.state != .queued }
+    }
+
+    /// Messages that are not yet on the disk of their recipients' homes; receipts count.
+    public var queuedMessages: Int { outbox.open.values.count { $0.state == .queued } }
+
+    /// The home at which this user is registered.
+    public var home: NodeID? { settings.home }
+
+    /// Every message that came, oldest first.
+    public static func inboxMessages(
+        _ store: borrowing some (KeyValueStore & ~Copyable)
+    ) throws(StorageError) -> [StoredMessage] { try Inbox.messages(store) }
+
+    /// Every message that goes out, and those of late, oldest first.
+    public static func outboxMessages(
+        _ store: borrowing some (KeyValueStore & ~Copyable)
+    ) throws(StorageError) -> [SentMessage] { try Outbox.messages(store) }
+
+    /// When to hand in ``AgentEvent/wake``; `nil` while there is nothing to do without a gateway.
+    public var nextWake: Timestamp? {
+        var due: [Timestamp] = []
+        if let nextExpiry { due.append(nextExpiry) }
+        guard !gateways.isEmpty else { return due.min() }
+        if let nextTick { due.append(nextTick) }
+        if let nextAttach, settings.isRegistered { due.append(nextAttach) }
+        if let registration { due.append(registration.nextTry) }
+        due += lookups.values.map(\.deadline)
+        due += publications.values.filter { !$0.isFinished }.map(\.nextTry)
+        due += outbox.open.values.filter { lookups[$0.recipient] == nil }.map(\.nextAttempt)
+        if settings.isRegistered { due.append(settings.nextPublish) }
+        return due.min()
+    }
+
+    public mutating func handle(
+        _ event: AgentEvent, now: Timestamp, entropy: inout Entropy, store: inout some (KeyValueStore & ~Copyable)
+    ) throws(StorageError) -> [AgentEffect] {
+        var effects: [AgentEffect] = []
+        switch event {
+        case .linkUp(let gateway):
+            if !gateways.contains(gateway) { gateways.append(gateway) }
+            claimMailboxes([gateway], now, &effects)
+            if nextTick == nil { scheduleTick(now, &entropy) }
+            nextAttach = now
+        case .linkDown(let gateway):
+            gateways.removeAll { $0 == gateway }
+            if gateways.isEmpty { nextTick = nil }
+        case .map(let servers):
+            network.update(servers)
+            try chooseGateways(&entropy, &effects, &store)
+        case .reply(let id, let payload):
+            try receive(id, payload, now, &entropy, &effects, &store)
+        case .register(let home, let token, let request):
+            try register(home, token, request, now, &entropy, &effects, &store)
+        case .resolve(let id, let request):
+            try resolve(id, request, now, &entropy, &effects, &store)
+        case .send(let id, let body, let request):
+            try send(id, body, request, now, &entropy, &effects, &store)
+        case .wake:
+            break
+        }
+        try advance(now, &entropy, &effects, &store)
+        return effects
+    }
+
+    /// Does whatever is due.
+    private mutating func advance(
+        _ now: Timestamp, _ entropy: inout Entropy, _ effects: inout [AgentEffect],
+        _ store: inout some (KeyValueStore & ~Copyable)
+    ) throws(StorageError) {
+        if nextExpiry.map({ now >= $0 }) ?? true {
+            nextExpiry = now.adding(seconds: 30)
+            try replies.expire(now, &store)
+            try expireMessages(now, &store)
+        }
+        guard !gateways.isEmpty else { return }
+        if now.epoch != claimedEpoch { claimMailboxes(gateways, now, &effects) }
+        try advanceRegistration(now, &effects)
+        try advanceLookups(now, &entropy, &effects, &store)
+        try advancePublications(now, &entropy, &effects, &store)
+        try advanceOutbox(now, &entropy, &effects, &store)
+        advanceAttachment(now)
+        try tick(now, &entropy, &effects, &store)
+    }
+}

@@ -1,0 +1,105 @@
+import Directory
+import Envelope
+import Federation
+import Primitives
+import Records
+import Wire
+
+#if canImport(Glibc)
+import Glibc
+#endif
+
+/// The map as an agent uses it: paths, and the holders of records.
+struct NetworkView: Sendable {
+    private(set) var servers: [ServerDescriptor] = []
+    private(set) var byID: [NodeID: ServerDescriptor] = [:]
+    private var placements: [UInt64: Placement] = [:]
+
+    mutating func update(_ servers: [ServerDescriptor]) {
+        self.servers = servers
+        byID = Dictionary(servers.map { ($0.nodeID, $0) }, uniquingKeysWith: { first, _ in first })
+        placements = [:]
+    }
+
+    var clusterCount: Int { Set(servers.map(\.clusterID)).count }
+
+    /// A path from a gateway to a destination: gateway, mixes, destination, of different clusters while the map has them.
+    func forwardPath(
+        gateway: NodeID, destination: NodeID, _ configuration: AgentConfiguration, now: Timestamp,
+        entropy: inout Entropy
+    ) throws(AgentError) -> [Hop] {
+        guard let first = byID[gateway], let last = byID[destination] else {
+            throw .mapTooSmall(clusters: clusterCount)
+        }
+        let mixes = try self.mixes(excluding: [gateway, destination], configuration, now, &entropy)
+        return try hops([first], mixes, [last], configuration, now, &entropy)
+    }
+
+    /// A path back from anywhere: mixes, then the gateway.
+    func replyPath(
+        gateway: NodeID, from origin: NodeID, _ configuration: AgentConfiguration, now: Timestamp,
+        entropy: inout Entropy
+    ) throws(AgentError) -> [Hop] {
+        guard let last = byID[gateway] else { throw .mapTooSmall(clusters: clusterCount) }
+        let mixes = try self.mixes(excluding: [gateway, origin], configuration, now, &entropy)
+        return try hops([], mixes, [last], configuration, now, &entropy)
+    }
+
+    /// Gateway, mixes, the same gateway: what cover loops take.
+    func loopPath(
+        gateway: NodeID, _ configuration: AgentConfiguration, now: Timestamp, entropy: inout Entropy
+    ) throws(AgentError) -> [Hop] {
+        guard let end = byID[gateway] else { throw .mapTooSmall(clusters: clusterCount) }
+        let mixes = try self.mixes(excluding: [gateway], configuration, now, &entropy)
+        return try hops([end], mixes, [end], configuration, now, &entropy)
+    }
+
+    /// The holders of a record by ring.
+    mutating func rings(of key: VerifyingKey, epoch: UInt64) -> [[NodeID]] {
+        placement(epoch).rings(of: key)
+    }
+
+    mutating func holders(of key: VerifyingKey, epoch: UInt64) -> [NodeID] {
+        placement(epoch).holders(of: key)
+    }
+
+    private mutating func placement(_ epoch: UInt64) -> Placement {
+        if let known = placements[epoch] { return known }
+        let nodes = servers.filter { $0.roles.contains(.directory) }.map {
+            Placement.Node(id: $0.nodeID, cluster: $0.clusterID, prefix: $0.udp.prefix)
+        }
+        let placement = Placement(nodes: nodes, epoch: epoch)
+        placements[epoch] = placement
+        return placement
+    }
+
+    private func mixes(
+        excluding ends: Set<NodeID>, _ configuration: AgentConfiguration, _ now: Timestamp, _ entropy: inout Entropy
+    ) throws(AgentError) -> [ServerDescriptor] {
+        do throws(PathError) {
+            return try PathSelection.path(
+                servers: servers, length: configuration.mixes, excluding: ends, epoch: now.epoch, entropy: &entropy)
+        } catch {
+            throw .mapTooSmall(clusters: clusterCount)
+        }
+    }
+
+    /// Only mixes hold envelopes; each delay is drawn anew from an exponential distribution.
+    private func hops(
+        _ before: [ServerDescriptor], _ mixes: [ServerDescriptor], _ after: [ServerDescriptor],
+        _ configuration: AgentConfiguration, _ now: Timestamp, _ entropy: inout Entropy
+    ) throws(AgentError) -> [Hop] {
+        var hops: [Hop] = []
+        let mixRange = before.count..<before.count + mixes.count
+        for (index, server) in (before + mixes + after).enumerated() {
+            guard let key = server.mixKey(epoch: now.epoch) else { throw .mapTooSmall(clusters: clusterCount) }
+            let delay =
+                mixRange.contains(index) ? exponential(mean: configuration.meanDelay, &entropy) : 0
+            hops.append(Hop(node: server.nodeID, key: key, delayMilliseconds: UInt32(min(delay, 60_000))))
+        }
+        return hops
+    }
+}
+
+/// A draw from the exponential distribution, by inversion.
+func exponential(mean: Double, _ entropy: inout Entropy) -> Double { -log(entropy.unit()) * mean }

@@ -1,0 +1,57 @@
+import Primitives
+import Records
+import Wire
+
+/// The publishing of one epoch's record to its holders (specs/correspondence.md, "Publishing").
+struct Publication: Sendable {
+    /// Tries with one holder.
+    static let attemptLimit = 4
+    /// Milliseconds between two tries.
+    static let retry: UInt64 = 5000
+
+    let epoch: UInt64
+    let record: [UInt8]
+    private(set) var stored: Set<NodeID> = []
+    private(set) var refused: Set<NodeID> = []
+    private var attempts: [NodeID: Int] = [:]
+    private let holders: [NodeID]
+    private(set) var nextTry: Timestamp
+
+    init(epoch: UInt64, record: [UInt8], holders: [NodeID], now: Timestamp) {
+        self.epoch = epoch
+        self.record = record
+        self.holders = holders
+        nextTry = now
+    }
+
+    var asked: Int { holders.count }
+
+    /// Enough for lookups to find it: half of the holders.
+    var isSufficient: Bool { !holders.isEmpty && stored.count * 2 >= holders.count }
+
+    var isFinished: Bool {
+        holders.allSatisfy {
+            stored.contains($0) || refused.contains($0) || attempts[$0, default: 0] >= Publication.attemptLimit
+        }
+    }
+
+    mutating func answer(from holder: NodeID, stored isStored: Bool) {
+        if isStored {
+            stored.insert(holder)
+            refused.remove(holder)
+        } else if !stored.contains(holder) {
+            refused.insert(holder)
+        }
+    }
+
+    /// The holders to ask now.
+    mutating func due(_ now: Timestamp) -> [NodeID] {
+        guard now >= nextTry else { return [] }
+        nextTry = now.adding(milliseconds: Publication.retry)
+        let open = holders.filter {
+            !stored.contains($0) && !refused.contains($0) && attempts[$0, default: 0] < Publication.attemptLimit
+        }
+        for holder in open { attempts[holder, default: 0] += 1 }
+        return open
+    }
+}

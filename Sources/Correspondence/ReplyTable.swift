@@ -1,0 +1,121 @@
+import Envelope
+import Primitives
+import Records
+import Storage
+import Wire
+
+/// For what a reply block was given away.
+enum ReplyPurpose: Hashable, Sendable {
+    /// Cover: the agent's own loop.
+    case loop
+    case lookup(NetworkID, holder: NodeID)
+    case fallback(NetworkID)
+    case publish(epoch: UInt64, holder: NodeID)
+    case registration
+    /// In stock at the home.
+    case home
+    /// The home's answer to one part of a message.
+    case delivery(message: Bytes16, fragment: UInt8)
+
+    /// Whether the answer is of use after a restart.
+    var isPersistent: Bool {
+        switch self {
+        case .home, .delivery: true
+        case .loop, .lookup, .fallback, .publish, .registration: false
+        }
+    }
+}
+
+/// The outstanding reply blocks and what opens their replies; those of long life are on disk.
+struct ReplyTable: Sendable {
+    static let table = Table("replies")
+
+    struct Entry: Sendable {
+        var keys: ReplyKeys
+        var purpose: ReplyPurpose
+        var expiry: Timestamp
+    }
+
+    private var entries: [Bytes16: Entry] = [:]
+    private let limit: Int
+    private(set) var homeCount = 0
+
+    init(limit: Int, _ now: Timestamp, _ store: inout some (KeyValueStore & ~Copyable)) throws(StorageError) {
+        self.limit = limit
+        var outdated: [[UInt8]] = []
+        var found: [Bytes16: Entry] = [:]
+        try store.scan(ReplyTable.table, from: []) { key, value in
+            if let id = Bytes16(key), let entry = try? ReplyTable.decode(value), entry.expiry > now {
+                found[id] = entry
+            } else {
+                outdated.append(key)
+            }
+            return true
+        }
+        for key in outdated { try store.delete(ReplyTable.table, key) }
+        entries = found
+        homeCount = found.values.count { $0.purpose == .home }
+    }
+
+    var count: Int { entries.count }
+
+    mutating func insert(
+        _ id: Bytes16, _ entry: Entry, _ store: inout some (KeyValueStore & ~Copyable)
+    ) throws(StorageError) {
+        if entries.count >= limit, let oldest = entries.min(by: { $0.value.expiry < $1.value.expiry })?.key {
+            _ = try remove(oldest, &store)
+        }
+        if entry.purpose.isPersistent, let value = ReplyTable.encode(entry) {
+            try store.put(ReplyTable.table, id.bytes, value)
+        }
+        entries[id] = entry
+        if entry.purpose == .home { homeCount += 1 }
+    }
+
+    func entry(_ id: Bytes16) -> Entry? { entries[id] }
+
+    mutating func remove(
+        _ id: Bytes16, _ store: inout some (KeyValueStore & ~Copyable)
+    ) throws(StorageError) -> Entry? {
+        guard let entry = entries.removeValue(forKey: id) else { return nil }
+        if entry.purpose.isPersistent { try store.delete(ReplyTable.table, id.bytes) }
+        if entry.purpose == .home { homeCount -= 1 }
+        return entry
+    }
+
+    /// Forgets blocks whose time is over.
+    mutating func expire(_ now: Timestamp, _ store: inout some (KeyValueStore & ~Copyable)) throws(StorageError) {
+        for (id, entry) in entries where entry.expiry <= now { _ = try remove(id, &store) }
+    }
+
+    private static func encode(_ entry: Entry) -> [UInt8]? {
+        var writer = Writer(capacity: 256)
+        switch entry.purpose {
+        case .home:
+            writer.uint8(1)
+        case .delivery(let message, let fragment):
+            writer.uint8(2)
+            writer.fixed(message)
+            writer.uint8(fragment)
+        case .loop, .lookup, .fallback, .publish, .registration:
+            return nil
+        }
+        writer.uint64(entry.expiry.milliseconds)
+        entry.keys.encode(&writer)
+        return writer.bytes
+    }
+
+    private static func decode(_ bytes: [UInt8]) throws(WireError) -> Entry {
+        var reader = Reader(bytes)
+        let purpose: ReplyPurpose
+        switch try reader.uint8() {
+        case 1: purpose = .home
+        case 2: purpose = .delivery(message: try reader.fixed(), fragment: try reader.uint8())
+        case let kind: throw .unknownKind(kind)
+        }
+        let expiry = Timestamp(milliseconds: try reader.uint64())
+        let keys = try ReplyKeys(&reader)
+        try reader.finish()
+        return Entry(keys: keys, purpose: purpose, expiry: expiry)
+    }
+}
