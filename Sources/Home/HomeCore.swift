@@ -27,7 +27,11 @@ public struct HomeCore: Sendable {
     private static let sweepInterval: UInt64 = 3_600_000
     private static let sweepLimit = 1000
 
+    /// An owner who attaches this long after an item was sent has probably not got it, in milliseconds.
+    private static let patience: UInt64 = 5000
+
     private struct Flight {
+        var sent: Timestamp
         var due: Timestamp
         var attempts: Int
     }
@@ -208,7 +212,7 @@ public struct HomeCore: Sendable {
             counters.acknowledged += 1
         }
         try stock(blocks, account, &row, now, &store)
-        let sent = try send(&row, account, now, &effects, &store)
+        let sent = try send(&row, account, isAttaching: true, now, &effects, &store)
         if sent == 0, let block = try takeBlock(account, &row, now, &store) {
             let answer = HomeAnswer.attached(
                 pending: row.itemCount, blocks: UInt8(clamping: row.blockCount))
@@ -223,8 +227,8 @@ public struct HomeCore: Sendable {
     /// Sends items that are not under way, oldest first, as long as there are reply blocks.
     @discardableResult
     private mutating func send(
-        _ row: inout AccountRow, _ account: Bytes16, _ now: Timestamp, _ effects: inout [HomeEffect],
-        _ store: inout some (KeyValueStore & ~Copyable)
+        _ row: inout AccountRow, _ account: Bytes16, isAttaching: Bool = false, _ now: Timestamp,
+        _ effects: inout [HomeEffect], _ store: inout some (KeyValueStore & ~Copyable)
     ) throws(StorageError) -> Int {
         guard row.itemCount > 0, row.blockCount > 0 else { return 0 }
         let flights = inFlight[account] ?? [:]
@@ -232,7 +236,11 @@ public struct HomeCore: Sendable {
         let room = Int(row.blockCount)
         try store.scan(HomeTables.items, from: HomeTables.key(account, 0)) { key, value in
             guard let entry = HomeTables.split(key), entry.account == account else { return false }
-            if let flight = flights[entry.number], flight.due > now { return true }
+            if let flight = flights[entry.number], flight.due > now,
+                !isAttaching || now.milliseconds(since: flight.sent) < HomeCore.patience
+            {
+                return true
+            }
             if let item = try? ItemRow(decoding: value) { ready.append((entry.number, item)) }
             return ready.count < room
         }
@@ -242,7 +250,7 @@ public struct HomeCore: Sendable {
             let attempts = inFlight[account]?[number]?.attempts ?? 0
             let wait = configuration.redelivery << UInt64(min(attempts, 7))
             inFlight[account, default: [:]][number] = Flight(
-                due: now.adding(milliseconds: wait), attempts: attempts + 1)
+                sent: now, due: now.adding(milliseconds: wait), attempts: attempts + 1)
             let answer = HomeAnswer.item(
                 .init(number: number, pending: row.itemCount, messageID: item.messageID, blob: item.blob))
             effects.append(.send(block, content: answer.encode()))

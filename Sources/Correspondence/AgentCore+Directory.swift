@@ -1,0 +1,258 @@
+import Directory
+import Envelope
+import Home
+import Primitives
+import Records
+import Storage
+import Wire
+
+/// Registration, publishing the own record, resolving others.
+extension AgentCore {
+    /// Before the next epoch begins, its record is published this much ahead, in seconds (design section 5).
+    static let publishAhead: UInt64 = 3 * 3600
+    /// A record outlives its epoch by this, in seconds.
+    static let recordGrace: UInt64 = 2 * 3600
+    static let registrationAttempts = 6
+    static let registrationRetry: UInt64 = 5000
+
+    // MARK: Registration
+
+    mutating func register(
+        _ home: NodeID, _ token: String, _ request: UInt64, _ now: Timestamp, _ entropy: inout Entropy,
+        _ effects: inout [AgentEffect], _ store: inout some (KeyValueStore & ~Copyable)
+    ) throws(StorageError) {
+        guard let server = network.byID[home], server.roles.contains(.home) else {
+            effects.append(.failed(request: request, .unknownHome))
+            return
+        }
+        if settings.home != home {
+            settings.home = home
+            settings.account = nil
+        }
+        settings.nextPublish = Timestamp(seconds: 0)
+        try settings.save(&store)
+        registration = Registration(request: request, token: token, started: now, nextTry: now)
+        try chooseGateways(&entropy, &effects, &store)
+    }
+
+    mutating func advanceRegistration(_ now: Timestamp, _ effects: inout [AgentEffect]) throws(StorageError) {
+        guard var current = registration, let home = settings.home, now >= current.nextTry else { return }
+        guard current.attempts < AgentCore.registrationAttempts else {
+            effects.append(.failed(request: current.request, .homeUnreachable))
+            registration = nil
+            return
+        }
+        current.attempts += 1
+        current.nextTry = now.adding(milliseconds: AgentCore.registrationRetry)
+        registration = current
+        let body = HomeRequest.register(home: home, token: current.token, key: identity.operational)
+        enqueue(.service(.home, destination: home, body: body.encode(), reply: .registration))
+    }
+
+    mutating func registrationAnswered(
+        _ answer: HomeAnswer, _ now: Timestamp, _ effects: inout [AgentEffect],
+        _ store: inout some (KeyValueStore & ~Copyable)
+    ) throws(StorageError) {
+        guard let current = registration else { return }
+        switch answer {
+        case .registered(let account) where account == Account.id(of: identity.operational.publicKey):
+            registration = nil
+            settings.account = account
+            settings.nextPublish = now
+            try settings.save(&store)
+            awaitingPublication.append((current.request, current.started))
+            nextAttach = now
+        case .refused(let refusal):
+            registration = nil
+            effects.append(.failed(request: current.request, .homeRefused(refusal)))
+        case .registered, .attached, .item, .accepted:
+            counters.malformedAnswers += 1
+        }
+    }
+
+    // MARK: Publishing
+
+    mutating func advancePublications(
+        _ now: Timestamp, _ entropy: inout Entropy, _ effects: inout [AgentEffect],
+        _ store: inout some (KeyValueStore & ~Copyable)
+    ) throws(StorageError) {
+        if settings.isRegistered, now >= settings.nextPublish, !network.servers.isEmpty {
+            try startPublishing(now, &entropy, &store)
+        }
+        for epoch in publications.keys.sorted() {
+            guard var publication = publications[epoch] else { continue }
+            for holder in publication.due(now) {
+                enqueue(
+                    .service(
+                        .directory, destination: holder, body: DirectoryMessage.put(record: publication.record).encode(),
+                        reply: .publish(epoch: epoch, holder: holder)))
+            }
+            publications[epoch] = publication.isFinished ? nil : publication
+            try publicationAdvanced(publication, now, &effects, &store)
+        }
+    }
+
+    private mutating func startPublishing(
+        _ now: Timestamp, _ entropy: inout Entropy, _ store: inout some (KeyValueStore & ~Copyable)
+    ) throws(StorageError) {
+        guard let home = settings.home, let account = settings.account else { return }
+        // Between 8 and 12 hours, and in time for the next epoch.
+        let refresh = now.adding(seconds: 8 * 3600 + UInt64(entropy.below(4 * 3600)))
+        let nextEpoch = Timestamp(seconds: (now.epoch + 1) * Timestamp.secondsPerEpoch - AgentCore.publishAhead)
+        settings.nextPublish = nextEpoch > now ? min(refresh, nextEpoch) : refresh
+        settings.sequence = max(settings.sequence + 1, now.seconds)
+        var epochs = [now.epoch]
+        if nextEpoch <= now { epochs.append(now.epoch + 1) }
+        for epoch in epochs {
+            let expiry = min(
+                (epoch + 1) * Timestamp.secondsPerEpoch + AgentCore.recordGrace, now.adding(seconds: 26 * 3600).seconds)
+            do {
+                let body = RecordBody(
+                    home: home, account: account, sealing: identity.sealing.publicKey,
+                    operational: identity.operational.publicKey, operationalExpiry: now.seconds + 90 * 86_400,
+                    policy: 1, prekeys: Bytes32(), user: identity.user)
+                let record = try DirectoryRecord.seal(
+                    body: body, user: identity.user, epoch: epoch, sequence: settings.sequence, expiry: expiry,
+                    entropy: &entropy)
+                publications[epoch] = Publication(
+                    epoch: epoch, record: record.encode(),
+                    holders: network.holders(of: record.blindedKey, epoch: epoch), now: now)
+            } catch {
+                counters.unbuildable += 1
+            }
+        }
+        try settings.save(&store)
+    }
+
+    mutating func published(
+        _ answer: DirectoryMessage, epoch: UInt64, holder: NodeID, _ now: Timestamp, _ effects: inout [AgentEffect],
+        _ store: inout some (KeyValueStore & ~Copyable)
+    ) throws(StorageError) {
+        guard var publication = publications[epoch] else { return }
+        switch answer {
+        case .stored: publication.answer(from: holder, stored: true)
+        case .refused: publication.answer(from: holder, stored: false)
+        default: counters.malformedAnswers += 1
+        }
+        publications[epoch] = publication.isFinished ? nil : publication
+        try publicationAdvanced(publication, now, &effects, &store)
+    }
+
+    private mutating func publicationAdvanced(
+        _ publication: Publication, _ now: Timestamp, _ effects: inout [AgentEffect],
+        _ store: inout some (KeyValueStore & ~Copyable)
+    ) throws(StorageError) {
+        guard publication.epoch == now.epoch else { return }
+        if publication.isSufficient, let home = settings.home, let account = settings.account {
+            if settings.publishedEpoch != publication.epoch {
+                settings.publishedEpoch = publication.epoch
+                try settings.save(&store)
+            }
+            for waiting in awaitingPublication {
+                effects.append(
+                    .registered(
+                        request: waiting.request,
+                        RegistrationReport(
+                            account: account, home: home, holders: publication.stored.count, asked: publication.asked,
+                            milliseconds: now.milliseconds(since: waiting.started))))
+            }
+            awaitingPublication = []
+        } else if publication.isFinished {
+            // Too few holders took it: tried again soon, and after the next start.
+            settings.nextPublish = now.adding(seconds: 60)
+            try settings.save(&store)
+            for waiting in awaitingPublication {
+                effects.append(.failed(request: waiting.request, .noAnswer(asked: publication.asked)))
+            }
+            awaitingPublication = []
+        }
+    }
+
+    // MARK: Resolving
+
+    mutating func resolve(
+        _ id: NetworkID, _ request: UInt64, _ now: Timestamp, _ entropy: inout Entropy,
+        _ effects: inout [AgentEffect], _ store: inout some (KeyValueStore & ~Copyable)
+    ) throws(StorageError) {
+        if let error = startLookup(id, now, &entropy) {
+            effects.append(.failed(request: request, error))
+            return
+        }
+        lookups[id]?.requests.append(request)
+    }
+
+    /// Starts a lookup unless one is under way.
+    mutating func startLookup(_ id: NetworkID, _ now: Timestamp, _ entropy: inout Entropy) -> AgentError? {
+        guard lookups[id] == nil else { return nil }
+        let key: VerifyingKey
+        do { key = try DirectoryRecord.blindedKey(of: id.key, epoch: now.epoch) } catch { return .invalidID }
+        let rings = network.rings(of: key, epoch: now.epoch)
+        let directories = network.servers.filter { $0.roles.contains(.directory) }.map(\.nodeID)
+        guard !directories.isEmpty else { return .mapTooSmall(clusters: network.clusterCount) }
+        lookups[id] = Lookup(
+            id: id, blindedKey: key, rings: rings, directories: directories, now: now, entropy: &entropy)
+        return nil
+    }
+
+    mutating func advanceLookups(
+        _ now: Timestamp, _ entropy: inout Entropy, _ effects: inout [AgentEffect],
+        _ store: inout some (KeyValueStore & ~Copyable)
+    ) throws(StorageError) {
+        for id in lookups.keys.sorted(by: { $0.key < $1.key }) {
+            while var lookup = lookups[id] {
+                let step = lookup.step(configuration, now: now)
+                lookups[id] = lookup
+                switch step {
+                case .wait: break
+                case .ask(let holders):
+                    for holder in holders { ask(holder, .get(key: lookup.blindedKey, epoch: lookup.epoch), .lookup(id, holder: holder)) }
+                    continue
+                case .askFallback(let servers):
+                    for server in servers { ask(server, .iterate(key: lookup.blindedKey, epoch: lookup.epoch), .fallback(id)) }
+                    continue
+                case .found(let record, let body):
+                    lookups[id] = nil
+                    contacts[id] = (record, body, now)
+                    let report = ResolveReport(
+                        id: id, body: body, sequence: record.sequence, expiry: record.expiry, asked: lookup.asked.count,
+                        answered: lookup.answered, waves: lookup.waves, usedFallback: lookup.usedFallback,
+                        milliseconds: now.milliseconds(since: lookup.started), pathLength: configuration.mixes + 2)
+                    for request in lookup.requests { effects.append(.resolved(request: request, report)) }
+                    try advanceOutbox(now, &entropy, &effects, &store)
+                case .failed(let error):
+                    lookups[id] = nil
+                    for request in lookup.requests { effects.append(.failed(request: request, error)) }
+                    for message in outbox.open.values where message.recipient == id && message.state == .queued {
+                        effects.append(.unresolved(messageID: message.messageID, error))
+                        outbox.touch(message.messageID) {
+                            $0.nextAttempt = now.adding(milliseconds: configuration.longestRetry)
+                        }
+                    }
+                }
+                break
+            }
+        }
+    }
+
+    private mutating func ask(_ server: NodeID, _ message: DirectoryMessage, _ purpose: ReplyPurpose) {
+        enqueue(.service(.directory, destination: server, body: message.encode(), reply: purpose))
+    }
+
+    mutating func lookupAnswered(_ id: NetworkID, _ answer: DirectoryMessage, _ now: Timestamp) {
+        guard lookups[id] != nil else { return }
+        var found: (record: DirectoryRecord, body: RecordBody)?
+        switch answer {
+        case .record(let bytes):
+            do {
+                let record = try DirectoryRecord(decoding: bytes)
+                try record.verify(at: now)
+                found = (record, try record.open(user: id.key))
+            } catch {
+                counters.invalidRecords += 1
+            }
+        case .missing: break
+        default: counters.malformedAnswers += 1
+        }
+        lookups[id]?.take(found, now: now, grace: configuration.waveGrace)
+    }
+}

@@ -1,0 +1,152 @@
+import Envelope
+import Home
+import Primitives
+import Records
+import Storage
+import Wire
+
+/// Messages on their way out: queued, accepted by the recipient's home, delivered to the recipient.
+extension AgentCore {
+    mutating func send(
+        _ id: NetworkID, _ body: [UInt8], _ request: UInt64, _ now: Timestamp, _ entropy: inout Entropy,
+        _ effects: inout [AgentEffect], _ store: inout some (KeyValueStore & ~Copyable)
+    ) throws(StorageError) {
+        guard body.count <= SealedFragment.bodyLimit else {
+            effects.append(.failed(request: request, .messageTooLong(limit: SealedFragment.bodyLimit)))
+            return
+        }
+        guard outbox.open.count < configuration.outboxLimit else {
+            effects.append(.failed(request: request, .outboxFull(limit: configuration.outboxLimit)))
+            return
+        }
+        do { _ = try DirectoryRecord.blindedKey(of: id.key, epoch: now.epoch) } catch {
+            effects.append(.failed(request: request, .invalidID))
+            return
+        }
+        let messageID: Bytes16 = entropy.bytes()
+        try outbox.add(messageID, to: id, .text, body, now: now, &store)
+        effects.append(.queued(request: request, messageID: messageID))
+    }
+
+    /// Resolves recipients and sends what is due.
+    mutating func advanceOutbox(
+        _ now: Timestamp, _ entropy: inout Entropy, _ effects: inout [AgentEffect],
+        _ store: inout some (KeyValueStore & ~Copyable)
+    ) throws(StorageError) {
+        let due = outbox.open.values.filter { $0.nextAttempt <= now }.sorted { $0.number < $1.number }
+        for message in due {
+            guard let contact = freshContact(message.recipient, now) else {
+                if let error = startLookup(message.recipient, now, &entropy) {
+                    outbox.touch(message.messageID) {
+                        $0.nextAttempt = now.adding(milliseconds: configuration.longestRetry)
+                    }
+                    effects.append(.unresolved(messageID: message.messageID, error))
+                }
+                continue
+            }
+            guard network.byID[contact.home] != nil else {
+                // The record names a home that is not on the map now; it may have moved.
+                contacts[message.recipient] = nil
+                outbox.touch(message.messageID) {
+                    $0.nextAttempt = now.adding(milliseconds: configuration.longestRetry)
+                }
+                continue
+            }
+            let parts =
+                message.state == .accepted ? Array(0..<UInt8(clamping: message.partCount)) : message.openParts
+            if message.attempts > 0 { counters.retransmissions += UInt64(parts.count) }
+            for part in parts { enqueue(.part(message: message.messageID, fragment: part)) }
+            let wait = retryDelay(message, &entropy) + queueDelay
+            outbox.touch(message.messageID) {
+                $0.attempts += 1
+                $0.nextAttempt = now.adding(milliseconds: wait)
+            }
+        }
+    }
+
+    /// Doubles from the first retry to the longest, with a quarter of jitter.
+    private func retryDelay(_ message: OutgoingMessage, _ entropy: inout Entropy) -> UInt64 {
+        if message.state == .accepted { return configuration.receiptRetry }
+        let base = min(configuration.firstRetry << UInt64(min(message.attempts, 10)), configuration.longestRetry)
+        return base + UInt64(entropy.below(Int(base / 4) + 1))
+    }
+
+    private func freshContact(_ id: NetworkID, _ now: Timestamp) -> RecordBody? {
+        guard let contact = contacts[id], contact.record.expiry > now.seconds,
+            now.milliseconds(since: contact.fetched) < configuration.recordLifetime
+        else { return nil }
+        return contact.body
+    }
+
+    /// Seals and sends one part, on a fresh path.
+    mutating func sendPart(
+        _ messageID: Bytes16, _ fragment: UInt8, _ now: Timestamp, _ entropy: inout Entropy,
+        _ effects: inout [AgentEffect], _ store: inout some (KeyValueStore & ~Copyable)
+    ) throws(StorageError) -> Bool {
+        guard let message = outbox.open[messageID], let contact = freshContact(message.recipient, now) else {
+            return false
+        }
+        let isOpen = message.acceptedParts & 1 << UInt64(fragment) == 0
+        guard isOpen || message.state == .accepted else { return false }
+        let parts = SealedFragment.split(message.body)
+        guard Int(fragment) < parts.count else { return false }
+        let sealed = SealedFragment(
+            sender: identity.id, messageID: messageID, kind: message.kind, index: fragment,
+            count: UInt8(clamping: parts.count), sent: message.created, part: parts[Int(fragment)])
+        let blob: [UInt8]
+        do {
+            blob = try sealed.seal(
+                to: message.recipient, key: contact.sealing, sender: identity.user, entropy: &entropy)
+        } catch {
+            counters.unbuildable += 1
+            return false
+        }
+        let delivery = HomeRequest.deliver(
+            .init(
+                account: contact.account, messageID: SealedFragment.deliveryID(messageID, fragment), blob: blob))
+        return try sendRequest(
+            .home, to: contact.home, delivery.encode(), .delivery(message: messageID, fragment: fragment), now,
+            &entropy, &effects, &store)
+    }
+
+    /// The recipient's home answered for one part.
+    mutating func deliveryAnswered(
+        _ messageID: Bytes16, _ fragment: UInt8, _ answer: HomeAnswer, _ now: Timestamp,
+        _ effects: inout [AgentEffect], _ store: inout some (KeyValueStore & ~Copyable)
+    ) throws(StorageError) {
+        guard let message = outbox.open[messageID] else { return }
+        switch answer {
+        case .accepted(let id) where id == SealedFragment.deliveryID(messageID, fragment):
+            guard message.state == .queued else { return }
+            let retry = now.adding(milliseconds: configuration.receiptRetry)
+            try outbox.update(messageID, &store) {
+                $0.acceptedParts |= 1 << UInt64(fragment)
+                if $0.isFullyAccepted {
+                    $0.state = .accepted
+                    $0.nextAttempt = retry
+                }
+            }
+            if (outbox.open[messageID]?.isFullyAccepted ?? true), message.kind == .text {
+                effects.append(.accepted(messageID: messageID))
+            }
+        case .refused(.unknownAccount):
+            // The recipient has moved, or the record was of an account that is gone.
+            contacts[message.recipient] = nil
+            outbox.touch(messageID) { $0.nextAttempt = now.adding(milliseconds: configuration.firstRetry) }
+        case .refused:
+            outbox.touch(messageID) { $0.nextAttempt = now.adding(milliseconds: configuration.longestRetry) }
+        case .registered, .attached, .item, .accepted:
+            counters.malformedAnswers += 1
+        }
+    }
+
+    /// Gives up what is older than a message's lifetime.
+    mutating func expireMessages(
+        _ now: Timestamp, _ store: inout some (KeyValueStore & ~Copyable)
+    ) throws(StorageError) {
+        for message in outbox.open.values
+        where now.milliseconds(since: message.created) > configuration.messageLifetime {
+            try outbox.update(message.messageID, &store) { $0.state = .expired }
+        }
+    }
+}

@@ -1,0 +1,126 @@
+import Primitives
+import Records
+import Wire
+
+/// A directory request or answer, over UDP and inside envelopes alike (specs/directory.md, "Messages").
+public enum DirectoryMessage: Hashable, Sendable {
+    /// The record under a blinded key, if this server has it.
+    case get(key: VerifyingKey, epoch: UInt64)
+    /// Keep this record.
+    case put(record: [UInt8])
+    /// The contacts closest to a target.
+    case findNode(target: Bytes32)
+    /// The record, or the contacts closest to its Kademlia key.
+    case findValue(key: VerifyingKey, epoch: UInt64)
+    /// Who are you?
+    case ping
+    /// Search the network for the record on my behalf.
+    case iterate(key: VerifyingKey, epoch: UInt64)
+
+    case record([UInt8])
+    case missing
+    case stored(sequence: UInt64)
+    case refused(Refusal)
+    /// The answerer's own signed descriptor, which proves who it is, and contacts.
+    case nodes(descriptor: [UInt8], [Contact])
+
+    public enum Refusal: UInt8, Sendable {
+        case malformed = 1
+        case wrongEpoch = 2
+        case expired = 3
+        case notResponsible = 4
+        /// A record of the same or a higher sequence is held.
+        case notNewer = 5
+        case wrongSignature = 6
+        case full = 7
+        case busy = 8
+    }
+
+    /// Contacts in one answer.
+    public static let contactLimit = 6
+    /// The longest descriptor in an answer.
+    public static let descriptorLimit = 520
+    /// Hits and misses have this size, so that an observer of sizes learns nothing.
+    public static let answerSize = 3 + Limits.recordSize
+
+    public init(decoding bytes: [UInt8]) throws(WireError) {
+        var reader = Reader(bytes)
+        let kind = try reader.uint8()
+        switch kind {
+        case 1: self = .get(key: VerifyingKey(try reader.fixed()), epoch: try reader.uint64())
+        case 2: self = .put(record: try reader.prefixed(limit: Limits.recordSize, field: "record"))
+        case 3: self = .findNode(target: try reader.fixed())
+        case 4: self = .findValue(key: VerifyingKey(try reader.fixed()), epoch: try reader.uint64())
+        case 5: self = .ping
+        case 6: self = .iterate(key: VerifyingKey(try reader.fixed()), epoch: try reader.uint64())
+        case 65:
+            self = .record(try reader.prefixed(limit: Limits.recordSize, field: "record"))
+            try DirectoryMessage.checkPadding(&reader)
+        case 66:
+            self = .missing
+            try DirectoryMessage.checkPadding(&reader)
+        case 67: self = .stored(sequence: try reader.uint64())
+        case 68:
+            guard let refusal = Refusal(rawValue: try reader.uint8()) else { throw .outOfRange(field: "refusal") }
+            self = .refused(refusal)
+        case 69:
+            let descriptor = try reader.prefixed(limit: DirectoryMessage.descriptorLimit, field: "descriptor")
+            let count = Int(try reader.uint8())
+            guard count <= DirectoryMessage.contactLimit else { throw .outOfRange(field: "contacts") }
+            var contacts: [Contact] = []
+            for _ in 0..<count { contacts.append(try Contact(&reader)) }
+            self = .nodes(descriptor: descriptor, contacts)
+        default: throw .unknownKind(kind)
+        }
+        try reader.finish()
+    }
+
+    private static func checkPadding(_ reader: inout Reader) throws(WireError) {
+        guard reader.rest().allSatisfy({ $0 == 0 }) else { throw .outOfRange(field: "padding") }
+    }
+
+    public func encode() -> [UInt8] {
+        var writer = Writer(capacity: DirectoryMessage.answerSize)
+        switch self {
+        case .get(let key, let epoch):
+            writer.uint8(1)
+            writer.fixed(key.bytes)
+            writer.uint64(epoch)
+        case .put(let record):
+            writer.uint8(2)
+            writer.prefixed(record)
+        case .findNode(let target):
+            writer.uint8(3)
+            writer.fixed(target)
+        case .findValue(let key, let epoch):
+            writer.uint8(4)
+            writer.fixed(key.bytes)
+            writer.uint64(epoch)
+        case .ping:
+            writer.uint8(5)
+        case .iterate(let key, let epoch):
+            writer.uint8(6)
+            writer.fixed(key.bytes)
+            writer.uint64(epoch)
+        case .record(let bytes):
+            writer.uint8(65)
+            writer.prefixed(bytes)
+            writer.pad(to: DirectoryMessage.answerSize)
+        case .missing:
+            writer.uint8(66)
+            writer.pad(to: DirectoryMessage.answerSize)
+        case .stored(let sequence):
+            writer.uint8(67)
+            writer.uint64(sequence)
+        case .refused(let refusal):
+            writer.uint8(68)
+            writer.uint8(refusal.rawValue)
+        case .nodes(let descriptor, let contacts):
+            writer.uint8(69)
+            writer.prefixed(descriptor)
+            writer.uint8(UInt8(truncatingIfNeeded: contacts.count))
+            for contact in contacts { contact.encode(&writer) }
+        }
+        return writer.bytes
+    }
+}

@@ -1,0 +1,110 @@
+import Primitives
+import Records
+import Wire
+
+/// Which servers hold a record in one epoch (specs/directory.md, "Placement").
+///
+/// The shared random value of the epoch places nodes on a circle of 256-bit positions; a record has one index in each of
+/// four rings, and the five nodes that follow it clockwise hold it. Nobody can choose a node's place ahead of the epoch.
+public struct Placement: Sendable {
+    /// A directory server as far as placement needs it.
+    public struct Node: Hashable, Sendable {
+        public var id: NodeID
+        public var cluster: VerifyingKey
+        /// The part of the address that one operator's servers share.
+        public var prefix: [UInt8]
+
+        public init(id: NodeID, cluster: VerifyingKey, prefix: [UInt8]) {
+            self.id = id
+            self.cluster = cluster
+            self.prefix = prefix
+        }
+    }
+
+    public static let rings = 4
+    public static let holdersPerRing = 5
+    /// Nodes beside the exact ones that accept a record too, because views of the map differ.
+    public static let slack = 8
+    /// Steps along a ring in search of another cluster and prefix.
+    private static let walkLimit = 64
+
+    private let ordered: [(position: Bytes32, node: Node)]
+
+    public init(nodes: [Node], epoch: UInt64) {
+        let shared = Placement.sharedRandom(epoch: epoch)
+        ordered = nodes.map { node in
+            var hash = BLAKE2b(outputCount: 32, domain: Domain("hulda/dir-pos"))
+            hash.update(node.id)
+            hash.update(shared)
+            return (hash.finalize(), node)
+        }.sorted { $0.0 < $1.0 }
+    }
+
+    public var nodeCount: Int { ordered.count }
+
+    /// The value that places nodes in `epoch`: for now the hash of its number (specs/directory.md, "Shared random value").
+    static func sharedRandom(epoch: UInt64) -> Bytes32 {
+        BLAKE2b.h(Domain("hulda/srv"), withUnsafeBytes(of: epoch.littleEndian) { Array($0) })
+    }
+
+    static func index(of key: VerifyingKey, ring: Int) -> Bytes32 {
+        BLAKE2b.h(Domain("hulda/dir"), key.bytes, UInt64(ring))
+    }
+
+    /// The holders by ring; no two of one cluster or prefix while alternatives are near.
+    public func rings(of key: VerifyingKey) -> [[NodeID]] {
+        var out = [[NodeID]](repeating: [], count: Placement.rings)
+        guard !ordered.isEmpty else { return out }
+        let starts = (0..<Placement.rings).map { start(Placement.index(of: key, ring: $0)) }
+        let walk = min(ordered.count, Placement.walkLimit)
+        var taken: Set<NodeID> = []
+        var clusters: Set<VerifyingKey> = []
+        var prefixes: Set<[UInt8]> = []
+        // One of each ring in turn, so that a small network is shared out evenly.
+        for _ in 0..<Placement.holdersPerRing {
+            for ring in 0..<Placement.rings where taken.count < ordered.count {
+                var choice: Node?
+                for step in 0..<walk {
+                    let node = ordered[(starts[ring] + step) % ordered.count].node
+                    guard !taken.contains(node.id) else { continue }
+                    if choice == nil { choice = node }
+                    if !clusters.contains(node.cluster), !prefixes.contains(node.prefix) {
+                        choice = node
+                        break
+                    }
+                }
+                guard let choice else { continue }
+                taken.insert(choice.id)
+                clusters.insert(choice.cluster)
+                prefixes.insert(choice.prefix)
+                out[ring].append(choice.id)
+            }
+        }
+        return out
+    }
+
+    /// All holders of a key: twenty, or every node of a smaller network.
+    public func holders(of key: VerifyingKey) -> [NodeID] { rings(of: key).flatMap(\.self) }
+
+    /// Whether `node` is a holder of `key`, or close enough to be one in another's view of the map.
+    public func isResponsible(_ node: NodeID, for key: VerifyingKey) -> Bool {
+        guard !ordered.isEmpty else { return true }
+        let reach = min(ordered.count, Placement.holdersPerRing + Placement.slack)
+        for ring in 0..<Placement.rings {
+            let first = start(Placement.index(of: key, ring: ring))
+            for step in 0..<reach where ordered[(first + step) % ordered.count].node.id == node { return true }
+        }
+        return holders(of: key).contains(node)
+    }
+
+    /// The first place at or after `index`, clockwise.
+    private func start(_ index: Bytes32) -> Int {
+        var low = 0
+        var high = ordered.count
+        while low < high {
+            let middle = (low + high) / 2
+            if ordered[middle].position < index { low = middle + 1 } else { high = middle }
+        }
+        return low % ordered.count
+    }
+}

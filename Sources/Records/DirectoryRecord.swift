@@ -1,0 +1,158 @@
+import Primitives
+import Wire
+
+/// A user's record as the directory holds it: signed under a key that is blinded for one epoch, its body encrypted
+/// under the ID (specs/directory.md, "Record"). A holder learns neither the ID nor the body.
+public struct DirectoryRecord: Hashable, Sendable {
+    private static let version: UInt8 = 1
+    /// Bytes of ciphertext, tag included: bodies are padded to the smaller class that fits.
+    static let sizeClasses = [512, 768]
+    /// A record lasts at most this long, in seconds.
+    public static let lifetime: UInt64 = 26 * 3600
+    /// Clocks may differ by this much, in seconds.
+    public static let clockSkew: UInt64 = 600
+    /// Records of the next epoch are taken this long before it begins, in seconds.
+    public static let lead: UInt64 = 4 * 3600
+
+    /// Days since 1970.
+    public let epoch: UInt64
+    /// Seconds since 1970.
+    public let expiry: UInt64
+    /// Of two records of one key the higher sequence counts.
+    public let sequence: UInt64
+    /// `A' = b·A`, under which the record is found and signed.
+    public let blindedKey: VerifyingKey
+    let nonce: Bytes24
+    let ciphertext: [UInt8]
+    public let signature: Signature
+
+    /// The key under which the record of `user` is found in `epoch`.
+    /// - Throws: ``RecordError/invalidKey``
+    public static func blindedKey(of user: VerifyingKey, epoch: UInt64) throws(RecordError) -> VerifyingKey {
+        do throws(PrimitiveError) {
+            return try BlindingFactor(Domain("hulda/blind"), key: user, epoch: epoch).blind(user)
+        } catch { throw .invalidKey }
+    }
+
+    /// Encrypts and signs a record.
+    public static func seal(
+        body: RecordBody, user: borrowing SigningKey, epoch: UInt64, sequence: UInt64, expiry: UInt64,
+        entropy: inout Entropy
+    ) throws(RecordError) -> DirectoryRecord {
+        let factor = BlindingFactor(Domain("hulda/blind"), key: user.publicKey, epoch: epoch)
+        let key = BlindedSigningKey(user, factor)
+        var plain = body.encode()
+        guard let size = sizeClasses.first(where: { plain.count + XChaChaPoly.tagSize <= $0 }) else {
+            throw .oversize(plain.count)
+        }
+        plain.append(contentsOf: repeatElement(0, count: size - XChaChaPoly.tagSize - plain.count))
+        let nonce: Bytes24 = entropy.bytes()
+        let head = header(epoch: epoch, expiry: expiry, sequence: sequence, blindedKey: key.publicKey)
+        let ciphertext = XChaChaPoly.seal(
+            plain, key: bodyKey(user.publicKey, epoch), nonce: nonce, associated: head)
+        let unsigned = DirectoryRecord(
+            epoch: epoch, expiry: expiry, sequence: sequence, blindedKey: key.publicKey, nonce: nonce,
+            ciphertext: ciphertext, signature: Signature(Bytes64()))
+        return DirectoryRecord(
+            epoch: epoch, expiry: expiry, sequence: sequence, blindedKey: key.publicKey, nonce: nonce,
+            ciphertext: ciphertext, signature: key.sign(unsigned.unsignedBytes()))
+    }
+
+    private init(
+        epoch: UInt64, expiry: UInt64, sequence: UInt64, blindedKey: VerifyingKey, nonce: Bytes24,
+        ciphertext: [UInt8], signature: Signature
+    ) {
+        self.epoch = epoch
+        self.expiry = expiry
+        self.sequence = sequence
+        self.blindedKey = blindedKey
+        self.nonce = nonce
+        self.ciphertext = ciphertext
+        self.signature = signature
+    }
+
+    /// Reads the layout; believe it only after ``verify(at:)``.
+    public init(decoding bytes: [UInt8]) throws(RecordError) {
+        guard bytes.count <= Limits.recordSize else { throw .oversize(bytes.count) }
+        do throws(WireError) {
+            var reader = Reader(bytes)
+            let version = try reader.uint8()
+            guard version == DirectoryRecord.version else { throw WireError.unknownKind(version) }
+            epoch = try reader.uint64()
+            expiry = try reader.uint64()
+            sequence = try reader.uint64()
+            blindedKey = VerifyingKey(try reader.fixed())
+            nonce = try reader.fixed()
+            ciphertext = try reader.prefixed(limit: Limits.recordSize, field: "ciphertext")
+            guard DirectoryRecord.sizeClasses.contains(ciphertext.count) else {
+                throw WireError.outOfRange(field: "ciphertext")
+            }
+            signature = Signature(try reader.fixed())
+            try reader.finish()
+        } catch { throw .malformed(error) }
+    }
+
+    public func encode() -> [UInt8] {
+        unsignedBytes() + signature.bytes.bytes
+    }
+
+    /// Checks the epoch and the dates: cheap, so done before the signature.
+    public func checkTime(at now: Timestamp) throws(RecordError) {
+        let isNext = epoch == now.epoch + 1
+            && now.seconds % Timestamp.secondsPerEpoch >= Timestamp.secondsPerEpoch - DirectoryRecord.lead
+        // Yesterday's record serves until it expires: a lookup that began before midnight ends after it.
+        guard epoch == now.epoch || isNext || epoch + 1 == now.epoch else { throw .wrongEpoch(epoch) }
+        guard expiry > now.seconds else { throw .expired }
+        guard expiry - now.seconds <= DirectoryRecord.lifetime + DirectoryRecord.clockSkew else { throw .lastsTooLong }
+    }
+
+    /// Checks the dates and the signature under the blinded key.
+    public func verify(at now: Timestamp) throws(RecordError) {
+        try checkTime(at: now)
+        guard blindedKey.isValid(signature, for: unsignedBytes()) else { throw .wrongSignature }
+    }
+
+    /// Decrypts the body with the ID, and checks that the record is this user's and the operational key certified.
+    public func open(user: VerifyingKey) throws(RecordError) -> RecordBody {
+        guard try DirectoryRecord.blindedKey(of: user, epoch: epoch) == blindedKey else { throw .invalidKey }
+        let head = DirectoryRecord.header(epoch: epoch, expiry: expiry, sequence: sequence, blindedKey: blindedKey)
+        let plain: [UInt8]
+        do throws(PrimitiveError) {
+            plain = try XChaChaPoly.open(
+                ciphertext, key: DirectoryRecord.bodyKey(user, epoch), nonce: nonce, associated: head)
+        } catch { throw .wrongBody }
+        let body: RecordBody
+        do throws(WireError) { body = try RecordBody(decoding: plain) } catch { throw .malformed(error) }
+        guard body.isCertified(by: user) else { throw .wrongCertificate }
+        return body
+    }
+
+    /// The body's key: BLAKE2b-256 keyed with the ID over the epoch.
+    private static func bodyKey(_ user: VerifyingKey, _ epoch: UInt64) -> SecretBytes {
+        var bytes = user.bytes.bytes
+        let secret = SecretBytes(taking: &bytes)
+        return BLAKE2b.deriveKey(
+            from: secret, Domain("hulda/dir-key"), context: withUnsafeBytes(of: epoch.littleEndian) { Array($0) })
+    }
+
+    private static func header(
+        epoch: UInt64, expiry: UInt64, sequence: UInt64, blindedKey: VerifyingKey
+    ) -> [UInt8] {
+        var writer = Writer(capacity: 57)
+        writer.uint8(version)
+        writer.uint64(epoch)
+        writer.uint64(expiry)
+        writer.uint64(sequence)
+        writer.fixed(blindedKey.bytes)
+        return writer.bytes
+    }
+
+    private func unsignedBytes() -> [UInt8] {
+        var writer = Writer(capacity: 1024)
+        writer.append(
+            DirectoryRecord.header(epoch: epoch, expiry: expiry, sequence: sequence, blindedKey: blindedKey))
+        writer.fixed(nonce)
+        writer.prefixed(ciphertext)
+        return writer.bytes
+    }
+}
