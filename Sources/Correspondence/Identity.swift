@@ -47,7 +47,8 @@ public final class Identity: Sendable {
         defer { bytes.withUnsafeMutableBytes { SecretBytes.zero($0) } }
         guard bytes.count == 129, bytes[0] == version else { throw .corrupt("the identity is of another version") }
         func part(_ index: Int) -> SecretBytes {
-            bytes.withUnsafeBytes { SecretBytes(copying: UnsafeRawBufferPointer(rebasing: $0[1 + 32 * index..<33 + 32 * index])) }
+            var part = Array(bytes[1 + 32 * index..<33 + 32 * index])
+            return SecretBytes(taking: &part)
         }
         do throws(PrimitiveError) {
             return Identity(
@@ -60,8 +61,10 @@ public final class Identity: Sendable {
 
     public func save(_ store: inout some (KeyValueStore & ~Copyable)) throws(StorageError) {
         var bytes: [UInt8] = [Identity.version]
-        user.seed().withUnsafeBytes { bytes.append(contentsOf: $0) }
-        operational.seed().withUnsafeBytes { bytes.append(contentsOf: $0) }
+        let userSeed = user.seed()
+        let operationalSeed = operational.seed()
+        userSeed.withUnsafeBytes { bytes.append(contentsOf: $0) }
+        operationalSeed.withUnsafeBytes { bytes.append(contentsOf: $0) }
         sealing.withUnsafeBytes { bytes.append(contentsOf: $0) }
         mailbox.withUnsafeBytes { bytes.append(contentsOf: $0) }
         defer { bytes.withUnsafeMutableBytes { SecretBytes.zero($0) } }
@@ -73,8 +76,8 @@ public final class Identity: Sendable {
         var writer = Writer(capacity: 40)
         writer.fixed(gateway)
         writer.uint64(epoch)
-        return BLAKE2b.deriveKey(from: mailbox, Domain("hulda/mbox-sec"), context: writer.bytes)
-            .withUnsafeBytes { Bytes32(raw: $0) ?? Bytes32() }
+        let secret = BLAKE2b.deriveKey(from: mailbox, Domain("hulda/mbox-sec"), context: writer.bytes)
+        return secret.withUnsafeBytes { Bytes32(raw: $0) ?? Bytes32() }
     }
 }
 

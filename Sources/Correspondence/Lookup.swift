@@ -105,14 +105,12 @@ struct Lookup: Sendable {
             ? .notFound(asked: asked.count, missing: missing) : .noAnswer(asked: asked.count)
     }
 
-    /// One holder of each ring that was not asked yet.
+    /// One holder of each ring that was not asked yet; where rings are empty, another of those that are not.
     private mutating func nextWave() -> [NodeID] {
         var wave: [NodeID] = []
-        for index in waiting.indices {
-            while let holder = waiting[index].popLast() {
-                if asked.contains(holder) || wave.contains(holder) { continue }
-                wave.append(holder)
-                break
+        while wave.count < waiting.count, waiting.contains(where: { !$0.isEmpty }) {
+            for index in waiting.indices where wave.count < waiting.count {
+                if let holder = waiting[index].popLast() { wave.append(holder) }
             }
         }
         return wave

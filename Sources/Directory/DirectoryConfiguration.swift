@@ -1,0 +1,73 @@
+/// The bounds and habits of a ``DirectoryCore``. Times are in milliseconds.
+public struct DirectoryConfiguration: Sendable {
+    /// Records held.
+    public var recordLimit = 200_000
+    /// Searches under way at a time.
+    public var iterationLimit = 64
+    /// Calls under way at a time.
+    public var callLimit = 512
+    /// Between two refreshes of the routing table.
+    public var refreshInterval: UInt64 = 600_000
+    /// A contact that was silent this long is asked whether it lives.
+    public var livenessInterval: UInt64 = 900_000
+    /// Between two rounds of housekeeping.
+    public var roundInterval: UInt64 = 1000
+    /// Records looked at for repair in one round, and calls made for it.
+    public var repairBatch = 64
+    public var repairCalls = 16
+    /// Copies that the first holders keep at the nodes closest by XOR, for searches without a map.
+    public var kademliaCopies = 5
+
+    public init() {}
+}
+
+/// What a directory server did and refused, since the start.
+public struct DirectoryCounters: Equatable, Sendable {
+    public var requests: UInt64 = 0
+    public var hits: UInt64 = 0
+    public var misses: UInt64 = 0
+    public var stored: UInt64 = 0
+    public var expired: UInt64 = 0
+    public var malformed: UInt64 = 0
+    public var wrongEpoch: UInt64 = 0
+    public var notResponsible: UInt64 = 0
+    public var notNewer: UInt64 = 0
+    /// Two different validly signed records of one sequence.
+    public var conflicting: UInt64 = 0
+    public var wrongSignature: UInt64 = 0
+    public var full: UInt64 = 0
+    public var busy: UInt64 = 0
+    public var callsFailed: UInt64 = 0
+    /// Answers whose descriptor does not prove who answered.
+    public var forgedAnswers: UInt64 = 0
+    public var repairs: UInt64 = 0
+    public var searches: UInt64 = 0
+
+    public init() {}
+}
+
+/// What a ``DirectoryCore`` is told.
+public enum DirectoryEvent: Sendable {
+    /// Servers to begin with, from the map or a bootstrap list.
+    case join([Endpoint])
+    /// A request came; `from` is the proven sender of a datagram, `nil` for an envelope.
+    case request(from: Endpoint?, token: UInt64, message: [UInt8])
+    /// A call was answered.
+    case answer(call: UInt64, message: [UInt8])
+    /// A call was not answered in time.
+    case failed(call: UInt64)
+    /// The directory servers that are on the map now.
+    case map([Placement.Node])
+    /// ``DirectoryCore/nextWake`` has come.
+    case wake
+}
+
+/// What the driver must do for a ``DirectoryCore``, after it has committed the store.
+public enum DirectoryEffect: Sendable {
+    /// Send the message over UDP and report the answer or the failure.
+    case call(UInt64, to: Endpoint, message: [UInt8])
+    /// Answer the request that came with this token.
+    case answer(token: UInt64, message: [UInt8])
+    /// The join is over; so many contacts are in the routing table.
+    case joined(contacts: Int)
+}
