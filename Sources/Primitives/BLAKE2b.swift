@@ -70,6 +70,13 @@ public struct BLAKE2b: ~Copyable {
             state, out.octets, outputCount)
     }
 
+    /// The digest as a secret.
+    public consuming func finalizeSecret() -> SecretBytes {
+        var out = SecretBytes(count: outputCount)
+        out.withUnsafeMutableBytes { _ = crypto_generichash_blake2b_final(state, $0.octets, $0.count) }
+        return out
+    }
+
     /// The digest as a value whose size is the output count.
     public consuming func finalize<T: FixedBytes>(as type: T.Type = T.self) -> T {
         var value = T()
