@@ -12,7 +12,8 @@ func fixed<T: FixedBytes>(_ type: T.Type = T.self, _ text: String) throws -> T {
 }
 
 func secret(_ bytes: [UInt8]) -> SecretBytes {
-    bytes.withUnsafeBytes { SecretBytes(copying: $0) }
+    var copy = bytes
+    return SecretBytes(taking: &copy)
 }
 
 func secret(_ text: String) throws -> SecretBytes { secret(try hex(text)) }
