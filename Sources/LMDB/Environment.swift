@@ -156,7 +156,9 @@ public final class Environment: Sendable {
         try check(mdb_env_stat(handle, &stat))
         try check(mdb_env_get_fd(handle, &descriptor))
         let (size, overflow) = (info.me_last_pgno + 1).multipliedReportingOverflow(by: Int(stat.ms_psize))
-        guard !overflow, size > 0, size <= info.me_mapsize else { throw .corrupt("the file's page count is impossible") }
+        guard !overflow, size > 0, size <= info.me_mapsize else {
+            throw .corrupt("the file's page count is impossible")
+        }
         let length = lseek(descriptor, 0, SEEK_END)
         guard length >= 0 else { throw StorageError(system: errno) }
         if length < size, ftruncate(descriptor, size) != 0 { throw StorageError(system: errno) }

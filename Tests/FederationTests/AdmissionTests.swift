@@ -15,7 +15,8 @@ private final class Listener {
 
     init(roots: Set<VerifyingKey>, configuration: MapConfiguration = MapConfiguration()) throws {
         core = try MapCore(
-            configuration: configuration, admission: Admission(roots: roots), now: MapNetwork.start, store: MemoryStore())
+            configuration: configuration, admission: Admission(roots: roots), now: MapNetwork.start,
+            store: MemoryStore())
         _ = try core.handle(.linkUp(link: 1, peer: Bytes32()), now: now, entropy: &entropy, store: &store)
     }
 

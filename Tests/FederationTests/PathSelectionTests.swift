@@ -142,7 +142,9 @@ struct BootstrapListTests {
 
     @Test("is one link a line, with comments, empty lines and any kind of line break")
     func format() throws {
-        let text = "# peers\r\n\r\n  \(link(1).text)  \n\t\n\(link(2).text) # the second\n#\(link(3).text)\n\(link(4).text)"
+        let text =
+            "# peers\r\n\r\n  \(link(1).text)  \n\t\n\(link(2).text) # the second\n#\(link(3).text)\n"
+            + link(4).text
         let list = try BootstrapList(text: text)
         #expect(list.links == [link(1), link(2), link(4)])
         #expect(try BootstrapList(text: list.text) == list)

@@ -103,7 +103,7 @@ struct PeerTests {
             expected.append(
                 bytes(BLAKE2b.deriveKey(from: secret(key), Domain("hulda/sixteen+++"), context: message)))
             requests.append([
-                "operation": "chachapoly", "key": Hex.encode(key), "nonce": Hex.encode([UInt8](repeating: 0, count: 12)),
+                "operation": "chachapoly", "key": Hex.encode(key), "nonce": String(repeating: "0", count: 24),
                 "associated": "0102", "message": Hex.encode(message),
             ])
             expected.append(ChaChaPoly.sealOnce(message, key: secret(key), associated: [1, 2]))

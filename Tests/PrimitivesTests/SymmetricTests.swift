@@ -18,13 +18,14 @@ struct ChaChaTests {
             }
         }
         #expect(
-            try buffer == hex(
-                """
-                6e2e359a2568f98041ba0728dd0d6981e97e7aec1d4360c20a27afccfd9fae0b
-                f91b65c5524733ab8f593dabcd62b3571639d624e65152ab8f530c359f0861d8
-                07ca0dbf500d6a6156a38e088a22b65e52bc514d16ccf806818ce91ab7793736
-                5af90bbf74a35be6b40b8eedf2785e42874d
-                """))
+            try buffer
+                == hex(
+                    """
+                    6e2e359a2568f98041ba0728dd0d6981e97e7aec1d4360c20a27afccfd9fae0b
+                    f91b65c5524733ab8f593dabcd62b3571639d624e65152ab8f530c359f0861d8
+                    07ca0dbf500d6a6156a38e088a22b65e52bc514d16ccf806818ce91ab7793736
+                    5af90bbf74a35be6b40b8eedf2785e42874d
+                    """))
     }
 
     @Test("give the one-time stream of an all-zero nonce, as RFC 8439 appendix A.1 test vector 1 has it")
@@ -121,14 +122,15 @@ struct ChaChaTests {
         let associated = try hex("50515253c0c1c2c3c4c5c6c7")
         let sealed = XChaChaPoly.seal(sunscreen, key: key, nonce: nonce, associated: associated)
         #expect(
-            try sealed == hex(
-                """
-                bd6d179d3e83d43b9576579493c0e939572a1700252bfaccbed2902c21396cbb
-                731c7f1b0b4aa6440bf3a82f4eda7e39ae64c6708c54c216cb96b72e1213b452
-                2f8c9ba40db5d945b11b69b982c1bb9e3f3fac2bc369488f76b2383565d3fff9
-                21f9664c97637da9768812f615c68b13b52e
-                c0875924c1c7987947deafd8780acf49
-                """))
+            try sealed
+                == hex(
+                    """
+                    bd6d179d3e83d43b9576579493c0e939572a1700252bfaccbed2902c21396cbb
+                    731c7f1b0b4aa6440bf3a82f4eda7e39ae64c6708c54c216cb96b72e1213b452
+                    2f8c9ba40db5d945b11b69b982c1bb9e3f3fac2bc369488f76b2383565d3fff9
+                    21f9664c97637da9768812f615c68b13b52e
+                    c0875924c1c7987947deafd8780acf49
+                    """))
         #expect(try XChaChaPoly.open(sealed, key: key, nonce: nonce, associated: associated) == sunscreen)
         for index in sealed.indices {
             var bad = sealed
@@ -206,8 +208,9 @@ struct BLAKE2bTests {
         value.update(whole)
         value.update(UInt64(258))
         #expect(value.finalize() == BLAKE2b.h(Domain("hulda/test"), whole, 258))
-        #expect(BLAKE2b.h(Domain("hulda/test"), whole, 258)
-            == BLAKE2b.h(Domain("hulda/test"), whole.bytes + [2, 1, 0, 0, 0, 0, 0, 0]))
+        #expect(
+            BLAKE2b.h(Domain("hulda/test"), whole, 258)
+                == BLAKE2b.h(Domain("hulda/test"), whole.bytes + [2, 1, 0, 0, 0, 0, 0, 0]))
     }
 
     @Test("gives unrelated digests and keys under different domains")

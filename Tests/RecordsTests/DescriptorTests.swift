@@ -198,7 +198,8 @@ struct ClusterDescriptorTests {
         let keys = (0..<48).map { _ in VerifyingKey(entropy.bytes()) }
         let largest = try ClusterDescriptor(
             name: String(repeating: "n", count: 64), sequence: .max, expiry: Fixture.now.seconds + 60,
-            endorsements: keys, contact: String(repeating: "c", count: 128), software: String(repeating: "s", count: 64),
+            endorsements: keys, contact: String(repeating: "c", count: 128),
+            software: String(repeating: "s", count: 64),
             policy: [], key: fixture.clusterKey)
         #expect(largest.encode().count <= Limits.descriptorSize)
         #expect(try ClusterDescriptor(decoding: largest.encode()) == largest)
@@ -216,8 +217,10 @@ struct ClusterDescriptorTests {
         let keys = [Fixture(seed: 14).clusterKey.publicKey, Fixture(seed: 15).clusterKey.publicKey].sorted()
         let bytes = try fixture.cluster(endorsements: keys).encode()
         let start = bytes.count - 64 - 64
-        let swapped = Array(bytes[..<start]) + keys[1].bytes.bytes + keys[0].bytes.bytes + Array(bytes[(start + 64)...])
-        let repeated = Array(bytes[..<start]) + keys[0].bytes.bytes + keys[0].bytes.bytes + Array(bytes[(start + 64)...])
+        let signature = Array(bytes[(start + 64)...])
+        let (low, high) = (keys[0].bytes.bytes, keys[1].bytes.bytes)
+        let swapped = Array(bytes[..<start]) + high + low + signature
+        let repeated = Array(bytes[..<start]) + low + low + signature
         for bad in [swapped, repeated] {
             #expect(throws: DescriptorError.malformed(.outOfRange(field: "endorsements"))) {
                 try ClusterDescriptor(decoding: bad)
@@ -262,7 +265,9 @@ struct DescriptorFuzzTests {
         print("descriptors: seed \(seed)")
         var entropy = Entropy(seed: seed)
         let fixture = Fixture(seed: seed)
-        let genuine = [try fixture.server().encode(), try fixture.cluster(endorsements: [fixture.serverKey.publicKey]).encode()]
+        let genuine = [
+            try fixture.server().encode(), try fixture.cluster(endorsements: [fixture.serverKey.publicKey]).encode(),
+        ]
         for round in 0..<10_000 {
             var bytes = genuine[entropy.below(2)]
             if round % 4 == 0 {
