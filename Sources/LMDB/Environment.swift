@@ -84,9 +84,9 @@ public final class Environment: Sendable {
     ///
     /// It belongs to the thread that began it: commit or drop it there. Others that begin one wait until then.
     public func begin() throws(StorageError) -> Transaction {
-        let budget = mapSize - usedBytes
         let started = try Environment.begin(handle, flags: 0)
-        return Transaction(started, environment: self, tables: tables, budget: budget)
+        // Counted only now that nobody else can write.
+        return Transaction(started, environment: self, tables: tables, budget: mapSize - usedBytes)
     }
 
     /// A read transaction on the state of the last commit; it may move between threads.

@@ -157,6 +157,33 @@ struct EnvironmentTests {
         #expect(try contents(environment, records) == [[1]: [1]])
     }
 
+    @Test("lets many tasks write, one after another, while others read whole states")
+    func concurrency() async throws {
+        let directory = try TemporaryDirectory()
+        let environment = try open(directory.file("store"))
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            for _ in 0..<8 {
+                group.addTask {
+                    for _ in 0..<100 {
+                        try environment.write { (transaction: inout LMDBTransaction) throws(StorageError) in
+                            let count = try transaction.get(records, [1]).map { Int($0[0]) << 8 | Int($0[1]) } ?? 0
+                            let next = [
+                                UInt8(truncatingIfNeeded: (count + 1) >> 8), UInt8(truncatingIfNeeded: count + 1),
+                            ]
+                            try transaction.put(records, [1], next)
+                            try transaction.put(inbox, [1], next)
+                        }
+                        try environment.read { (transaction: inout LMDBTransaction) throws(StorageError) in
+                            #expect(try transaction.get(records, [1]) == transaction.get(inbox, [1]))
+                        }
+                    }
+                }
+            }
+            try await group.waitForAll()
+        }
+        #expect(try contents(environment, records) == [[1]: [3, 32]])  // 800
+    }
+
     @Test("takes at most 32 tables")
     func tableLimit() throws {
         let directory = try TemporaryDirectory()
