@@ -168,4 +168,41 @@ struct GossipTests {
             try network.publish(0, cluster.server(7, sequence: 3).encode())
         }
     }
+
+    @Test("become equal again after a partition in which both sides said something new")
+    func partition() throws {
+        var network = MapNetwork(seed: 68)
+        try ring(&network, count: 8)
+        var bridge: UInt64 = 0
+        for node in 1..<8 {
+            let link = try network.connect(node, node - 1)
+            if node == 4 { bridge = link }
+        }
+        try network.run(milliseconds: 60_000)
+        #expect(network.map(0).count == 8)
+        try network.disconnect(bridge)
+        try network.publish(0, TestCluster(0).server(0, sequence: 2).encode())
+        try network.publish(7, TestCluster(7).server(7, sequence: 5).encode())
+        try network.run(milliseconds: 30_000)
+        #expect(network.map(3) != network.map(4))
+        #expect(network.map(3).values.max() == 2)
+        #expect(network.map(4).values.max() == 5)
+        try network.connect(3, 4)
+        try network.run(milliseconds: 30_000)
+        for node in 1..<8 { #expect(network.map(node) == network.map(0)) }
+        #expect(network.map(0).values.sorted() == [1, 1, 1, 1, 1, 1, 2, 5])
+    }
+
+    @Test("do exactly the same again from the same seed")
+    func reproducible() throws {
+        func run() throws -> [MapCounters] {
+            var network = MapNetwork(seed: 69)
+            network.lossPercent = 10
+            try ring(&network, count: 10)
+            for node in 1..<10 { try network.connect(node, network.entropy.below(node)) }
+            try network.run(milliseconds: 30_000)
+            return network.cores.map(\.counters)
+        }
+        #expect(try run() == run())
+    }
 }
