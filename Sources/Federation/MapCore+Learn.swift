@@ -25,7 +25,7 @@ extension MapCore {
         do throws(DescriptorError) {
             let descriptor = try MapDescriptor(decoding: bytes)
             let id = descriptor.id
-            if let known = held[id] ?? pending[id], known.sequence >= descriptor.sequence {
+            if let known = newest(id), known.sequence >= descriptor.sequence {
                 if known == descriptor {
                     counters.duplicates += 1
                 } else if known.sequence > descriptor.sequence {
@@ -49,6 +49,13 @@ extension MapCore {
             }
             return nil
         }
+    }
+
+    /// The version with the higher sequence, of the one held and the one that waits for admission.
+    private func newest(_ id: Bytes16) -> MapDescriptor? {
+        guard let waiting = pending[id] else { return held[id] }
+        guard let current = held[id], current.sequence >= waiting.sequence else { return waiting }
+        return current
     }
 
     func hasRoom(for descriptor: MapDescriptor) -> Bool {
@@ -83,6 +90,7 @@ extension MapCore {
     ) throws(StorageError) {
         let bytes = descriptor.encode()
         try store.put(MapCore.table, descriptor.id.bytes, bytes)
+        stale.remove(descriptor.id.bytes)
         remember(descriptor)
         counters.learned += 1
         switch descriptor {
@@ -171,7 +179,11 @@ extension MapCore {
     ) throws(StorageError) {
         try store.delete(MapCore.table, id.bytes)
         held[id] = nil
-        index.remove(id)
+        if let waiting = pending[id] {
+            index.insert(MapDigest(id: id, sequence: waiting.sequence))
+        } else {
+            index.remove(id)
+        }
         switch descriptor {
         case .cluster(let cluster): clusters[cluster.clusterID] = nil
         case .server(let server):

@@ -48,7 +48,7 @@ public struct MapCore: Sendable {
     var index = MapIndex()
     var peers: [UInt64: Peer] = [:]
     /// Keys of the store that a start found unusable.
-    private var stale: [[UInt8]] = []
+    var stale: Set<[UInt8]> = []
     private var nextPrune: Timestamp
 
     /// The map as the store has it.
@@ -250,15 +250,15 @@ public struct MapCore: Sendable {
             do throws(DescriptorError) {
                 let descriptor = try MapDescriptor(decoding: value)
                 try descriptor.verify(at: now)
-                usable.append((key, descriptor))
-            } catch { stale.append(key) }
+                if key == descriptor.id.bytes { usable.append((key, descriptor)) } else { stale.insert(key) }
+            } catch { stale.insert(key) }
         }
         for case (_, .cluster(let descriptor)) in usable { clusters[descriptor.clusterID] = descriptor }
         admission.recompute(clusters)
         clusters = clusters.filter { admission.admits($0.key) }
         for (key, descriptor) in usable {
             guard admission.admits(descriptor.clusterID) else {
-                stale.append(key)
+                stale.insert(key)
                 continue
             }
             remember(descriptor)

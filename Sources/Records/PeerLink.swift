@@ -49,6 +49,7 @@ public struct PeerLink: Hashable, Sendable, CustomStringConvertible {
         self.clusterID = clusterID
         self.linkKey = linkKey
         self.host = try PeerLink.checked(host: host)
+        guard port > 0 else { throw .invalidPort }
         self.port = port
     }
 

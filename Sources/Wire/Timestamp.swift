@@ -3,7 +3,11 @@ public struct Timestamp: Comparable, Hashable, Sendable {
     public var milliseconds: UInt64
 
     public init(milliseconds: UInt64) { self.milliseconds = milliseconds }
-    public init(seconds: UInt64) { milliseconds = seconds.multipliedReportingOverflow(by: 1000).partialValue }
+    /// The moment so many seconds after 1970, saturating: a hostile expiry must not wrap around to an early one.
+    public init(seconds: UInt64) {
+        let (product, overflow) = seconds.multipliedReportingOverflow(by: 1000)
+        milliseconds = overflow ? .max : product
+    }
 
     /// Whole seconds since 1970.
     public var seconds: UInt64 { milliseconds / 1000 }

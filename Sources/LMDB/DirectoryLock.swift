@@ -1,0 +1,45 @@
+import Glibc
+import Storage
+
+/// Keeps other processes out of a directory; the system drops it when the process ends, however it ends.
+final class DirectoryLock: Sendable {
+    private let descriptor: Int32
+
+    /// - Throws: ``StorageError/unavailable(_:)`` when another process, or another part of this one, holds it.
+    init(path: String) throws(StorageError) {
+        let descriptor = open(path + "/lock", O_RDWR | O_CREAT | O_CLOEXEC, 0o600)
+        guard descriptor >= 0 else { throw StorageError(system: errno) }
+        guard flock(descriptor, LOCK_EX | LOCK_NB) == 0 else {
+            let number = errno
+            close(descriptor)
+            if number == EWOULDBLOCK { throw .unavailable("\(path) is in use by another process") }
+            throw StorageError(system: number)
+        }
+        self.descriptor = descriptor
+    }
+
+    deinit {
+        close(descriptor)
+    }
+}
+
+/// Making directories.
+enum Directories {
+    /// Makes `path` and its missing parents, readable by the owner only.
+    static func make(_ path: String) throws(StorageError) {
+        let parts = path.split(separator: "/", omittingEmptySubsequences: true)
+        guard !parts.isEmpty else { throw .unavailable("no directory named") }
+        var current = path.hasPrefix("/") ? "" : "."
+        for part in parts {
+            current += "/" + part
+            if mkdir(current, 0o700) != 0 {
+                let number = errno
+                var status = stat()
+                // A parent on a read-only or foreign file system answers otherwise than EEXIST, and is there.
+                guard stat(current, &status) == 0 else { throw .unavailable("\(current): \(text(of: number))") }
+            }
+        }
+    }
+
+    private static func text(of number: Int32) -> String { String(cString: strerror(number)) }
+}

@@ -1,0 +1,172 @@
+import CLMDB
+import Glibc
+import Storage
+
+/// An LMDB environment: one directory of ordered tables, many readers and one writer at a time.
+///
+/// A committed transaction survives a killed process, and the loss of power unless `noSync` was given. Open a directory
+/// once in a process: LMDB forbids a second time.
+public final class Environment: Sendable {
+    /// The bytes that puts may use; what deletes need while the store is full comes on top.
+    public let mapSize: Int
+
+    /// The most tables of one environment.
+    public static let tableLimit: UInt32 = 32
+
+    // LMDB guards the environment with its own locks, so the pointer may cross threads.
+    nonisolated(unsafe) private let handle: OpaquePointer
+    private let tables: [Table: MDB_dbi]
+    private let lock: DirectoryLock?
+
+    /// Opens the environment in the directory `path`.
+    ///
+    /// - Parameters:
+    ///   - path: made with mode 0700, with its parents, when missing.
+    ///   - mapSize: bytes that puts may use, rounded up to whole pages.
+    ///   - tables: at most ``tableLimit``; missing ones are made.
+    ///   - noSync: leaves it to the system when a commit reaches the disk: faster, and a power failure can destroy all.
+    ///   - exclusive: refuses to share the directory with another process. Nodes and agents want this.
+    /// - Throws: ``StorageError/unavailable(_:)`` when the directory cannot be used or is in use,
+    ///   ``StorageError/corrupt(_:)`` when the file in it is not a sound one.
+    public init(
+        path: String, mapSize: Int, tables: [Table], noSync: Bool = false, exclusive: Bool = false
+    ) throws(StorageError) {
+        try Directories.make(path)
+        let lock = exclusive ? try DirectoryLock(path: path) : nil
+        var created: OpaquePointer?
+        try check(mdb_env_create(&created))
+        guard let handle = created else { throw .unavailable("no memory for the environment") }
+        do throws(StorageError) {
+            let page = max(4096, sysconf(Int32(_SC_PAGESIZE)))
+            let size = Environment.roundedUp(max(mapSize, 16 * page), to: page)
+            // A delete copies pages before it frees any, so a store filled to the brim could never be emptied.
+            let reserve = Environment.roundedUp(max(size / 8, 64 * page), to: page)
+            self.mapSize = size
+            try check(mdb_env_set_mapsize(handle, size + reserve))
+            try check(mdb_env_set_maxdbs(handle, MDB_dbi(Environment.tableLimit)))
+            let flags = UInt32(MDB_NOTLS) | (noSync ? UInt32(MDB_NOSYNC) : 0)
+            try check(mdb_env_open(handle, path, flags, 0o600))
+            try Environment.coverMap(handle)
+            // Slots of readers whose process was killed would keep old pages from being used again.
+            var dead: Int32 = 0
+            try check(mdb_reader_check(handle, &dead))
+            self.tables = try Environment.open(tables, in: handle)
+        } catch {
+            mdb_env_close(handle)
+            throw error
+        }
+        self.handle = handle
+        self.lock = lock
+    }
+
+    deinit {
+        mdb_env_close(handle)
+    }
+
+    /// Runs `body` in a write transaction, then commits; when `body` throws, nothing of it remains.
+    ///
+    /// Waits for the writer before it. Must not be nested.
+    /// - Throws: ``StorageError/full`` when ``mapSize`` or the disk is used up.
+    public func write<R>(_ body: (inout Transaction) throws(StorageError) -> R) throws(StorageError) -> R {
+        var transaction = try begin()
+        let result = try body(&transaction)
+        try transaction.commit()
+        return result
+    }
+
+    /// Runs `body` on the state of the last commit; writes in it fail.
+    public func read<R>(_ body: (inout Transaction) throws(StorageError) -> R) throws(StorageError) -> R {
+        var transaction = try beginReading()
+        return try body(&transaction)
+    }
+
+    /// A write transaction; dropped without ``Transaction/commit()`` it leaves nothing.
+    ///
+    /// It belongs to the thread that began it: commit or drop it there. Others that begin one wait until then.
+    public func begin() throws(StorageError) -> Transaction {
+        let started = try Environment.begin(handle, flags: 0)
+        // Counted only now that nobody else can write.
+        return Transaction(started, environment: self, tables: tables, budget: mapSize - usedBytes)
+    }
+
+    /// A read transaction on the state of the last commit; it may move between threads.
+    ///
+    /// While it lives no page freed after it is used again, so keep it short.
+    public func beginReading() throws(StorageError) -> Transaction {
+        let started = try Environment.begin(handle, flags: UInt32(MDB_RDONLY))
+        return Transaction(started, environment: self, tables: tables, budget: 0)
+    }
+
+    /// Bytes in pages that hold data. Compare with ``mapSize`` to refuse work before the store is full.
+    public var usedBytes: Int {
+        var info = MDB_envinfo()
+        var stat = MDB_stat()
+        guard mdb_env_info(handle, &info) == 0, mdb_env_stat(handle, &stat) == 0 else { return mapSize }
+        let pages = info.me_last_pgno + 1 - min(freePages, info.me_last_pgno)
+        return pages * Int(stat.ms_psize)
+    }
+
+    /// Pages on LMDB's free list, which is its table 0: each value starts with a count of pages.
+    private var freePages: Int {
+        guard let transaction = try? Environment.begin(handle, flags: UInt32(MDB_RDONLY)) else { return 0 }
+        defer { mdb_txn_abort(transaction) }
+        var opened: OpaquePointer?
+        guard mdb_cursor_open(transaction, 0, &opened) == 0, let cursor = opened else { return 0 }
+        defer { mdb_cursor_close(cursor) }
+        var pages = 0
+        var key = MDB_val()
+        var value = MDB_val()
+        while mdb_cursor_get(cursor, &key, &value, MDB_NEXT) == 0 {
+            guard let data = value.mv_data, value.mv_size >= MemoryLayout<Int>.size else { continue }
+            pages += data.loadUnaligned(as: Int.self)
+        }
+        return pages
+    }
+
+    private static func begin(_ handle: OpaquePointer, flags: UInt32) throws(StorageError) -> OpaquePointer {
+        var started: OpaquePointer?
+        try check(mdb_txn_begin(handle, nil, flags, &started))
+        guard let started else { throw .unavailable("no memory for a transaction") }
+        return started
+    }
+
+    private static func open(_ tables: [Table], in handle: OpaquePointer) throws(StorageError) -> [Table: MDB_dbi] {
+        let transaction = try begin(handle, flags: 0)
+        var opened: [Table: MDB_dbi] = [:]
+        for table in tables {
+            var index: MDB_dbi = 0
+            let status = mdb_dbi_open(transaction, table.name, UInt32(MDB_CREATE), &index)
+            guard status == 0 else {
+                mdb_txn_abort(transaction)
+                throw StorageError(lmdb: status)
+            }
+            opened[table] = index
+        }
+        try check(mdb_txn_commit(transaction))
+        return opened
+    }
+
+    /// Makes the file as long as the pages it claims: reading a page past the end would kill the process with SIGBUS,
+    /// a page of zeros is reported as damage.
+    private static func coverMap(_ handle: OpaquePointer) throws(StorageError) {
+        var info = MDB_envinfo()
+        var stat = MDB_stat()
+        var descriptor: Int32 = -1
+        try check(mdb_env_info(handle, &info))
+        try check(mdb_env_stat(handle, &stat))
+        try check(mdb_env_get_fd(handle, &descriptor))
+        let (size, overflow) = (info.me_last_pgno + 1).multipliedReportingOverflow(by: Int(stat.ms_psize))
+        guard !overflow, size > 0, size <= info.me_mapsize else {
+            throw .corrupt("the file's page count is impossible")
+        }
+        let length = lseek(descriptor, 0, SEEK_END)
+        guard length >= 0 else { throw StorageError(system: errno) }
+        if length < size, ftruncate(descriptor, size) != 0 { throw StorageError(system: errno) }
+    }
+
+    private static func roundedUp(_ value: Int, to unit: Int) -> Int { (value + unit - 1) / unit * unit }
+}
+
+// Names that stay clear beside SwiftNIO's and ArgumentParser's own.
+public typealias LMDBEnvironment = Environment
+public typealias LMDBTransaction = Transaction

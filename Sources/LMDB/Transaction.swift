@@ -1,0 +1,140 @@
+import CLMDB
+import Storage
+
+/// A transaction: what it reads is one state, what it writes appears at once when it is committed.
+///
+/// Dropping it without ``commit()`` leaves nothing of it.
+public struct Transaction: ~Copyable, KeyValueStore {
+    /// The longest value, in bytes.
+    public static let valueLimit = 64 << 20
+    /// The longest key, in bytes: LMDB's own limit.
+    public static let keyLimit = 511
+
+    private var handle: OpaquePointer?
+    private let environment: Environment  // stays open while the transaction lives
+    private let tables: [Table: MDB_dbi]
+    private var budget: Int  // bytes that puts may still add
+    private var failure: StorageError?  // of the first failed write: LMDB refuses to commit after one
+
+    init(_ handle: OpaquePointer, environment: Environment, tables: [Table: MDB_dbi], budget: Int) {
+        self.handle = handle
+        self.environment = environment
+        self.tables = tables
+        self.budget = budget
+    }
+
+    deinit {
+        if let handle { mdb_txn_abort(handle) }
+    }
+
+    /// Makes what was written durable and visible to others.
+    /// - Throws: what the first failed write threw, or ``StorageError/full`` when the disk is; nothing was written then.
+    public consuming func commit() throws(StorageError) {
+        if let failure { throw failure }
+        guard let handle = handle.take() else { return }
+        try check(mdb_txn_commit(handle))
+    }
+
+    public func get(_ table: Table, _ key: [UInt8]) throws(StorageError) -> [UInt8]? {
+        guard (1...Transaction.keyLimit).contains(key.count) else { return nil }
+        let (handle, index) = try opened(table)
+        var value = MDB_val()
+        let status = withValue(key) { mdb_get(handle, index, &$0, &value) }
+        if status == MDB_NOTFOUND { return nil }
+        try check(status)
+        return bytes(of: value)
+    }
+
+    public mutating func put(_ table: Table, _ key: [UInt8], _ value: [UInt8]) throws(StorageError) {
+        guard (1...Transaction.keyLimit).contains(key.count), value.count <= Transaction.valueLimit else {
+            throw .invalidSize
+        }
+        let (handle, index) = try opened(table)
+        // 16: node header and the slot that points to it, rounded up.
+        let cost = key.count + value.count + 16
+        guard cost <= budget else {
+            failure = failure ?? .full
+            throw .full
+        }
+        let status = withValue(key) { key in
+            withValue(value) { value in mdb_put(handle, index, &key, &value, 0) }
+        }
+        try note(status)
+        budget -= cost
+    }
+
+    public mutating func delete(_ table: Table, _ key: [UInt8]) throws(StorageError) {
+        guard (1...Transaction.keyLimit).contains(key.count) else { return }
+        let (handle, index) = try opened(table)
+        let status = withValue(key) { mdb_del(handle, index, &$0, nil) }
+        if status != MDB_NOTFOUND { try note(status) }
+    }
+
+    public func scan(
+        _ table: Table, from start: [UInt8], _ body: (_ key: [UInt8], _ value: [UInt8]) -> Bool
+    ) throws(StorageError) {
+        let (handle, index) = try opened(table)
+        var opened: OpaquePointer?
+        try check(mdb_cursor_open(handle, index, &opened))
+        guard let cursor = opened else { return }
+        defer { mdb_cursor_close(cursor) }
+        // A key is at most 511 bytes, so for a longer start its first 511 decide, but for an entry equal to those.
+        var found = MDB_val()
+        var value = MDB_val()
+        var status: Int32
+        if start.isEmpty {
+            status = mdb_cursor_get(cursor, &found, &value, MDB_FIRST)
+        } else {
+            status = withValue(Array(start.prefix(Transaction.keyLimit))) { key in
+                let status = mdb_cursor_get(cursor, &key, &value, MDB_SET_RANGE)
+                found = key
+                return status
+            }
+        }
+        while status != MDB_NOTFOUND {
+            try check(status)
+            let key = bytes(of: found)
+            if key.count < start.count, start.starts(with: key) {
+                status = mdb_cursor_get(cursor, &found, &value, MDB_NEXT)
+                continue
+            }
+            guard body(key, bytes(of: value)) else { return }
+            status = mdb_cursor_get(cursor, &found, &value, MDB_NEXT)
+        }
+    }
+
+    public func count(_ table: Table) throws(StorageError) -> Int {
+        let (handle, index) = try opened(table)
+        var stat = MDB_stat()
+        try check(mdb_stat(handle, index, &stat))
+        return stat.ms_entries
+    }
+
+    private func opened(_ table: Table) throws(StorageError) -> (OpaquePointer, MDB_dbi) {
+        guard let handle else { throw .unavailable("the transaction has ended") }
+        guard let index = tables[table] else { throw .unavailable("table \(table) was not opened") }
+        return (handle, index)
+    }
+
+    /// Throws for `status`, and remembers it: a transaction with a failed write must not be committed.
+    private mutating func note(_ status: Int32) throws(StorageError) {
+        guard status != 0 else { return }
+        let error = failure ?? StorageError(lmdb: status)
+        failure = error
+        throw error
+    }
+}
+
+/// Calls `body` with `bytes` as LMDB's own kind of buffer, valid during the call.
+private func withValue<R>(_ bytes: [UInt8], _ body: (inout MDB_val) -> R) -> R {
+    bytes.withUnsafeBytes { raw in
+        // LMDB does not write through the pointer of a key or of a value that is put.
+        var value = MDB_val(mv_size: raw.count, mv_data: UnsafeMutableRawPointer(mutating: raw.baseAddress))
+        return body(&value)
+    }
+}
+
+/// A copy: LMDB's buffer is valid only until the transaction's next write or end.
+private func bytes(of value: MDB_val) -> [UInt8] {
+    Array(UnsafeRawBufferPointer(start: value.mv_data, count: value.mv_size))
+}

@@ -1,0 +1,265 @@
+import Primitives
+import Records
+import Storage
+import Testing
+import Wire
+
+@testable import Federation
+
+/// One map that hears from one peer over link 1.
+private final class Listener {
+    var core: MapCore
+    var store = MemoryStore()
+    var entropy = Entropy(seed: 70)
+    var now = MapNetwork.start
+
+    init(roots: Set<VerifyingKey>, configuration: MapConfiguration = MapConfiguration()) throws {
+        core = try MapCore(
+            configuration: configuration, admission: Admission(roots: roots), now: MapNetwork.start,
+            store: MemoryStore())
+        _ = try core.handle(.linkUp(link: 1, peer: Bytes32()), now: now, entropy: &entropy, store: &store)
+    }
+
+    @discardableResult
+    func hear(_ body: [UInt8]) throws -> [MapEffect] {
+        try core.handle(.message(link: 1, body), now: now, entropy: &entropy, store: &store)
+    }
+
+    @discardableResult
+    func hear(_ descriptor: ServerDescriptor) throws -> [MapEffect] {
+        try hear(MapMessage.descriptor(descriptor.encode()).encode())
+    }
+
+    @discardableResult
+    func hear(_ descriptor: ClusterDescriptor) throws -> [MapEffect] {
+        try hear(MapMessage.descriptor(descriptor.encode()).encode())
+    }
+}
+
+@Suite("Admission to the map")
+struct AdmissionTests {
+    @Test("reaches whoever is endorsed by a chain from a root, in whatever order their descriptors arrive")
+    func chain() throws {
+        for seed in UInt64(0)..<20 {
+            var order = Array(0..<5)
+            var shuffler = Entropy(seed: seed)
+            shuffler.shuffle(&order)
+            let listener = try Listener(roots: [TestCluster(0).id])
+            for number in order {
+                let cluster = TestCluster(number)
+                try listener.hear(cluster.server(number))
+                try listener.hear(cluster.descriptor(endorsing: [TestCluster(number + 1).id]))
+            }
+            #expect(listener.core.servers.count == 5, "order \(order)")
+            #expect(listener.core.clusters.count == 5, "order \(order)")
+            #expect(listener.core.pending.count == 0)
+        }
+    }
+
+    @Test("keeps out clusters that only vouch for each other")
+    func strangers() throws {
+        let listener = try Listener(roots: [TestCluster(0).id])
+        for number in 5..<8 {
+            let cluster = TestCluster(number)
+            try listener.hear(cluster.server(number))
+            try listener.hear(cluster.descriptor(endorsing: (5..<8).map { TestCluster($0).id }))
+        }
+        #expect(listener.core.servers.isEmpty)
+        #expect(listener.core.clusters.isEmpty)
+        #expect(try listener.store.count(MapCore.table) == 0)
+        #expect(listener.core.counters.pending == 6)
+    }
+
+    @Test("ends, for all whom it alone had let in, when an endorsement is withdrawn")
+    func withdrawal() throws {
+        let listener = try Listener(roots: [TestCluster(0).id])
+        try listener.hear(TestCluster(0).descriptor(endorsing: [TestCluster(1).id]))
+        try listener.hear(TestCluster(1).descriptor(endorsing: [TestCluster(2).id]))
+        let servers = try (0..<3).map { try TestCluster($0).server($0) }
+        for server in servers { try listener.hear(server) }
+        #expect(listener.core.servers.count == 3)
+        let effects = try listener.hear(TestCluster(0).descriptor(endorsing: [], sequence: 2))
+        var lost: Set<NodeID> = []
+        for case .lost(let id) in effects { lost.insert(id) }
+        #expect(lost == [servers[1].nodeID, servers[2].nodeID])
+        #expect(Set(listener.core.servers.keys) == [servers[0].nodeID])
+        #expect(Set(listener.core.clusters.keys) == [TestCluster(0).id])
+        #expect(try listener.store.count(MapCore.table) == 2)
+    }
+
+    @Test("ends when the endorsing cluster's descriptor expires")
+    func expiry() throws {
+        let listener = try Listener(roots: [TestCluster(0).id])
+        try listener.hear(
+            TestCluster(0).descriptor(endorsing: [TestCluster(1).id], expiry: MapNetwork.start.seconds + 50))
+        try listener.hear(TestCluster(1).server(1))
+        #expect(listener.core.servers.count == 1)
+        listener.now = MapNetwork.start.adding(seconds: 70)
+        _ = try listener.core.handle(.wake, now: listener.now, entropy: &listener.entropy, store: &listener.store)
+        #expect(listener.core.servers.isEmpty)
+    }
+
+    @Test("is bounded: no cluster has more than its share of servers, and the map no more than its capacity")
+    func bounds() throws {
+        var configuration = MapConfiguration()
+        configuration.serversPerCluster = 3
+        configuration.capacity = 5
+        let listener = try Listener(roots: [TestCluster(0).id, TestCluster(1).id], configuration: configuration)
+        for number in 0..<4 { try listener.hear(TestCluster(0).server(number)) }
+        #expect(listener.core.servers.count == 3)
+        for number in 10..<13 { try listener.hear(TestCluster(1).server(number)) }
+        #expect(listener.core.servers.count == 5)
+        #expect(listener.core.counters.full == 2)
+        // What is in may still say something new.
+        try listener.hear(TestCluster(0).server(0, sequence: 2))
+        #expect(listener.core.servers.values.map(\.sequence).max() == 2)
+    }
+}
+
+@Suite("A map under hostile messages")
+struct HostileMapTests {
+    @Test("counts forgeries, replays and duplicates, and stops listening to a forger until the next interval")
+    func forgeries() throws {
+        let cluster = TestCluster(0)
+        let listener = try Listener(roots: [cluster.id])
+        let newer = try cluster.server(1, sequence: 5)
+        try listener.hear(newer)
+        try listener.hear(newer)
+        try listener.hear(cluster.server(1, sequence: 4))
+        try listener.hear(cluster.server(1, sequence: 5, roles: [.home]))
+        #expect(listener.core.counters.duplicates == 1)
+        #expect(listener.core.counters.replayed == 1)
+        #expect(listener.core.counters.conflicting == 1)
+        for number in 0..<200 {
+            var bytes = try cluster.server(2, sequence: UInt64(number + 1)).encode()
+            bytes[bytes.count - 1] ^= 1
+            try listener.hear(MapMessage.descriptor(bytes).encode())
+        }
+        #expect(listener.core.servers.count == 1)
+        // A forgery costs 100 and one of the 8,000 looked at in an interval.
+        #expect((75...85).contains(listener.core.counters.forged))
+        #expect(listener.core.counters.flooded > 100)
+        listener.now = listener.now.adding(seconds: 7)
+        _ = try listener.core.handle(.wake, now: listener.now, entropy: &listener.entropy, store: &listener.store)
+        try listener.hear(cluster.server(3))
+        #expect(listener.core.servers.count == 2)
+    }
+
+    @Test("puts a bounded number of strangers' descriptors aside, and none in the store")
+    func strangers() throws {
+        var configuration = MapConfiguration()
+        configuration.pendingLimit = 20
+        let listener = try Listener(roots: [TestCluster(0).id], configuration: configuration)
+        for number in 100..<200 { try listener.hear(TestCluster(number).server(number)) }
+        #expect(listener.core.pending.count == 20)
+        #expect(listener.core.counters.evicted == 80)
+        #expect(try listener.store.count(MapCore.table) == 0)
+        // The latest are still there when they are endorsed.
+        try listener.hear(TestCluster(0).descriptor(endorsing: [TestCluster(199).id]))
+        #expect(listener.core.servers.count == 1)
+    }
+
+    @Test("answers a bounded number of bytes to any message, and a bounded number of messages in an interval")
+    func amplification() throws {
+        let cluster = TestCluster(0)
+        var configuration = MapConfiguration()
+        configuration.sendLimit = 10
+        let listener = try Listener(roots: [cluster.id], configuration: configuration)
+        for number in 0..<100 {
+            _ = try listener.core.publish(
+                cluster.server(number).encode(), now: listener.now, store: &listener.store)
+        }
+        let before = listener.core.counters.sentBytes
+        let nothing = MapMessage.digests(
+            low: Bytes16(), high: try #require(Bytes16([UInt8](repeating: 0xff, count: 16))), []
+        ).encode()
+        let summary = MapMessage.summary(salt: 1, checksums: [UInt64](repeating: 0, count: 256)).encode()
+        for _ in 0..<100 {
+            try listener.hear(nothing)
+            try listener.hear(summary)
+        }
+        // At most four summaries answered with up to 256 short lists each, and no descriptors over the limit.
+        #expect(listener.core.counters.sentBytes - before < 4 * 512 * 200)
+        #expect(listener.core.counters.throttled > 0)
+        #expect(listener.core.counters.flooded >= 96)
+    }
+
+    @Test("survives noise and mutated messages, of any kind and order")
+    func fuzz() throws {
+        let seed: UInt64 = 71
+        print("map messages: seed \(seed)")
+        var entropy = Entropy(seed: seed)
+        let cluster = TestCluster(0)
+        let listener = try Listener(roots: [cluster.id])
+        let genuine = [
+            MapMessage.descriptor(try cluster.server(1).encode()).encode(),
+            MapMessage.descriptor(try cluster.descriptor(endorsing: [TestCluster(1).id]).encode()).encode(),
+            MapMessage.summary(salt: 9, checksums: [UInt64](repeating: 3, count: 256)).encode(),
+            MapMessage.digests(low: Bytes16(), high: Bytes16(), [MapDigest(id: Bytes16(), sequence: 1)]).encode(),
+        ]
+        for round in 0..<5000 {
+            var bytes = genuine[entropy.below(genuine.count)]
+            if round % 3 == 0 { bytes = [UInt8(entropy.below(5))] + entropy.array(entropy.below(3000)) }
+            for _ in 0..<entropy.below(4) where !bytes.isEmpty {
+                let place = entropy.below(bytes.count)
+                switch entropy.below(3) {
+                case 0: bytes[place] ^= 1 << UInt8(entropy.below(8))
+                case 1: bytes.removeLast(entropy.below(bytes.count + 1))
+                default: bytes.insert(UInt8(entropy.below(256)), at: place)
+                }
+            }
+            for case .send(_, let body) in try listener.hear(bytes) { #expect(body.count <= Limits.envelopeSize) }
+            if round % 50 == 0 {
+                listener.now = listener.now.adding(seconds: 6)
+                _ = try listener.core.handle(
+                    .wake, now: listener.now, entropy: &listener.entropy, store: &listener.store)
+            }
+        }
+        #expect(listener.core.servers.count <= 1)
+        #expect(listener.core.counters.malformed > 500)
+    }
+
+    @Test("ignores messages of links that it does not have")
+    func unknownLink() throws {
+        let listener = try Listener(roots: [TestCluster(0).id])
+        let body = MapMessage.descriptor(try TestCluster(0).server(1).encode()).encode()
+        let effects = try listener.core.handle(
+            .message(link: 2, body), now: listener.now, entropy: &listener.entropy, store: &listener.store)
+        #expect(effects.isEmpty)
+        #expect(listener.core.servers.isEmpty)
+    }
+
+    @Test("says when the store is full, and holds nothing that is not stored")
+    func fullStore() throws {
+        let listener = try Listener(roots: [TestCluster(0).id])
+        listener.store.isFull = true
+        #expect(throws: StorageError.full) { try listener.hear(TestCluster(0).server(1)) }
+        #expect(listener.core.servers.isEmpty)
+        listener.store.isFull = false
+        try listener.hear(TestCluster(0).server(1))
+        #expect(listener.core.servers.count == 1)
+    }
+
+    @Test("publishes only what is validly signed, current, and within its size")
+    func publishing() throws {
+        let listener = try Listener(roots: [])
+        let cluster = TestCluster(3)
+        let bytes = try cluster.server(1).encode()
+        var forged = bytes
+        forged[forged.count - 1] ^= 1
+        let huge = bytes + [UInt8](repeating: 0, count: 2048)
+        let old = try cluster.server(1, expiry: MapNetwork.start.seconds - 1).encode()
+        let cases: [([UInt8], DescriptorError)] = [
+            (forged, .wrongSignature), (huge, .oversize(huge.count)), (old, .expired), ([], .malformed(.truncated)),
+            ([7], .malformed(.unknownKind(7))),
+        ]
+        for (bad, reason) in cases {
+            #expect(throws: MapError.descriptor(reason)) {
+                try listener.core.publish(bad, now: listener.now, store: &listener.store)
+            }
+        }
+        #expect(try !listener.core.publish(bytes, now: listener.now, store: &listener.store).isEmpty)
+        #expect(try listener.core.publish(bytes, now: listener.now, store: &listener.store).isEmpty)
+        #expect(listener.core.admission.roots == [cluster.id])
+    }
+}

@@ -1,0 +1,149 @@
+import Primitives
+import Records
+import Storage
+import Testing
+import Wire
+
+@testable import Federation
+
+@Suite("What a map keeps")
+struct MapStateTests {
+    private var entropy: Entropy { Entropy(seed: 80) }
+
+    @Test("includes, on disk too, an own descriptor that is published again after a restart")
+    func republish() throws {
+        var store = MemoryStore()
+        var entropy = entropy
+        let cluster = TestCluster(0)
+        let own = [try cluster.descriptor().encode(), try cluster.server(1).encode()]
+        var first = try MapCore(admission: Admission(roots: []), now: MapNetwork.start, store: store)
+        for bytes in own { _ = try first.publish(bytes, now: MapNetwork.start, store: &store) }
+        // Nobody but the own cluster is trusted, and that only from its first publication on.
+        var second = try MapCore(admission: Admission(roots: []), now: MapNetwork.start, store: store)
+        for bytes in own { _ = try second.publish(bytes, now: MapNetwork.start, store: &store) }
+        _ = try second.handle(.wake, now: MapNetwork.start, entropy: &entropy, store: &store)
+        #expect(second.servers.count == 1)
+        #expect(try store.count(MapCore.table) == 2)
+    }
+
+    @Test("does not go back from a sequence that waits for its cluster's admission")
+    func pendingSequence() throws {
+        var store = MemoryStore()
+        var entropy = entropy
+        var core = try MapCore(
+            admission: Admission(roots: [TestCluster(0).id]), now: MapNetwork.start, store: store)
+        func hear(_ bytes: [UInt8]) throws {
+            _ = try core.handle(
+                .message(link: 1, MapMessage.descriptor(bytes).encode()), now: MapNetwork.start, entropy: &entropy,
+                store: &store)
+        }
+        _ = try core.handle(
+            .linkUp(link: 1, peer: Bytes32()), now: MapNetwork.start, entropy: &entropy, store: &store)
+        try hear(TestCluster(0).server(1, sequence: 1).encode())
+        // The server moves to a cluster that is not admitted yet; an older move is replayed after.
+        try hear(TestCluster(1).server(1, sequence: 3).encode())
+        try hear(TestCluster(2).server(1, sequence: 2).encode())
+        try hear(TestCluster(0).server(1, sequence: 2).encode())
+        #expect(core.counters.replayed == 2)
+        try hear(TestCluster(0).descriptor(endorsing: [TestCluster(1).id]).encode())
+        #expect(core.servers.values.map(\.sequence) == [3])
+        #expect(core.servers.values.map(\.clusterID) == [TestCluster(1).id])
+    }
+
+    @Test("lists what waits for admission in its digests, also when the older version is dropped")
+    func pendingDigest() throws {
+        var store = MemoryStore()
+        var entropy = entropy
+        var core = try MapCore(
+            admission: Admission(roots: [TestCluster(0).id]), now: MapNetwork.start, store: store)
+        func hear(_ bytes: [UInt8]) throws {
+            _ = try core.handle(
+                .message(link: 1, MapMessage.descriptor(bytes).encode()), now: MapNetwork.start, entropy: &entropy,
+                store: &store)
+        }
+        _ = try core.handle(
+            .linkUp(link: 1, peer: Bytes32()), now: MapNetwork.start, entropy: &entropy, store: &store)
+        let old = try TestCluster(0).server(1, sequence: 1, expiry: MapNetwork.start.seconds + 50)
+        try hear(old.encode())
+        try hear(TestCluster(1).server(1, sequence: 3).encode())
+        let later = MapNetwork.start.adding(seconds: 70)
+        _ = try core.handle(.wake, now: later, entropy: &entropy, store: &store)
+        #expect(core.servers.isEmpty)
+        let whole = core.index.range(Bytes16(), try #require(Bytes16([UInt8](repeating: 0xff, count: 16))))
+        #expect(whole.map(\.sequence) == [3])
+    }
+
+    @Test("is not what lies under a foreign key of the store")
+    func foreignKey() throws {
+        var store = MemoryStore()
+        var entropy = entropy
+        let bytes = try TestCluster(0).server(1).encode()
+        try store.put(MapCore.table, [1], bytes)
+        var core = try MapCore(
+            admission: Admission(roots: [TestCluster(0).id]), now: MapNetwork.start, store: store)
+        _ = try core.handle(.wake, now: MapNetwork.start, entropy: &entropy, store: &store)
+        #expect(core.servers.isEmpty)
+        #expect(try store.count(MapCore.table) == 0)
+    }
+}
+
+@Suite("The index of digests")
+struct MapIndexTests {
+    @Test("covers every identifier by messages without gap or overlap, that decode to what it holds")
+    func coverage() throws {
+        var entropy = Entropy(seed: 81)
+        var index = MapIndex()
+        var model: [Bytes16: UInt64] = [:]
+        for _ in 0..<2000 {
+            var id = entropy.bytes(Bytes16.self)
+            // Most in one bucket, so that it needs several messages.
+            if entropy.below(2) == 0 { id.withUnsafeMutableBytes { $0[0] = 7 } }
+            let sequence = UInt64(entropy.below(100))
+            index.insert(MapDigest(id: id, sequence: sequence))
+            model[id] = sequence
+        }
+        for id in model.keys.sorted().prefix(300) {
+            index.remove(id)
+            model[id] = nil
+        }
+        var found: [Bytes16: UInt64] = [:]
+        for bucket in 0..<256 {
+            var next = [UInt8(bucket)] + [UInt8](repeating: 0, count: 15)
+            for message in index.messages(bucket: bucket) {
+                let bytes = message.encode()
+                #expect(bytes.count <= Limits.envelopeSize)
+                #expect(try MapMessage(decoding: bytes) == message)
+                guard case .digests(let low, let high, let digests) = message else {
+                    Issue.record("not a list of digests")
+                    continue
+                }
+                #expect(low.bytes == next)
+                for digest in digests { found[digest.id] = digest.sequence }
+                next = high.bytes
+                for place in stride(from: 15, through: 0, by: -1) {
+                    next[place] &+= 1
+                    if next[place] != 0 { break }
+                }
+            }
+            #expect(next[0] == UInt8(truncatingIfNeeded: bucket + 1))
+        }
+        #expect(found == model)
+    }
+
+    @Test("has checksums that depend on the salt and on each digest of the bucket alone")
+    func checksums() throws {
+        var index = MapIndex()
+        let id = try #require(Bytes16([UInt8](repeating: 5, count: 16)))
+        let empty = index.checksums(salt: 1)
+        index.insert(MapDigest(id: id, sequence: 1))
+        let one = index.checksums(salt: 1)
+        #expect((0..<256).filter { empty[$0] != one[$0] } == [5])
+        index.insert(MapDigest(id: id, sequence: 2))
+        #expect(index.checksums(salt: 1)[5] != one[5])
+        index.insert(MapDigest(id: id, sequence: 1))
+        #expect(index.checksums(salt: 1) == one)
+        #expect(index.checksums(salt: 2)[5] != one[5])
+        index.remove(id)
+        #expect(index.checksums(salt: 1) == empty)
+    }
+}
