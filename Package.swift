@@ -89,7 +89,7 @@ let package = Package(
         tests("FederationTests", ["Federation"]),
         tests("RelayTests", ["Relay"]),
         tests("HomeTests", ["Home"]),
-        tests("CorrespondenceTests", ["Correspondence"]),
+        tests("CorrespondenceTests", ["Correspondence", "Relay"]),
         tests("LMDBTests", ["LMDB"]),
         tests("OverlayTests", ["Node", "Agent"]),
     ],

@@ -1,0 +1,164 @@
+import Link
+import NIOCore
+import Primitives
+
+/// Moves bytes between a channel and ``Link``'s stream state machines.
+final class StreamLinkHandler: ChannelInboundHandler {
+    typealias InboundIn = ByteBuffer
+    typealias OutboundOut = ByteBuffer
+
+    /// Seconds that a peer may take to complete the handshake.
+    static let handshakeTimeout = TimeAmount.seconds(10)
+
+    enum Handshake {
+        case initiator(InitiatorBox)
+        case responder(LinkKey)
+        case done
+    }
+
+    private var handshake: Handshake
+    private var session: StreamSession?
+    private var received = ByteBuffer()
+    private var context: ChannelHandlerContext?
+    private var link: StreamLink?
+    private var failure: LinkError?
+    private let report: @Sendable (StreamEvent) -> Void
+    private var isFlushScheduled = false
+
+    init(_ handshake: Handshake, report: @escaping @Sendable (StreamEvent) -> Void) {
+        self.handshake = handshake
+        self.report = report
+    }
+
+    func channelActive(context: ChannelHandlerContext) {
+        self.context = context
+        let link = StreamLink(channel: context.channel, handler: self)
+        self.link = link
+        if case .initiator(let box) = handshake {
+            write(box.firstMessage, context)
+            context.flush()
+        }
+        let bound = NIOLoopBound(self, eventLoop: context.eventLoop)
+        context.eventLoop.scheduleTask(in: StreamLinkHandler.handshakeTimeout) {
+            if !bound.value.isEstablished { link.close() }
+        }
+        context.fireChannelActive()
+    }
+
+    private var isEstablished: Bool { session != nil }
+
+    func channelInactive(context: ChannelHandlerContext) {
+        session = nil
+        self.context = nil
+        if let link { report(.closed(link, reason: failure)) }
+        link = nil
+        context.fireChannelInactive()
+    }
+
+    func channelWritabilityChanged(context: ChannelHandlerContext) {
+        if context.channel.isWritable, let link { report(.writable(link)) }
+        context.fireChannelWritabilityChanged()
+    }
+
+    func errorCaught(context: ChannelHandlerContext, error: any Error) { context.close(promise: nil) }
+
+    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        guard failure == nil else { return }
+        var buffer = unwrapInboundIn(data)
+        received.writeBuffer(&buffer)
+        do throws(LinkError) {
+            while try takeMessage(context) {}
+        } catch {
+            failure = error
+            received.clear()
+            context.close(promise: nil)
+        }
+        received.discardReadBytes()
+    }
+
+    /// Handles one whole handshake message or frame; false when more bytes are needed.
+    private func takeMessage(_ context: ChannelHandlerContext) throws(LinkError) -> Bool {
+        switch handshake {
+        case .done:
+            return try takeFrame()
+        case .responder(let key):
+            guard received.readableBytes > 0 else { return false }
+            guard let size = StreamResponder.firstMessageSize(startingWith: received.readableBytesView.first) else {
+                throw .malformed
+            }
+            guard let first = received.readBytes(length: size) else { return false }
+            var entropy = Entropy.system()
+            let accepted = try StreamResponder.respond(to: first, key: key.key, entropy: &entropy)
+            write(accepted.reply, context)
+            context.flush()
+            let peer = accepted.peer
+            establish(accepted.takeSession(), peer: peer)
+        case .initiator(let box):
+            guard let second = received.readBytes(length: StreamInitiator.secondMessageSize) else { return false }
+            establish(try box.finish(second), peer: box.peer)
+        }
+        return true
+    }
+
+    private func establish(_ session: consuming StreamSession, peer: X25519PublicKey?) {
+        self.session = consume session
+        handshake = .done
+        if let link { report(.established(link, peer: peer)) }
+    }
+
+    /// Opens a frame in the receive buffer; its body is the only copy made.
+    private func takeFrame() throws(LinkError) -> Bool {
+        let size = StreamSession.frameSize
+        guard received.readableBytes >= size else { return false }
+        var outcome: Result<(kind: UInt8, body: [UInt8]), LinkError> = .failure(.outOfTurn)
+        received.withUnsafeMutableReadableBytes { raw in
+            let frame = UnsafeMutableRawBufferPointer(rebasing: raw[0..<size])
+            do throws(LinkError) {
+                guard let opened = try session?.open(frame) else { return }
+                outcome = .success(
+                    (opened.kind, Array(frame[opened.bodyOffset..<opened.bodyOffset + opened.bodyCount])))
+            } catch {
+                outcome = .failure(error)
+            }
+        }
+        received.moveReaderIndex(forwardBy: size)
+        let frame = try outcome.get()
+        if let link { report(.frame(link, kind: frame.kind, body: frame.body)) }
+        return true
+    }
+
+    func send(kind: UInt8, body: [UInt8]) {
+        guard session != nil, let context else { return }
+        var buffer = context.channel.allocator.buffer(capacity: StreamSession.frameSize)
+        var refusal: LinkError?
+        buffer.writeWithUnsafeMutableBytes(minimumWritableBytes: StreamSession.frameSize) { raw in
+            let out = UnsafeMutableRawBufferPointer(rebasing: raw[0..<StreamSession.frameSize])
+            body.withUnsafeBytes { body in
+                do throws(LinkError) { try session?.seal(kind: kind, body: body, into: out) } catch { refusal = error }
+            }
+            return StreamSession.frameSize
+        }
+        if let refusal {
+            failure = refusal
+            context.close(promise: nil)
+            return
+        }
+        context.write(wrapOutboundOut(buffer), promise: nil)
+        scheduleFlush(context)
+    }
+
+    /// One system call for all frames that are written in one turn of the event loop.
+    private func scheduleFlush(_ context: ChannelHandlerContext) {
+        guard !isFlushScheduled else { return }
+        isFlushScheduled = true
+        let bound = NIOLoopBound(self, eventLoop: context.eventLoop)
+        context.eventLoop.execute {
+            bound.value.isFlushScheduled = false
+            bound.value.context?.flush()
+        }
+    }
+
+    private func write(_ bytes: [UInt8], _ context: ChannelHandlerContext) {
+        context.write(wrapOutboundOut(ByteBuffer(bytes: bytes)), promise: nil)
+    }
+}
