@@ -80,11 +80,3 @@ public final class Identity: Sendable {
         return secret.withUnsafeBytes { Bytes32(raw: $0) ?? Bytes32() }
     }
 }
-
-/// The name under which a gateway keeps an agent's replies.
-public enum Mailbox {
-    /// The first 16 bytes of `H("hulda/mailbox", secret)`: only who knows the secret can claim it.
-    public static func handle(of secret: Bytes32) -> Bytes16 {
-        Bytes16(BLAKE2b.h(Domain("hulda/mailbox"), secret).bytes.prefix(16)) ?? Bytes16()
-    }
-}

@@ -1,3 +1,4 @@
+import Envelope
 import Primitives
 import Wire
 
@@ -9,7 +10,7 @@ struct Mailboxes {
         let payload: [UInt8]
     }
 
-    private struct Mailbox {
+    private struct Box {
         var link: UInt64?
         var waiting: [Reply] = []
         var lastSeen: Timestamp
@@ -22,22 +23,16 @@ struct Mailboxes {
     /// Seconds that a mailbox outlives its agent's connection.
     static let retention: UInt64 = 1800
 
-    private var mailboxes: [Bytes16: Mailbox] = [:]
+    private var mailboxes: [Bytes16: Box] = [:]
     private(set) var droppedReplies: UInt64 = 0
 
     var count: Int { mailboxes.count }
 
-    /// The handle that belongs to `secret`: only who knows the secret can claim it.
-    static func handle(of secret: Bytes32) -> Bytes16 {
-        let hash = BLAKE2b.h(Domain("hulda/mailbox"), secret)
-        return Bytes16(hash.bytes.prefix(16)) ?? Bytes16()
-    }
-
     /// Binds the handle of `secret` to a connected link and hands out what waited; `nil` when the gateway is full.
     mutating func claim(_ secret: Bytes32, link: UInt64, now: Timestamp) -> (handle: Bytes16, waiting: [Reply])? {
-        let handle = Mailboxes.handle(of: secret)
+        let handle = Mailbox.handle(of: secret)
         if mailboxes[handle] == nil, mailboxes.count >= Mailboxes.mailboxLimit { return nil }
-        var mailbox = mailboxes[handle] ?? Mailbox(lastSeen: now)
+        var mailbox = mailboxes[handle] ?? Box(lastSeen: now)
         let waiting = mailbox.waiting
         mailbox.waiting = []
         mailbox.link = link
@@ -47,12 +42,14 @@ struct Mailboxes {
     }
 
     /// The link to which a reply goes now; `nil` when it waits or was dropped.
-    mutating func deliver(_ reply: Reply, to handle: Bytes16) -> UInt64? {
+    mutating func deliver(
+        _ reply: Reply, to handle: Bytes16, isWritable: (UInt64) -> Bool
+    ) -> UInt64? {
         guard var mailbox = mailboxes[handle] else {
             droppedReplies += 1
             return nil
         }
-        if let link = mailbox.link { return link }
+        if let link = mailbox.link, mailbox.waiting.isEmpty, isWritable(link) { return link }
         guard mailbox.waiting.count < Mailboxes.waitingLimit else {
             droppedReplies += 1
             return nil
@@ -60,6 +57,17 @@ struct Mailboxes {
         mailbox.waiting.append(reply)
         mailboxes[handle] = mailbox
         return nil
+    }
+
+    /// What waited for a congested link.
+    mutating func drain(link: UInt64) -> [Reply] {
+        var waiting: [Reply] = []
+        for (handle, var mailbox) in mailboxes where mailbox.link == link && !mailbox.waiting.isEmpty {
+            waiting += mailbox.waiting
+            mailbox.waiting = []
+            mailboxes[handle] = mailbox
+        }
+        return waiting
     }
 
     mutating func disconnect(link: UInt64, now: Timestamp) {

@@ -47,6 +47,11 @@ public struct NodeStatus: Codable, Sendable {
         public var requests: UInt64
     }
 
+    public struct Store: Codable, Sendable {
+        public var usedBytes: Int
+        public var sizeBytes: Int
+    }
+
     public struct Map: Codable, Sendable {
         public var clusters: Int
         public var servers: Int
@@ -58,6 +63,20 @@ public struct NodeStatus: Codable, Sendable {
     public var home: Home
     public var directory: Directory
     public var map: Map
+    public var store: Store
     /// Everything that was dropped, by reason.
     public var counters: [String: UInt64]
+
+    /// A statement that its owners have yet to fill in.
+    init(server: Server, counters: [String: UInt64]) {
+        self.server = server
+        gateway = .init(
+            agentAddresses: [], agentAddressesSeen: 0, mailboxes: 0, envelopesFromAgents: 0, repliesToAgents: 0)
+        mix = .init(neighbours: [], received: 0, forwarded: 0, dropped: 0, replays: 0, waiting: 0)
+        home = .init(accounts: [], items: 0, replyBlocks: 0)
+        directory = .init(records: 0, contacts: 0, requests: 0)
+        map = .init(clusters: 0, servers: 0)
+        store = .init(usedBytes: 0, sizeBytes: 0)
+        self.counters = counters
+    }
 }

@@ -31,7 +31,7 @@ struct PeerLinks {
         case send(StreamLink, envelope: [UInt8])
     }
 
-    /// Envelopes that wait for one link while it is being opened.
+    /// Envelopes that wait for one link while it is being opened or congested.
     static let queueLimit = 1024
 
     private var peers: [NodeID: Peer] = [:]
@@ -47,8 +47,9 @@ struct PeerLinks {
         defer { peers[node] = peer }
         switch peer.state {
         case .connected(let link):
-            guard link.isWritable else {
-                dropped += 1
+            // A congested link pushes back: envelopes wait here in order, and beyond the limit they are dropped.
+            guard link.isWritable, peer.queue.isEmpty else {
+                enqueue(envelope, &peer)
                 return nil
             }
             return .send(link, envelope: envelope)
@@ -90,12 +91,27 @@ struct PeerLinks {
         return waiting.map { .send(link, envelope: $0) }
     }
 
+    /// A congested link takes envelopes again.
+    mutating func drain(_ node: NodeID) -> [Directive] {
+        guard var peer = peers[node], case .connected(let link) = peer.state else { return [] }
+        let waiting = peer.queue
+        peer.queue = []
+        peers[node] = peer
+        return waiting.map { .send(link, envelope: $0) }
+    }
+
     /// A connection ended or could not be made: the next try waits 0.25 s, doubled each time up to 16 s.
     mutating func closed(_ node: NodeID, now: Timestamp) {
         guard var peer = peers[node] else { return }
         peer.failures = min(peer.failures + 1, 7)
         peer.state = .waiting(until: now.adding(milliseconds: 125 << peer.failures))
         peers[node] = peer
+    }
+
+    /// Forgets a node; the link to it, if there is one, is for the caller to close.
+    mutating func remove(_ node: NodeID) -> StreamLink? {
+        guard let peer = peers.removeValue(forKey: node), case .connected(let link) = peer.state else { return nil }
+        return link
     }
 
     private mutating func enqueue(_ envelope: [UInt8], _ peer: inout Peer) {

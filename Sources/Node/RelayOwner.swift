@@ -29,27 +29,24 @@ final class RelayOwner: @unchecked Sendable {
     private var agentAddresses: Set<String> = []
     private var agentEnvelopes: UInt64 = 0
     private var agentReplies: UInt64 = 0
-    private var loopsStarted: UInt64 = 0
     private let journal: ReplayJournal
     private var toJournal: [ReplayJournal.Entry] = []
     private var lastTicket: UInt64 = 0
     private var journaling = false
     private var wakeTask: Scheduled<Void>?
     private var entropy = Entropy.system()
-    private let self_: NodeID
     var ports: Ports?
     private let logger: Logger
 
     /// Different agent addresses remembered for the node's statement.
     private static let addressLimit = 100_000
 
-    init(loop: any EventLoop, nodeID: NodeID, journal: ReplayJournal, logger: Logger) throws(StorageError) {
+    init(loop: any EventLoop, journal: ReplayJournal, logger: Logger) throws(StorageError) {
         self.loop = loop
         self.journal = journal
         self.logger = logger
-        self_ = nodeID
         var entropy = Entropy.system()
-        core = RelayCore(self: nodeID, entropy: &entropy)
+        core = RelayCore(entropy: &entropy)
         for entry in try journal.restore(from: Timestamp.now().epoch &- 1) {
             core.restore(epoch: entry.epoch, tag: entry.tag)
         }
@@ -61,7 +58,8 @@ final class RelayOwner: @unchecked Sendable {
     }
 
     /// An envelope that was unwrapped on a link's own loop.
-    func accept(_ envelope: [UInt8], _ unwrapped: Unwrapped, epoch: UInt64) {
+    func accept(_ envelope: [UInt8], _ unwrapped: Unwrapped, epoch: UInt64, from link: UInt64) {
+        if agents[link] != nil { agentEnvelopes += 1 }
         perform(core.accept(envelope, unwrapped, epoch: epoch, now: .now()))
     }
 
@@ -72,7 +70,6 @@ final class RelayOwner: @unchecked Sendable {
 
     /// Sends a loop through three other relays; called by the node's timer.
     func startLoop(_ path: [Hop]) {
-        loopsStarted += 1
         perform(core.startLoop(path: path, now: .now(), entropy: &entropy))
     }
 
@@ -136,9 +133,16 @@ final class RelayOwner: @unchecked Sendable {
         for directive in links.established(node, link) { follow(directive) }
     }
 
+    func drain(_ node: NodeID) {
+        for directive in links.drain(node) { follow(directive) }
+    }
+
     func peerClosed(_ node: NodeID) { links.closed(node, now: .now()) }
 
     func open(_ node: NodeID) { follow(links.open(node, now: .now())) }
+
+    /// Closes the link to a node that goes by another name now.
+    func abandon(_ node: NodeID) { links.remove(node)?.close() }
 
     /// Retries links that have envelopes waiting, and forgets abandoned mailboxes; called every second.
     func tick() {
@@ -148,20 +152,32 @@ final class RelayOwner: @unchecked Sendable {
 
     // MARK: Mailboxes
 
-    func claim(_ secret: Bytes32, _ link: StreamLink, id: UInt64) {
-        guard let claimed = mailboxes.claim(secret, link: id, now: .now()) else {
-            link.close()
-            return
-        }
-        agents[id] = link
+    func agentOpened(_ link: StreamLink) {
+        agents[link.id] = link
         if let address = link.remote.flatMap({ SocketAddress($0) }), agentAddresses.count < RelayOwner.addressLimit {
             agentAddresses.insert(address.host)
+        }
+    }
+
+    func claim(_ secret: Bytes32, _ link: StreamLink) {
+        guard agents[link.id] != nil, let claimed = mailboxes.claim(secret, link: link.id, now: .now()) else {
+            link.close()
+            return
         }
         link.send(kind: .claimed, body: claimed.handle.bytes)
         for reply in claimed.waiting { send(reply, link) }
     }
 
-    func agentSent() { agentEnvelopes += 1 }
+    /// An agent's socket takes replies again.
+    func agentWritable(_ id: UInt64) {
+        guard let link = agents[id] else { return }
+        for reply in mailboxes.drain(link: id) { send(reply, link) }
+    }
+
+    func forget(before epoch: UInt64) {
+        core.forget(before: epoch)
+        journal.forget(before: epoch)
+    }
 
     func agentClosed(_ id: UInt64) {
         agents[id] = nil
@@ -169,7 +185,8 @@ final class RelayOwner: @unchecked Sendable {
     }
 
     private func reply(_ reply: Mailboxes.Reply, to handle: Bytes16) {
-        if let id = mailboxes.deliver(reply, to: handle), let link = agents[id] { send(reply, link) }
+        let link = mailboxes.deliver(reply, to: handle) { agents[$0]?.isWritable ?? false }
+        if let link = link.flatMap({ agents[$0] }) { send(reply, link) }
     }
 
     private func send(_ reply: Mailboxes.Reply, _ link: StreamLink) {
@@ -182,14 +199,18 @@ final class RelayOwner: @unchecked Sendable {
     func fill(_ status: inout NodeStatus) {
         let counters = core.counters
         status.gateway = .init(
-            agentAddresses: Set(agents.values.compactMap { $0.remote?.ipAddress }).sorted(),
-            agentAddressesSeen: agentAddresses.count, mailboxes: mailboxes.count, envelopesFromAgents: agentEnvelopes,
+            agentAddresses: agentAddresses.sorted().prefix(1000).map(\.self), agentAddressesSeen: agentAddresses.count,
+            mailboxes: mailboxes.count, envelopesFromAgents: agentEnvelopes,
             repliesToAgents: agentReplies)
         status.mix = .init(
             neighbours: links.connected.map { String($0.hex.prefix(16)) }.sorted(), received: counters.accepted,
             forwarded: counters.forwarded, dropped: links.dropped, replays: counters.replays, waiting: core.waiting)
-        status.counters["relay.loops.started"] = loopsStarted
+        status.counters["relay.loops.started"] = counters.loopsStarted
         status.counters["relay.loops.returned"] = counters.loopsReturned
+        status.counters["relay.loops.lost"] = counters.loopsLost
+        status.counters["relay.refused"] = counters.refused
+        status.counters["relay.unsupported"] = counters.unsupported
+        status.counters["relay.covers"] = counters.covers
         status.counters["relay.queue.overflow"] = counters.overflow
         status.counters["links.dropped"] = links.dropped
         status.counters["mailbox.replies.dropped"] = mailboxes.droppedReplies

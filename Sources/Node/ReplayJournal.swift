@@ -45,6 +45,26 @@ final class ReplayJournal: Sendable {
         }
     }
 
+    /// Deletes the tags of epochs before `epoch`, whose keys are destroyed.
+    func forget(before epoch: UInt64) {
+        thread.submit { [environment, logger] state in
+            guard case .active = state else { return }
+            do throws(StorageError) {
+                try environment.write { (transaction: inout LMDBTransaction) throws(StorageError) in
+                    var outdated: [[UInt8]] = []
+                    try transaction.scan(ReplayJournal.table, from: []) { key, _ in
+                        guard let entry = ReplayJournal.entry(key), entry.epoch < epoch else { return false }
+                        outdated.append(key)
+                        return true
+                    }
+                    for key in outdated { try transaction.delete(ReplayJournal.table, key) }
+                }
+            } catch {
+                logger.error("replay journal: \(error)")
+            }
+        }
+    }
+
     /// Every tag of epochs from `epoch` on; older ones are deleted, their keys being gone.
     func restore(from epoch: UInt64) throws(StorageError) -> [Entry] {
         var entries: [Entry] = []

@@ -48,4 +48,15 @@ public enum KeyFile {
         guard size == count, read(descriptor, &extra, 1) == 0 else { throw .wrongSize(path: path, expected: count) }
         return secret
     }
+
+    /// Overwrites the file with zeros and removes it; what the medium itself keeps is out of reach.
+    public static func destroy(_ path: String, count: Int) {
+        let descriptor = open(path, O_WRONLY | O_CLOEXEC)
+        if descriptor >= 0 {
+            let zeros = [UInt8](repeating: 0, count: count)
+            if write(descriptor, zeros, zeros.count) == zeros.count { fsync(descriptor) }
+            close(descriptor)
+        }
+        unlink(path)
+    }
 }

@@ -25,6 +25,8 @@ public final class StreamLink: Sendable {
     static let lowWaterMark = 1 << 18
     static let connectTimeout = TimeAmount.seconds(5)
 
+    /// Tells links apart.
+    public let id: UInt64
     public let channel: any Channel
     /// The other end's address as the socket has it.
     public let remote: NIOCore.SocketAddress?
@@ -32,6 +34,7 @@ public final class StreamLink: Sendable {
 
     init(channel: any Channel, handler: StreamLinkHandler) {
         self.channel = channel
+        id = UInt64.random(in: 1...UInt64.max)
         remote = channel.remoteAddress
         self.handler = NIOLoopBound(handler, eventLoop: channel.eventLoop)
     }

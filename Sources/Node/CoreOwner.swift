@@ -1,0 +1,371 @@
+import Directory
+import Envelope
+import Federation
+import Home
+import LMDB
+import Link
+import Logging
+import NIOCore
+import Primitives
+import Records
+import Storage
+import Transport
+import Wire
+
+/// The event loop that owns the map, the directory, the home and the datagram endpoint, with their store.
+///
+/// Events that arrive in one turn share one transaction, which is committed before any of their effects is performed.
+/// Confined to `loop`: every method but ``enqueue(_:)`` runs there, which is what makes `@unchecked Sendable` true.
+final class CoreOwner: @unchecked Sendable {
+    /// What the rest of the node does for the cores.
+    struct Ports: Sendable {
+        /// Hand an envelope that this server starts to its first hop.
+        var start: @Sendable (_ envelope: [UInt8], _ node: NodeID) -> Void
+        /// The servers on the map changed.
+        var mapChanged: @Sendable () -> Void
+    }
+
+    enum Event: Sendable {
+        case map(MapEvent)
+        case publish([UInt8])
+        case directory(DirectoryEvent)
+        case home(HomeEvent)
+    }
+
+    private enum Answerer {
+        case datagram(UInt64)
+        case replyBlock(ReplyBlock)
+    }
+
+    static let tables: [Table] = [
+        Table("map"), Table("directory/records"), Table("directory/evidence"), Table("directory/contacts"),
+        Table("home/accounts"), Table("home/items"), Table("home/blocks"), Table("home/recent"), Table("home/index"),
+    ]
+    /// Events that wait for a turn; beyond it requests are dropped and counted.
+    private static let eventLimit = 65_536
+    /// Answers that wait for the directory's searches.
+    private static let answererLimit = 4096
+
+    let loop: any EventLoop
+    private let environment: LMDBEnvironment
+    private let ledger: NodeLedger
+    private let logger: Logger
+    private var endpoint: DatagramEndpoint
+    private var map: MapCore
+    private var directory: DirectoryCore
+    private var home: HomeCore
+    private var socket: DatagramSocket?
+    var ports: Ports?
+    private var entropy = Entropy.system()
+    private var events: [Event] = []
+    private var isDraining = false
+    private var links: [UInt64: StreamLink] = [:]
+    private var answerers: [UInt64: Answerer] = [:]
+    private var nextToken: UInt64 = 1
+    private var wakeTask: Scheduled<Void>?
+    private var isNearlyFull = false
+
+    init(
+        loop: any EventLoop, environment: LMDBEnvironment, keys: NodeKeys, descriptor: [UInt8],
+        admission: Admission, home configuration: HomeConfiguration, ledger: NodeLedger, logger: Logger
+    ) throws(StorageError) {
+        self.loop = loop
+        self.environment = environment
+        self.ledger = ledger
+        self.logger = logger
+        let now = Timestamp.now()
+        var map: MapCore?
+        var directory: DirectoryCore?
+        try environment.read { (transaction: inout LMDBTransaction) throws(StorageError) in
+            map = try MapCore(admission: admission, now: now, store: transaction)
+            directory = try DirectoryCore(
+                serverID: keys.server.publicKey, descriptor: descriptor, now: now, store: transaction)
+        }
+        guard let map, let directory else { throw .unavailable("the store could not be read") }
+        self.map = map
+        self.directory = directory
+        home = HomeCore(node: keys.nodeID, configuration: configuration)
+        endpoint = DatagramEndpoint(key: keys.link.key.copy(), entropy: &entropy)
+        ledger.replaceServers(map.currentServers(at: now))
+    }
+
+    /// Runs `body` on the owner's loop.
+    func enqueue(_ body: @escaping @Sendable (CoreOwner) -> Void) {
+        loop.execute { body(self) }
+    }
+
+    func start(_ socket: DatagramSocket) {
+        self.socket = socket
+        tellDirectory()
+        handle(.directory(.wake))
+    }
+
+    /// The own descriptor changed.
+    func publish(_ bytes: [UInt8], isServer: Bool) {
+        if isServer { directory.descriptor = bytes }
+        handle(.publish(bytes))
+    }
+
+    // MARK: Turns
+
+    func handle(_ event: Event) {
+        guard events.count < CoreOwner.eventLimit else {
+            ledger.count("core.overload")
+            return
+        }
+        events.append(event)
+        guard !isDraining else { return }
+        isDraining = true
+        loop.execute { self.drain() }
+    }
+
+    private func drain() {
+        isDraining = false
+        let batch = events
+        events.removeAll(keepingCapacity: true)
+        let now = Timestamp.now()
+        checkSpace()
+        var mapEffects: [MapEffect] = []
+        var directoryEffects: [DirectoryEffect] = []
+        var homeEffects: [HomeEffect] = []
+        do throws(StorageError) {
+            try environment.write { (transaction: inout LMDBTransaction) throws(StorageError) in
+                for event in batch {
+                    switch event {
+                    case .map(let event):
+                        mapEffects += try map.handle(event, now: now, entropy: &entropy, store: &transaction)
+                    case .publish(let bytes):
+                        do throws(MapError) {
+                            mapEffects += try map.publish(bytes, now: now, store: &transaction)
+                        } catch {
+                            if case .storage(let reason) = error { throw reason }
+                            ledger.count("map.publish.refused")
+                        }
+                    case .directory(let event):
+                        directoryEffects += try directory.handle(
+                            event, now: now, entropy: &entropy, store: &transaction)
+                    case .home(let event):
+                        homeEffects += try home.handle(event, now: now, store: &transaction)
+                    }
+                }
+            }
+        } catch {
+            // Nothing of the batch is on disk, so none of its effects may happen; those who asked will ask again.
+            logger.error("the store refused a transaction: \(error)")
+            ledger.count("core.storage.failed")
+            scheduleWake()
+            return
+        }
+        perform(mapEffects)
+        perform(directoryEffects)
+        perform(homeEffects)
+        scheduleWake()
+    }
+
+    /// Near the end of the store only what frees space is done; what needs it is refused with an answer.
+    private func checkSpace() {
+        let isFull = environment.usedBytes > environment.mapSize / 10 * 9
+        guard isFull != isNearlyFull else { return }
+        isNearlyFull = isFull
+        home.acceptsWrites = !isFull
+        directory.acceptsWrites = !isFull
+        if isFull { logger.warning("the store is nearly full: raise store_mib; new records and messages are refused") }
+    }
+
+    private func scheduleWake() {
+        wakeTask?.cancel()
+        let due = [map.nextWake, directory.nextWake, home.nextWake, endpoint.nextWake].compactMap(\.self).min()
+        guard let due else { return }
+        let delay = min(due.milliseconds(since: .now()), 60_000)
+        wakeTask = loop.scheduleTask(in: .milliseconds(Int64(max(1, delay)))) { self.wake() }
+    }
+
+    private func wake() {
+        let now = Timestamp.now()
+        if let due = endpoint.nextWake, due <= now { perform(endpoint.wake(now: now, entropy: &entropy)) }
+        if let due = map.nextWake, due <= now { handle(.map(.wake)) }
+        if let due = directory.nextWake, due <= now { handle(.directory(.wake)) }
+        if let due = home.nextWake, due <= now { handle(.home(.wake)) }
+        if !isDraining { scheduleWake() }
+    }
+
+    // MARK: Effects
+
+    private func perform(_ effects: [MapEffect]) {
+        var isChanged = false
+        for effect in effects {
+            switch effect {
+            case .send(let link, let body): links[link]?.send(kind: .map, body: body)
+            case .learned, .lost: isChanged = true
+            case .learnedCluster: break
+            }
+        }
+        guard isChanged else { return }
+        ledger.replaceServers(map.currentServers(at: .now()))
+        tellDirectory()
+        ports?.mapChanged()
+    }
+
+    private func tellDirectory() {
+        let servers = map.currentServers(at: .now()).filter { $0.roles.contains(.directory) }
+        handle(
+            .directory(
+                .map(
+                    servers.map { Placement.Node(id: $0.nodeID, cluster: $0.clusterID, prefix: $0.udp.prefix) })))
+        if directory.contactCount < 20 {
+            let own = directory.descriptor
+            let endpoints = servers.filter { $0.encode() != own }.prefix(40).map {
+                Endpoint(linkKey: $0.linkKey, address: $0.udp)
+            }
+            handle(.directory(.join(Array(endpoints))))
+        }
+    }
+
+    private func perform(_ effects: [DirectoryEffect]) {
+        for effect in effects {
+            switch effect {
+            case .call(let call, let endpoint, let message):
+                perform(
+                    self.endpoint.call(
+                        call, to: endpoint.address, peer: endpoint.linkKey, request: message, now: .now(),
+                        entropy: &entropy))
+            case .answer(let token, let message):
+                switch answerers.removeValue(forKey: token) {
+                case .datagram(let request):
+                    perform(endpoint.answer(request, message, now: .now(), entropy: &entropy))
+                case .replyBlock(let block): reply(block, message)
+                case nil: break
+                }
+            case .joined(let contacts):
+                logger.info("joined the directory", metadata: ["contacts": "\(contacts)"])
+            }
+        }
+    }
+
+    private func perform(_ effects: [HomeEffect]) {
+        for case .send(let block, let content) in effects { reply(block, content) }
+    }
+
+    private func reply(_ block: ReplyBlock, _ content: [UInt8]) {
+        do throws(EnvelopeError) {
+            ports?.start(try block.reply(content: content), block.firstHop)
+        } catch {
+            ledger.count("core.reply.failed")
+        }
+    }
+
+    private func perform(_ effects: [DatagramEndpoint.Effect]) {
+        for effect in effects {
+            switch effect {
+            case .send(let datagram, let address): socket?.send(datagram, to: address)
+            case .requested(let request, let peer, let address, let body):
+                guard let token = token(.datagram(request)) else { continue }
+                handle(
+                    .directory(
+                        .request(from: Endpoint(linkKey: peer, address: address), token: token, message: body)))
+            case .answered(let call, let body): handle(.directory(.answer(call: call, message: body)))
+            case .failed(let call): handle(.directory(.failed(call: call)))
+            }
+        }
+        if !isDraining { scheduleWake() }
+    }
+
+    private func token(_ answerer: Answerer) -> UInt64? {
+        guard answerers.count < CoreOwner.answererLimit else {
+            ledger.count("core.overload")
+            return nil
+        }
+        let token = nextToken
+        nextToken += 1
+        answerers[token] = answerer
+        return token
+    }
+
+    // MARK: Inputs
+
+    func receive(_ datagram: [UInt8], from address: Wire.SocketAddress) {
+        perform(endpoint.receive(datagram, from: address, now: .now(), entropy: &entropy))
+    }
+
+    /// An envelope's payload reached its destination: this server.
+    func deliver(_ payload: [UInt8]) {
+        guard let content = try? Payload.content(of: payload), let request = try? ServiceRequest(decoding: content)
+        else {
+            ledger.count("service.malformed")
+            return
+        }
+        switch request.service {
+        case .directory:
+            guard let block = request.replyBlocks.first, let token = token(.replyBlock(block)) else {
+                ledger.count("service.malformed")
+                return
+            }
+            handle(.directory(.request(from: nil, token: token, message: request.body)))
+        case .home:
+            handle(.home(.request(body: request.body, replyBlocks: request.replyBlocks)))
+        }
+    }
+
+    func linkUp(_ link: StreamLink, peer: NodeID?) {
+        links[link.id] = link
+        handle(.map(.linkUp(link: link.id, peer: peer)))
+    }
+
+    func linkDown(_ id: UInt64) {
+        guard links.removeValue(forKey: id) != nil else { return }
+        handle(.map(.linkDown(link: id)))
+    }
+
+    // MARK: Statement
+
+    func fill(_ status: inout NodeStatus) {
+        let now = Timestamp.now()
+        status.map = .init(clusters: map.clusters.count, servers: map.currentServers(at: now).count)
+        var rows: [(account: Bytes16, items: Int, replyBlocks: Int)] = []
+        var records = 0
+        do throws(StorageError) {
+            try environment.read { (transaction: inout LMDBTransaction) throws(StorageError) in
+                rows = try HomeCore.accounts(transaction)
+                records = try DirectoryCore.recordCount(transaction)
+            }
+        } catch {
+            logger.error("status: \(error)")
+        }
+        status.home = .init(
+            accounts: rows.prefix(1000).map(\.account.hex), items: rows.reduce(0) { $0 + $1.items },
+            replyBlocks: rows.reduce(0) { $0 + $1.replyBlocks })
+        status.directory = .init(
+            records: records, contacts: directory.contactCount, requests: directory.counters.requests)
+        status.counters.merge(homeCounters()) { _, new in new }
+        status.counters.merge(networkCounters()) { _, new in new }
+        status.store = .init(usedBytes: environment.usedBytes, sizeBytes: environment.mapSize)
+    }
+
+    private func homeCounters() -> [String: UInt64] {
+        let counters = home.counters
+        return [
+            "home.registrations": counters.registrations, "home.accepted": counters.accepted,
+            "home.duplicates": counters.duplicates, "home.items.sent": counters.itemsSent,
+            "home.acknowledged": counters.acknowledged, "home.malformed": counters.malformed,
+            "home.unknown_account": counters.unknownAccount, "home.wrong_signature": counters.wrongSignature,
+            "home.replayed": counters.replayed, "home.full": counters.full,
+        ]
+    }
+
+    private func networkCounters() -> [String: UInt64] {
+        let directory = directory.counters
+        let datagrams = endpoint.counters
+        let map = map.counters
+        return [
+            "directory.hits": directory.hits, "directory.misses": directory.misses,
+            "directory.stored": directory.stored, "directory.malformed": directory.malformed,
+            "directory.wrong_signature": directory.wrongSignature, "directory.not_newer": directory.notNewer,
+            "directory.not_responsible": directory.notResponsible, "directory.repairs": directory.repairs,
+            "datagram.handshakes": datagrams.handshakes, "datagram.malformed": datagrams.malformed,
+            "datagram.unauthenticated": datagrams.unauthenticated, "datagram.replayed": datagrams.replayed,
+            "datagram.cookies": datagrams.cookiesSent, "datagram.overloaded": datagrams.overloaded,
+            "map.learned": map.learned, "map.forged": map.forged, "map.malformed": map.malformed,
+            "map.flooded": map.flooded, "map.from_agents": map.fromAgents,
+        ]
+    }
+}

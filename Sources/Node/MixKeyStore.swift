@@ -1,0 +1,33 @@
+import Foundation
+import Primitives
+import Records
+import Relay
+import Transport
+import Wire
+
+/// The relay's private keys on disk: one file an epoch, destroyed when nothing may be opened with it any more.
+struct MixKeyStore {
+    let directory: String
+
+    private func path(_ epoch: UInt64) -> String { "\(directory)/mix-\(epoch).key" }
+
+    /// The keys of the last epoch while it may still be used, of this and of the next; older ones are destroyed.
+    func load(now: Timestamp, entropy: inout Entropy) throws -> MixKeyRing {
+        let epoch = now.epoch
+        let first = now.seconds % Timestamp.secondsPerEpoch < MixKeyRing.grace && epoch > 0 ? epoch - 1 : epoch
+        for name in (try? FileManager.default.contentsOfDirectory(atPath: directory)) ?? [] {
+            guard name.hasPrefix("mix-"), name.hasSuffix(".key"),
+                let old = UInt64(name.dropFirst(4).dropLast(4)), old < first
+            else { continue }
+            KeyFile.destroy(path(old), count: 32)
+        }
+        var keys: [MixKey] = []
+        for wanted in first...epoch + 1 {
+            // A key that was never announced is of no use to anybody.
+            if wanted < epoch, !FileManager.default.fileExists(atPath: path(wanted)) { continue }
+            let secret = try KeyFile.loadOrCreate(path(wanted), count: 32, entropy: &entropy)
+            keys.append(MixKey(epoch: wanted, key: try X25519PrivateKey(secret)))
+        }
+        return MixKeyRing(keys)
+    }
+}

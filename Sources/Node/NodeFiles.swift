@@ -1,0 +1,105 @@
+import Federation
+import Foundation
+import NIOCore
+import Records
+import Transport
+import Wire
+
+#if canImport(Glibc)
+import Glibc
+#endif
+
+/// Where a node keeps what, and how it is read.
+public enum NodeFiles {
+    /// The socket on which the running node answers its operator.
+    ///
+    /// A Unix socket's path has at most 107 bytes; of a longer data directory it lies in the temporary directory.
+    public static func socketPath(_ configuration: NodeConfiguration) -> String {
+        let path = configuration.dataDirectory + "/node.sock"
+        guard path.utf8.count > 100 else { return path }
+        let name = path.utf8.reduce(UInt64(14_695_981_039_346_656_037)) { ($0 ^ UInt64($1)) &* 1_099_511_628_211 }
+        return NSTemporaryDirectory() + "/hulda-\(String(name, radix: 16)).sock"
+    }
+
+    /// Peers that the operator has added, one peer link a line.
+    public static func peersPath(_ configuration: NodeConfiguration) -> String {
+        configuration.dataDirectory + "/peers.txt"
+    }
+
+    /// The bootstrap list and the added peers.
+    static func peers(_ configuration: NodeConfiguration) throws(NodeError) -> [PeerLink] {
+        var links: [PeerLink] = []
+        if let path = configuration.bootstrap { links += try list(path, isRequired: true) }
+        for link in try list(peersPath(configuration), isRequired: false) where !links.contains(link) {
+            links.append(link)
+        }
+        return links
+    }
+
+    /// The peer links in the file at `path`.
+    public static func list(_ path: String, isRequired: Bool) throws(NodeError) -> [PeerLink] {
+        guard let data = FileManager.default.contents(atPath: path) else {
+            guard isRequired || FileManager.default.fileExists(atPath: path) else { return [] }
+            throw .unreadable(path: path, reason: "the list cannot be read")
+        }
+        do throws(BootstrapList.Failure) {
+            return try BootstrapList(text: String(decoding: data, as: UTF8.self)).links
+        } catch {
+            throw .unreadable(path: path, reason: "\(error)")
+        }
+    }
+
+    static func makeDirectory(_ path: String) throws(NodeError) {
+        do {
+            try FileManager.default.createDirectory(
+                atPath: path, withIntermediateDirectories: true, attributes: [.posixPermissions: 0o700])
+        } catch {
+            throw .unreadable(path: path, reason: error.localizedDescription)
+        }
+    }
+
+    /// Resident memory of this process.
+    static func residentKiB() -> UInt64 {
+        guard let text = try? String(contentsOfFile: "/proc/self/statm", encoding: .utf8) else { return 0 }
+        let fields = text.split(separator: " ")
+        guard fields.count > 1, let pages = UInt64(fields[1]) else { return 0 }
+        return pages * UInt64(max(4096, sysconf(Int32(_SC_PAGESIZE)))) / 1024
+    }
+}
+
+/// The addresses of a configuration, parsed.
+public struct NodeAddresses: Sendable {
+    public let listen: Wire.SocketAddress
+    public let listenDatagram: Wire.SocketAddress
+    public let advertise: Wire.SocketAddress
+    public let advertiseDatagram: Wire.SocketAddress
+
+    public init(_ configuration: NodeConfiguration) throws(NodeError) {
+        listen = try NodeAddresses.parse(configuration.listen, "listen")
+        listenDatagram = try NodeAddresses.parse(configuration.listenDatagram, "listen_datagram")
+        advertise = try configuration.advertise.map { (text) throws(NodeError) in
+            try NodeAddresses.parse(text, "advertise")
+        } ?? listen
+        advertiseDatagram = try configuration.advertiseDatagram.map { (text) throws(NodeError) in
+            try NodeAddresses.parse(text, "advertise_datagram")
+        } ?? (configuration.advertise == nil ? listenDatagram : advertise)
+    }
+
+    private static func parse(_ text: String, _ field: String) throws(NodeError) -> Wire.SocketAddress {
+        guard let address = Wire.SocketAddress(text: text), address.port > 0 else {
+            throw .configuration(field: field, reason: "\u{201C}\(text)\u{201D} is not an address of the form 192.0.2.1:7411")
+        }
+        return address
+    }
+
+    /// Runs `bind` and says in words why it failed.
+    static func listening<T>(_ address: Wire.SocketAddress, _ bind: () async throws -> T) async throws -> T {
+        do {
+            return try await bind()
+        } catch let error as IOError where error.errnoCode == EADDRINUSE {
+            throw NodeError.addressInUse("\(address)")
+        } catch let error as IOError {
+            throw NodeError.cannotListen(address: "\(address)", reason: String(cString: strerror(error.errnoCode)))
+        }
+    }
+}

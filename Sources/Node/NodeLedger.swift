@@ -1,0 +1,44 @@
+import NIOConcurrencyHelpers
+import Primitives
+import Records
+import Relay
+import Wire
+
+/// What several event loops of a node read: the servers on the map, the mix keys, and counters of what was dropped
+/// before it reached a core.
+final class NodeLedger: Sendable {
+    private struct State {
+        var servers: [NodeID: ServerDescriptor] = [:]
+        var byLinkKey: [X25519PublicKey: NodeID] = [:]
+        var ring: MixKeyRing
+        var counters: [String: UInt64] = [:]
+    }
+
+    private let state: NIOLockedValueBox<State>
+
+    init(ring: MixKeyRing) { state = NIOLockedValueBox(State(ring: ring)) }
+
+    var ring: MixKeyRing {
+        get { state.withLockedValue { $0.ring } }
+        set { state.withLockedValue { $0.ring = newValue } }
+    }
+
+    var servers: [NodeID: ServerDescriptor] { state.withLockedValue { $0.servers } }
+
+    func server(_ node: NodeID) -> ServerDescriptor? { state.withLockedValue { $0.servers[node] } }
+
+    func node(linkKey: X25519PublicKey) -> NodeID? { state.withLockedValue { $0.byLinkKey[linkKey] } }
+
+    func replaceServers(_ servers: [ServerDescriptor]) {
+        state.withLockedValue { state in
+            state.servers = Dictionary(servers.map { ($0.nodeID, $0) }, uniquingKeysWith: { first, _ in first })
+            state.byLinkKey = Dictionary(servers.map { ($0.linkKey, $0.nodeID) }, uniquingKeysWith: { first, _ in first })
+        }
+    }
+
+    func count(_ reason: String) {
+        state.withLockedValue { $0.counters[reason, default: 0] += 1 }
+    }
+
+    var counters: [String: UInt64] { state.withLockedValue { $0.counters } }
+}

@@ -1,0 +1,123 @@
+import Envelope
+import Link
+import NIOCore
+import Primitives
+import Records
+import Transport
+import Wire
+
+/// Stream links: what comes over them, and to whom they lead.
+extension NodeRuntime {
+    /// Events of links that others opened.
+    func accepted(_ event: StreamEvent) {
+        switch event {
+        case .established(let link, let peer):
+            // A server whose key is not on the map yet may still tell who it is; an agent may not.
+            let node = peer.map { ledger.node(linkKey: $0) ?? NodeRuntime.provisionalID($0) }
+            cores.enqueue { $0.linkUp(link, peer: node) }
+            if peer == nil { relay.enqueue { $0.agentOpened(link) } }
+        case .frame(let link, let kind, let body):
+            receive(kind, body, link)
+        case .writable(let link):
+            relay.enqueue { $0.agentWritable(link.id) }
+        case .closed(let link, let reason):
+            if reason != nil { ledger.count("link.failed.\(reason.map { "\($0)" } ?? "")") }
+            guard let link else { return }
+            cores.enqueue { $0.linkDown(link.id) }
+            relay.enqueue { $0.agentClosed(link.id) }
+        }
+    }
+
+    /// Opens the link to a node that the relay wants.
+    func connect(to node: NodeID) {
+        guard let endpoint = endpoint(of: node), let address = try? endpoint.address.nio() else {
+            relay.enqueue { $0.peerClosed(node) }
+            return
+        }
+        StreamLink.connect(to: address, peer: endpoint.key, identity: keys.link, group: group) { [weak self] event in
+            self?.opened(node, event)
+        }
+    }
+
+    /// Events of links that this node opened.
+    private func opened(_ node: NodeID, _ event: StreamEvent) {
+        switch event {
+        case .established(let link, _):
+            relay.enqueue { $0.established(node, link) }
+            cores.enqueue { $0.linkUp(link, peer: node) }
+        case .frame(let link, let kind, let body):
+            receive(kind, body, link)
+        case .writable:
+            relay.enqueue { $0.drain(node) }
+        case .closed(let link, let reason):
+            if let reason { ledger.count("link.failed.\(reason)") }
+            relay.enqueue { $0.peerClosed(node) }
+            if let link { cores.enqueue { $0.linkDown(link.id) } }
+        }
+    }
+
+    /// A frame, on the link's own event loop: envelopes are opened here, in parallel.
+    private func receive(_ kind: UInt8, _ body: [UInt8], _ link: StreamLink) {
+        switch FrameKind(rawValue: kind) {
+        case .envelope:
+            unwrap(body, link)
+        case .map:
+            cores.enqueue { $0.handle(.map(.message(link: link.id, body))) }
+        case .claim:
+            guard let secret = Bytes32(body) else { return refuse(link) }
+            relay.enqueue { $0.claim(secret, link) }
+        case .idle:
+            break
+        case .claimed, .reply, nil:
+            refuse(link)
+        }
+    }
+
+    private func refuse(_ link: StreamLink) {
+        ledger.count("frame.unexpected")
+        link.close()
+    }
+
+    private func unwrap(_ body: [UInt8], _ link: StreamLink) {
+        var envelope = body
+        let ring = ledger.ring
+        let now = Timestamp.now()
+        var result: Result<(unwrapped: Unwrapped, epoch: UInt64), EnvelopeError> = .failure(.wrongMAC)
+        envelope.withUnsafeMutableBytes { raw in
+            do throws(EnvelopeError) { result = .success(try ring.unwrap(raw, now: now)) } catch {
+                result = .failure(error)
+            }
+        }
+        switch result {
+        case .success(let opened):
+            guard enterBacklog() else {
+                ledger.count("relay.backlog")
+                return
+            }
+            let backlog = self.backlog
+            let processed = envelope
+            relay.enqueue { relay in
+                backlog.withLockedValue { $0 -= 1 }
+                relay.accept(processed, opened.unwrapped, epoch: opened.epoch, from: link.id)
+            }
+        case .failure(let error):
+            ledger.count("envelope.refused.\(error.label)")
+        }
+    }
+}
+
+extension EnvelopeError {
+    /// A name for counters.
+    var label: String {
+        switch self {
+        case .wrongSize: "size"
+        case .invalidEphemeral: "ephemeral"
+        case .wrongMAC: "mac"
+        case .malformedRouting: "routing"
+        case .tamperedPayload: "payload"
+        case .pathLength: "path"
+        case .invalidRelayKey: "key"
+        case .contentTooLong: "length"
+        }
+    }
+}

@@ -1,0 +1,315 @@
+import Envelope
+import Federation
+import Foundation
+import Home
+import LMDB
+import Link
+import Logging
+import NIOConcurrencyHelpers
+import NIOCore
+import NIOPosix
+import Primitives
+import Records
+import Relay
+import Storage
+import Transport
+import Wire
+
+/// One server: sockets, timers and stores around the cores.
+///
+/// Link event loops decrypt frames and unwrap envelopes, in parallel over the machine's cores; one loop owns the relay,
+/// one the map, the directory and the home.
+public final class NodeRuntime: Sendable {
+    public static let software = "hulda 0.1.0"
+    /// Peers with which a node keeps links for the map; others are opened when envelopes need them.
+    private static let gossipLinks = 16
+    /// Envelopes that wait for the relay's loop; beyond it they are dropped and counted.
+    private static let backlogLimit = 65_536
+    /// Seconds for which a descriptor is announced, and after which it is renewed.
+    private static let descriptorLifetime: UInt64 = 2 * 86_400
+    private static let descriptorRenewal: UInt64 = 6 * 3600
+
+    public let configuration: NodeConfiguration
+    let keys: NodeKeys
+    let ledger: NodeLedger
+    let relay: RelayOwner
+    let cores: CoreOwner
+    let group: MultiThreadedEventLoopGroup
+    private let owners: MultiThreadedEventLoopGroup
+    private let journalThread: NIOThreadPool
+    private let mixKeys: MixKeyStore
+    let logger: Logger
+    private let started = Timestamp.now()
+    private let state = NIOLockedValueBox(State())
+    let backlog = NIOLockedValueBox(0)
+
+    private struct State {
+        var channels: [any Channel] = []
+        var timers: [RepeatedTask] = []
+        var announced: (epoch: UInt64, at: Timestamp)?
+        var bootstrap: [PeerLink] = []
+    }
+
+    /// Opens the stores and the sockets, and joins the network.
+    public static func start(_ configuration: NodeConfiguration, logger: Logger) async throws -> NodeRuntime {
+        let addresses = try NodeAddresses(configuration)
+        let node = try NodeRuntime(configuration, addresses, logger: logger)
+        do {
+            try await node.open(addresses)
+        } catch {
+            await node.stop()
+            throw error
+        }
+        return node
+    }
+
+    private init(_ configuration: NodeConfiguration, _ addresses: NodeAddresses, logger: Logger) throws {
+        self.configuration = configuration
+        self.logger = logger
+        let directory = configuration.dataDirectory
+        try NodeFiles.makeDirectory(directory)
+        let now = Timestamp.now()
+        var entropy = Entropy.system()
+        let environment: LMDBEnvironment
+        let journal: LMDBEnvironment
+        do throws(StorageError) {
+            environment = try LMDBEnvironment(
+                path: directory + "/store", mapSize: configuration.storeMiB << 20, tables: CoreOwner.tables,
+                exclusive: true)
+            journal = try LMDBEnvironment(
+                path: directory + "/replay", mapSize: max(64, configuration.storeMiB) << 20,
+                tables: [ReplayJournal.table], exclusive: true)
+        } catch {
+            throw NodeError.storage(path: directory, reason: "\(error)")
+        }
+        keys = try NodeKeys(directory: directory, now: now, entropy: &entropy)
+        mixKeys = MixKeyStore(directory: directory)
+        let ring = try mixKeys.load(now: now, entropy: &entropy)
+        ledger = NodeLedger(ring: ring)
+        let peers = try NodeFiles.peers(configuration)
+        state.withLockedValue { $0.bootstrap = peers }
+        let descriptor = try NodeRuntime.descriptor(keys, addresses, ring, now)
+
+        group = MultiThreadedEventLoopGroup(numberOfThreads: max(2, System.coreCount))
+        owners = MultiThreadedEventLoopGroup(numberOfThreads: 2)
+        journalThread = NIOThreadPool(numberOfThreads: 1)
+        journalThread.start()
+        var home = HomeConfiguration()
+        home.registrationToken = configuration.registrationToken
+        var roots = Set(peers.map(\.clusterID))
+        roots.insert(keys.certificate.clusterID)
+        do throws(StorageError) {
+            relay = try RelayOwner(
+                loop: owners.next(), journal: ReplayJournal(journal, thread: journalThread, logger: logger),
+                logger: logger)
+            cores = try CoreOwner(
+                loop: owners.next(), environment: environment, keys: keys, descriptor: descriptor.encode(),
+                admission: Admission(roots: roots), home: home, ledger: ledger, logger: logger)
+        } catch {
+            throw NodeError.storage(path: directory, reason: "\(error)")
+        }
+    }
+
+    private func open(_ addresses: NodeAddresses) async throws {
+        let report: @Sendable (StreamEvent) -> Void = { [weak self] event in self?.accepted(event) }
+        let stream = try await NodeAddresses.listening(addresses.listen) {
+            try await StreamLink.serve(addresses.listen.nio(), key: self.keys.link, group: self.group, report: report)
+        }
+        state.withLockedValue { $0.channels.append(stream) }
+        let cores = self.cores
+        let socket = try await NodeAddresses.listening(addresses.listenDatagram) {
+            try await DatagramSocket.bind(addresses.listenDatagram.nio(), loop: cores.loop) { datagram, from in
+                cores.receive(datagram, from: from)
+            }
+        }
+        state.withLockedValue { $0.channels.append(socket.channel) }
+        let admin = try await ControlSocket.serve(
+            path: NodeFiles.socketPath(configuration), group: group
+        ) { [weak self] line, loop in
+            self?.answer(line, on: loop) ?? loop.makeSucceededFuture(Array("{}".utf8))
+        }
+        state.withLockedValue { $0.channels.append(admin) }
+
+        relay.enqueue { [weak self] relay in
+            relay.ports = .init(
+                connect: { [weak self] node in self?.connect(to: node) },
+                deliver: { payload in cores.enqueue { $0.deliver(payload) } })
+        }
+        let relay = self.relay
+        cores.enqueue { [weak self] cores in
+            cores.ports = .init(
+                start: { envelope, node in relay.enqueue { $0.start(envelope, to: node) } },
+                mapChanged: { [weak self] in self?.openGossipLinks() })
+            cores.start(socket)
+        }
+        try announce(addresses)
+        startTimers(addresses)
+        openGossipLinks()
+        logger.notice(
+            "listening",
+            metadata: [
+                "cluster": "\(configuration.clusterName)", "stream": "\(addresses.listen)",
+                "datagram": "\(addresses.listenDatagram)", "peer": "\(peerLink(addresses).text)",
+            ])
+    }
+
+    /// Closes the sockets and waits until what was begun is on disk.
+    public func stop() async {
+        let (channels, timers) = state.withLockedValue { ($0.channels, $0.timers) }
+        for timer in timers { timer.cancel() }
+        for channel in channels { try? await channel.close().get() }
+        try? await group.shutdownGracefully()
+        try? await owners.shutdownGracefully()
+        try? await journalThread.shutdownGracefully()
+        unlink(NodeFiles.socketPath(configuration))
+    }
+
+    /// What other operators put into their bootstrap lists.
+    func peerLink(_ addresses: NodeAddresses) -> PeerLink {
+        PeerLink(
+            clusterID: keys.certificate.clusterID, linkKey: keys.link.publicKey, address: addresses.advertise)
+    }
+
+    // MARK: Announcing
+
+    private static func descriptor(
+        _ keys: NodeKeys, _ addresses: NodeAddresses, _ ring: MixKeyRing, _ now: Timestamp
+    ) throws -> ServerDescriptor {
+        try ServerDescriptor(
+            certificate: keys.certificate, sequence: now.milliseconds, expiry: now.seconds + descriptorLifetime,
+            linkKey: keys.link.publicKey, tcp: addresses.advertise, udp: addresses.advertiseDatagram,
+            roles: [.relay, .home, .directory, .gateway],
+            mixKeys: ring.publicKeys.map { MixKeyEntry(epoch: $0.epoch, key: $0.key) }, software: software,
+            key: keys.server)
+    }
+
+    /// Publishes the own descriptors: at the start, when an epoch begins, and before they expire.
+    private func announce(_ addresses: NodeAddresses) throws {
+        let now = Timestamp.now()
+        let server = try NodeRuntime.descriptor(keys, addresses, ledger.ring, now).encode()
+        cores.enqueue { $0.publish(server, isServer: true) }
+        if let cluster = try clusterDescriptor(now) { cores.enqueue { $0.publish(cluster, isServer: false) } }
+        state.withLockedValue { $0.announced = (now.epoch, now) }
+    }
+
+    /// The cluster's word for itself and its peers; `nil` while its key is kept elsewhere.
+    private func clusterDescriptor(_ now: Timestamp) throws -> [UInt8]? {
+        guard let cluster = keys.cluster else { return nil }
+        let own = cluster.key.publicKey
+        let endorsements = Set(state.withLockedValue { $0.bootstrap }.map(\.clusterID)).subtracting([own])
+        var policy: ClusterPolicy = [.openGateway]
+        if configuration.registrationToken == nil { policy.insert(.openRegistration) }
+        return try ClusterDescriptor(
+            name: configuration.clusterName, sequence: now.milliseconds, expiry: now.seconds + 30 * 86_400,
+            endorsements: Array(endorsements.sorted().prefix(ClusterDescriptor.endorsementLimit)),
+            contact: configuration.contact, software: NodeRuntime.software, policy: policy, key: cluster.key
+        ).encode()
+    }
+
+    /// Reads the peers again; called after `hulda node peer` has changed them.
+    func reloadPeers() throws {
+        let peers = try NodeFiles.peers(configuration)
+        state.withLockedValue { $0.bootstrap = peers }
+        try announce(try NodeAddresses(configuration))
+        openGossipLinks()
+    }
+
+    // MARK: Timers
+
+    private func startTimers(_ addresses: NodeAddresses) {
+        let loop = group.next()
+        let second = loop.scheduleRepeatedTask(initialDelay: .seconds(1), delay: .seconds(1)) { [weak self] _ in
+            self?.everySecond(addresses)
+        }
+        state.withLockedValue { $0.timers.append(second) }
+        guard configuration.loopsPerMinute > 0 else { return }
+        let interval = TimeAmount.milliseconds(Int64(60_000 / min(configuration.loopsPerMinute, 6000)))
+        let loops = loop.scheduleRepeatedTask(initialDelay: interval, delay: interval) { [weak self] _ in
+            self?.startLoop()
+        }
+        state.withLockedValue { $0.timers.append(loops) }
+    }
+
+    private func everySecond(_ addresses: NodeAddresses) {
+        relay.enqueue { $0.tick() }
+        openGossipLinks()
+        let now = Timestamp.now()
+        let announced = state.withLockedValue { $0.announced }
+        let isNewEpoch = announced?.epoch != now.epoch
+        let isOld = now.milliseconds(since: announced?.at ?? now) > NodeRuntime.descriptorRenewal * 1000
+        let isGraceOver =
+            ledger.ring.epochs.first.map { $0 < now.epoch } ?? false
+            && now.seconds % Timestamp.secondsPerEpoch >= MixKeyRing.grace
+        guard isNewEpoch || isOld || isGraceOver else { return }
+        do {
+            var entropy = Entropy.system()
+            ledger.ring = try mixKeys.load(now: now, entropy: &entropy)
+            let first = ledger.ring.epochs.first ?? now.epoch
+            relay.enqueue { $0.forget(before: first) }
+            try announce(addresses)
+        } catch {
+            logger.error("cannot renew the descriptor: \(error)")
+        }
+    }
+
+    /// A loop through three other relays, back to here.
+    private func startLoop() {
+        let now = Timestamp.now()
+        var entropy = Entropy.system()
+        let servers = ledger.servers
+        guard let own = servers[keys.nodeID], let ownKey = own.mixKey(epoch: now.epoch) else { return }
+        let mixes = try? PathSelection.path(
+            servers: Array(servers.values), length: 3, excluding: [keys.nodeID], epoch: now.epoch, entropy: &entropy)
+        guard let mixes else { return }
+        var path: [Hop] = mixes.compactMap { server in
+            server.mixKey(epoch: now.epoch).map {
+                Hop(node: server.nodeID, key: $0, delayMilliseconds: UInt32(entropy.below(100)))
+            }
+        }
+        path.append(Hop(node: keys.nodeID, key: ownKey))
+        let loop = path
+        relay.enqueue { $0.startLoop(loop) }
+    }
+
+    // MARK: Peers
+
+    /// Keeps a few links open for the map: to peers of the bootstrap list first, then to any server.
+    private func openGossipLinks() {
+        let servers = ledger.servers
+        let bootstrap = state.withLockedValue { $0.bootstrap }
+        for link in bootstrap.prefix(NodeRuntime.gossipLinks) where link.linkKey != keys.link.publicKey {
+            // Until the map names it, a bootstrap peer is known by its link key only.
+            let provisional = NodeRuntime.provisionalID(link.linkKey)
+            let isNamed = ledger.node(linkKey: link.linkKey) != nil
+            relay.enqueue { relay in
+                if isNamed { relay.abandon(provisional) } else { relay.open(provisional) }
+            }
+        }
+        let others = servers.keys.filter { $0 != keys.nodeID }.sorted().prefix(NodeRuntime.gossipLinks)
+        for node in others { relay.enqueue { $0.open(node) } }
+    }
+
+    /// Stands for a server whose identity is not on the map yet.
+    static func provisionalID(_ key: X25519PublicKey) -> NodeID { BLAKE2b.h(Domain("hulda/node-link"), key.bytes) }
+
+    /// Where a node answers, and the key that it proves there.
+    func endpoint(of node: NodeID) -> (address: Wire.SocketAddress, key: X25519PublicKey)? {
+        if let server = ledger.server(node) { return (server.tcp, server.linkKey) }
+        let bootstrap = state.withLockedValue { $0.bootstrap }
+        for link in bootstrap where NodeRuntime.provisionalID(link.linkKey) == node {
+            return link.address.map { ($0, link.linkKey) }
+        }
+        return nil
+    }
+
+    var uptimeSeconds: UInt64 { Timestamp.now().milliseconds(since: started) / 1000 }
+
+    /// Reserves a place for an envelope on its way to the relay's loop.
+    func enterBacklog() -> Bool {
+        backlog.withLockedValue { count in
+            guard count < NodeRuntime.backlogLimit else { return false }
+            count += 1
+            return true
+        }
+    }
+}
