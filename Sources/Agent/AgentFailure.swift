@@ -1,3 +1,5 @@
+import Correspondence
+
 /// What keeps an agent's runtime from doing what it was asked, for the user.
 public enum AgentFailure: Error, Sendable, Equatable {
     /// There is no identity in this directory.
@@ -23,6 +25,10 @@ public enum AgentFailure: Error, Sendable, Equatable {
     case mapTooSmall(servers: Int)
     /// No cluster of this name or identity is on the map.
     case unknownCluster(String)
+    /// The address to connect from is none.
+    case wrongAddress(String)
+    /// The network, or a core on its behalf, said no.
+    case refused(AgentError)
     /// The operation did not finish in time; what was queued is kept.
     case timedOut
 }

@@ -164,6 +164,18 @@ public final class NodeRuntime: Sendable {
         unlink(NodeFiles.socketPath(configuration))
     }
 
+    /// Makes the data directory and the keys, without starting anything.
+    /// - Returns: the link with which others peer with this cluster.
+    public static func prepare(_ configuration: NodeConfiguration) throws -> PeerLink {
+        let addresses = try NodeAddresses(configuration)
+        if let path = configuration.bootstrap { _ = try NodeFiles.list(path, isRequired: true) }
+        try NodeFiles.makeDirectory(configuration.dataDirectory)
+        var entropy = Entropy.system()
+        let keys = try NodeKeys(directory: configuration.dataDirectory, now: .now(), entropy: &entropy)
+        return PeerLink(
+            clusterID: keys.certificate.clusterID, linkKey: keys.link.publicKey, address: addresses.advertise)
+    }
+
     /// What other operators put into their bootstrap lists.
     func peerLink(_ addresses: NodeAddresses) -> PeerLink {
         PeerLink(

@@ -1,5 +1,6 @@
 import Agent
 import ArgumentParser
+import Correspondence
 import Foundation
 import Primitives
 import Records
@@ -20,6 +21,11 @@ struct AgentOptions: ParsableArguments {
     @Option(help: ArgumentHelp("A key file instead of a passphrase.", valueName: "file"))
     var keyFile: String?
 
+    @Option(
+        name: .customLong("bind"),
+        help: ArgumentHelp("The address of this machine to connect from, when it has several.", valueName: "ip"))
+    var local: String?
+
     var directory: String {
         if let homeDirectory { return homeDirectory }
         let environment = ProcessInfo.processInfo.environment
@@ -27,6 +33,8 @@ struct AgentOptions: ParsableArguments {
         if let data = environment["XDG_DATA_HOME"], !data.isEmpty { return data + "/hulda" }
         return (environment["HOME"] ?? ".") + "/.local/share/hulda"
     }
+
+    private var environmentAddress: String? { ProcessInfo.processInfo.environment["HULDA_BIND"] }
 
     /// The key file, the passphrase in the environment, or one typed at the terminal.
     func unlock(creating: Bool = false) throws -> Unlock {
@@ -59,7 +67,7 @@ struct AgentOptions: ParsableArguments {
     func withAgent<T>(_ body: (AgentRuntime) async throws -> T) async throws -> T {
         let unlock = try unlock()
         let agent = try AgentFailureText.translate {
-            try AgentRuntime(directory: directory, unlock: unlock)
+            try AgentRuntime(directory: directory, unlock: unlock, local: local ?? environmentAddress)
         }
         do {
             let result = try await body(agent)
@@ -146,9 +154,52 @@ enum AgentFailureText {
             return Failure(
                 "no cluster on the map is called \(name)", next: "List the clusters with: hulda register --list",
                 code: SysExit.noHost)
+        case .wrongAddress(let text):
+            return Failure(
+                "\(text) is no IP address", next: "Give an address of this machine to --bind.", code: SysExit.usage)
+        case .refused(let error):
+            return refusal(error)
         case .timedOut:
             return Failure(
                 "no answer in time", next: "Try again; what you queued is kept.", code: SysExit.temporary)
+        }
+    }
+
+    private static func refusal(_ error: AgentError) -> Failure {
+        switch error {
+        case .notFound(let asked, let missing):
+            Failure(
+                "nobody publishes this ID now (\(missing) of \(asked) directory servers say so)",
+                next: "Ask the owner whether it is right and registered.", code: SysExit.noHost)
+        case .noAnswer(let asked):
+            Failure(
+                "no directory server answered (asked \(asked))", next: "Try again in a minute.", code: SysExit.temporary)
+        case .mapTooSmall(let clusters):
+            Failure(
+                "the map has only \(clusters) clusters: a path needs five", next: "Use a larger bootstrap list.",
+                code: SysExit.unavailable)
+        case .unknownHome:
+            Failure(
+                "this server is no home", next: "List the clusters with: hulda register --list", code: SysExit.noHost)
+        case .homeRefused(.wrongToken):
+            Failure(
+                "the cluster wants a registration token, and this is not it",
+                next: "Ask its operator, and add --token TOKEN.", code: SysExit.noPermission)
+        case .homeRefused(let refusal):
+            Failure("the home refused: \(refusal)", next: "Try another cluster.", code: SysExit.unavailable)
+        case .homeUnreachable:
+            Failure("the home does not answer", next: "Try again later, or another cluster.", code: SysExit.temporary)
+        case .messageTooLong(let limit):
+            Failure("a message has at most \(limit) bytes", next: "Send it in parts.", code: SysExit.data)
+        case .outboxFull(let limit):
+            Failure(
+                "\(limit) messages wait in the outbox already", next: "Let them go out: hulda inbox --flush",
+                code: SysExit.temporary)
+        case .invalidID:
+            Failure(
+                "this ID is no valid key", next: "Ask the owner for it again.", code: SysExit.data)
+        case .notRegistered:
+            Failure("you are not registered", next: "Register first: hulda register --home CLUSTER", code: SysExit.usage)
         }
     }
 }

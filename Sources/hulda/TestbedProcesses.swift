@@ -1,5 +1,7 @@
+import Federation
 import Foundation
 import Node
+import Records
 
 #if canImport(Glibc)
 import Glibc
@@ -10,6 +12,8 @@ struct Testbed {
     /// The most clusters: each has its own /16 of 127.0.0.0/8, so that path rules on prefixes hold.
     static let clusterLimit = 200
     static let port = 7411
+    /// POSIX_SPAWN_SETSID of glibc, which Swift's overlay leaves out.
+    private static let newSession: Int16 = 0x80
 
     let directory: String
 
@@ -44,6 +48,26 @@ struct Testbed {
         return configuration
     }
 
+    /// Folders, keys and configurations of a new testbed, and the bootstrap list of all its clusters.
+    func create(_ clusters: Int) throws {
+        var links: [PeerLink] = []
+        for number in 1...clusters {
+            let configuration = configuration(number)
+            // The list is written when all keys are made, so the keys are made without it.
+            var bare = configuration
+            bare.bootstrap = nil
+            links.append(try NodeFailureText.translate { try NodeRuntime.prepare(bare) })
+            try ConfigurationFile.write(configuration, to: configuration.dataDirectory + "/node.toml")
+        }
+        do {
+            try BootstrapList(links: links).text.write(toFile: bootstrapPath, atomically: true, encoding: .utf8)
+        } catch {
+            throw Failure(
+                "\(bootstrapPath) cannot be written: \(error.localizedDescription)",
+                next: "Check free space and that you may write there.", code: SysExit.cantCreate)
+        }
+    }
+
     /// The process of `member` when it is running.
     func runningProcess(_ member: Member) -> pid_t? {
         guard let text = try? String(contentsOfFile: member.pidPath, encoding: .utf8),
@@ -65,10 +89,11 @@ struct Testbed {
         var attributes = posix_spawnattr_t()
         posix_spawnattr_init(&attributes)
         defer { posix_spawnattr_destroy(&attributes) }
-        posix_spawnattr_setflags(&attributes, Int16(POSIX_SPAWN_SETSID))
+        posix_spawnattr_setflags(&attributes, Testbed.newSession)
         let program = try FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe")
-        var arguments: [UnsafeMutablePointer<CChar>?] =
-            [program, "node", "run", "--config", member.configurationPath].map { strdup($0) } + [nil]
+        let words = [program, "node", "run", "--config", member.configurationPath]
+        var arguments: [UnsafeMutablePointer<CChar>?] = words.map { strdup($0) }
+        arguments.append(nil)
         defer { for argument in arguments { free(argument) } }
         var pid: pid_t = 0
         let status = posix_spawn(&pid, program, &actions, &attributes, &arguments, environ)

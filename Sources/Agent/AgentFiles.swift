@@ -1,0 +1,83 @@
+import Federation
+import Foundation
+import LMDB
+import Primitives
+import Records
+import Storage
+
+/// Where an agent keeps what.
+struct AgentFiles {
+    let directory: String
+
+    var identityPath: String { directory + "/identity.json" }
+    /// The network ID in plain text: it is public.
+    var idPath: String { directory + "/id.txt" }
+    /// The agent's copy of its bootstrap list.
+    var bootstrapPath: String { directory + "/bootstrap.txt" }
+    var storePath: String { directory + "/store" }
+
+    static let mapSize = 1 << 30
+
+    var exists: Bool { FileManager.default.fileExists(atPath: identityPath) }
+
+    func makeDirectory() throws(AgentFailure) {
+        do {
+            try FileManager.default.createDirectory(
+                atPath: directory, withIntermediateDirectories: true, attributes: [.posixPermissions: 0o700])
+        } catch {
+            throw .storage(directory: directory, reason: error.localizedDescription)
+        }
+    }
+
+    func readIdentity() throws(AgentFailure) -> IdentityFile {
+        guard exists else { throw .noIdentity(directory: directory) }
+        guard let data = FileManager.default.contents(atPath: identityPath) else {
+            throw .storage(directory: directory, reason: "the identity file cannot be read")
+        }
+        guard let file = try? JSONDecoder().decode(IdentityFile.self, from: data) else {
+            throw .damaged("the identity file is not JSON of this version")
+        }
+        return file
+    }
+
+    func readID() throws(AgentFailure) -> NetworkID {
+        guard exists else { throw .noIdentity(directory: directory) }
+        guard let text = try? String(contentsOfFile: idPath, encoding: .utf8),
+            let id = try? NetworkID(text: text.trimmingCharacters(in: .whitespacesAndNewlines))
+        else { throw .damaged("id.txt is missing or changed") }
+        return id
+    }
+
+    /// Writes with mode 0600; replaces the file as a whole or not at all.
+    func write(_ text: String, to path: String) throws(AgentFailure) {
+        do {
+            try Data(text.utf8).write(to: URL(fileURLWithPath: path), options: .atomic)
+            try FileManager.default.setAttributes([.posixPermissions: 0o600], ofItemAtPath: path)
+        } catch {
+            throw .storage(directory: directory, reason: error.localizedDescription)
+        }
+    }
+
+    static func bootstrap(_ path: String) throws(AgentFailure) -> BootstrapList {
+        guard let data = FileManager.default.contents(atPath: path) else {
+            throw .bootstrap(path: path, reason: "cannot be read")
+        }
+        let list: BootstrapList
+        do throws(BootstrapList.Failure) { list = try BootstrapList(text: String(decoding: data, as: UTF8.self)) } catch {
+            throw .bootstrap(path: path, reason: "\(error)")
+        }
+        guard !list.links.isEmpty else { throw .bootstrap(path: path, reason: "has no peer link in it") }
+        return list
+    }
+
+    /// Opens the store for this process alone.
+    func openStore() throws(AgentFailure) -> LMDBEnvironment {
+        do throws(StorageError) {
+            return try LMDBEnvironment(
+                path: storePath, mapSize: AgentFiles.mapSize, tables: [SealedStore.table], exclusive: true)
+        } catch {
+            if case .unavailable(let reason) = error, reason.contains("in use") { throw .inUse(directory: directory) }
+            throw .storage(directory: directory, reason: "\(error)")
+        }
+    }
+}

@@ -1,0 +1,307 @@
+import Correspondence
+import Federation
+import Link
+import Logging
+import NIOCore
+import NIOPosix
+import Primitives
+import Records
+import Storage
+import Transport
+import Wire
+
+/// The event loop that owns an agent's cores, its store and its links.
+///
+/// Confined to `loop`: every method but ``enqueue(_:)`` runs there, which is what makes `@unchecked Sendable` true.
+final class AgentOwner: @unchecked Sendable {
+    /// Tries with one gateway before another is chosen.
+    private static let gatewayAttempts = 4
+    /// Bootstrap peers that are asked for the map at a time.
+    private static let bootstrapPeers = 3
+    /// Milliseconds during which changes of the map are gathered.
+    private static let mapDelay = TimeAmount.milliseconds(250)
+
+    let loop: any EventLoop
+    private let bootstrap: BootstrapList
+    private let local: NIOCore.SocketAddress?
+    private(set) var core: AgentCore
+    private var map: MapCore
+    private(set) var store: SealedStore
+    private var entropy = Entropy.system()
+    private let logger: Logger
+    private var links: [UInt64: StreamLink] = [:]
+    private var gateways: [NodeID: StreamLink] = [:]
+    private var connecting: Set<NodeID> = []
+    private var attempts: [NodeID: Int] = [:]
+    private var isMapPending = false
+    private var isStarted = false
+    private var isStopped = false
+    private var wakeTask: Scheduled<Void>?
+    private var observers: [UInt64: @Sendable (Result<AgentEffect, AgentFailure>) -> Void] = [:]
+    private var nextObserver: UInt64 = 1
+    private var nextRequest: UInt64 = 1
+    private(set) var failure: AgentFailure?
+    private let directory: String
+
+    init(
+        loop: any EventLoop, directory: String, identity: Identity, configuration: AgentConfiguration,
+        bootstrap: BootstrapList, local: NIOCore.SocketAddress?, store: consuming SealedStore, logger: Logger
+    ) throws(StorageError) {
+        self.loop = loop
+        self.directory = directory
+        self.bootstrap = bootstrap
+        self.local = local
+        self.logger = logger
+        let now = Timestamp.now()
+        var mapConfiguration = MapConfiguration()
+        mapConfiguration.isAgent = true
+        var opened = store
+        map = try MapCore(
+            configuration: mapConfiguration, admission: Admission(bootstrap: bootstrap), now: now, store: opened)
+        core = try AgentCore(identity: identity, configuration: configuration, now: now, store: &opened)
+        self.store = opened
+    }
+
+    /// Runs `body` on the owner's loop.
+    func enqueue(_ body: @escaping @Sendable (AgentOwner) -> Void) {
+        loop.execute { body(self) }
+    }
+
+    // MARK: Life
+
+    func start() {
+        guard !isStarted else { return }
+        isStarted = true
+        if map.currentServers(at: .now()).isEmpty {
+            askBootstrap()
+        } else {
+            handle(.map(map.currentServers(at: .now())))
+            connectGateways()
+        }
+        scheduleWake()
+    }
+
+    func stop() {
+        isStopped = true
+        wakeTask?.cancel()
+        for link in links.values { link.close() }
+        observers = [:]
+    }
+
+    /// Reports every effect to `body` until it is removed.
+    func observe(_ body: @escaping @Sendable (Result<AgentEffect, AgentFailure>) -> Void) -> UInt64 {
+        let id = nextObserver
+        nextObserver += 1
+        observers[id] = body
+        if let failure { body(.failure(failure)) }
+        return id
+    }
+
+    func removeObserver(_ id: UInt64) { observers[id] = nil }
+
+    func freshRequest() -> UInt64 {
+        defer { nextRequest += 1 }
+        return nextRequest
+    }
+
+    var isConnected: Bool { !gateways.isEmpty }
+    var servers: [ServerDescriptor] { map.currentServers(at: .now()) }
+    var clusters: [ClusterDescriptor] { map.clusters.values.sorted { $0.name < $1.name } }
+    var gatewayAttemptCount: Int { attempts.values.reduce(0, +) }
+
+    // MARK: Events
+
+    /// Hands an event to the core, commits, and performs what came of it.
+    func handle(_ event: AgentEvent) {
+        guard failure == nil, !isStopped else { return }
+        var effects: [AgentEffect] = []
+        do throws(StorageError) {
+            effects = try core.handle(event, now: .now(), entropy: &entropy, store: &store)
+            try store.commit(&entropy)
+        } catch {
+            return fail(error)
+        }
+        perform(effects)
+        scheduleWake()
+    }
+
+    private func handle(_ event: MapEvent) {
+        guard failure == nil, !isStopped else { return }
+        var effects: [MapEffect] = []
+        do throws(StorageError) {
+            effects = try map.handle(event, now: .now(), entropy: &entropy, store: &store)
+            try store.commit(&entropy)
+        } catch {
+            return fail(error)
+        }
+        for effect in effects {
+            switch effect {
+            case .send(let link, let body): links[link]?.send(kind: .map, body: body)
+            case .learned, .lost, .learnedCluster: mapChanged()
+            }
+        }
+    }
+
+    /// Nothing of the event is on disk, so nothing of it may be told: the agent ends here and starts from the disk.
+    private func fail(_ error: StorageError) {
+        let reason = error == .full ? "is full; free some space" : "\(error)"
+        failure = .storage(directory: directory, reason: reason)
+        for observer in observers.values { observer(.failure(.storage(directory: directory, reason: reason))) }
+        stop()
+    }
+
+    private func perform(_ effects: [AgentEffect]) {
+        for effect in effects {
+            switch effect {
+            case .envelope(let envelope, let gateway): gateways[gateway]?.send(kind: .envelope, body: envelope)
+            case .claim(let secret, let gateway): gateways[gateway]?.send(kind: .claim, body: secret.bytes)
+            case .gatewaysChanged: connectGateways()
+            default:
+                for observer in observers.values { observer(.success(effect)) }
+            }
+        }
+    }
+
+    private func mapChanged() {
+        guard !isMapPending else { return }
+        isMapPending = true
+        loop.scheduleTask(in: AgentOwner.mapDelay) {
+            self.isMapPending = false
+            self.handle(.map(self.map.currentServers(at: .now())))
+            self.connectGateways()
+        }
+    }
+
+    private func scheduleWake() {
+        wakeTask?.cancel()
+        guard !isStopped, let due = [core.nextWake, map.nextWake].compactMap(\.self).min() else { return }
+        let delay = min(due.milliseconds(since: .now()), 60_000)
+        wakeTask = loop.scheduleTask(in: .milliseconds(Int64(max(1, delay)))) { self.wake() }
+    }
+
+    private func wake() {
+        let now = Timestamp.now()
+        if let due = map.nextWake, due <= now { handle(MapEvent.wake) }
+        if let due = core.nextWake, due <= now { handle(AgentEvent.wake) } else { scheduleWake() }
+    }
+
+    // MARK: Links
+
+    private func askBootstrap() {
+        var peers = bootstrap.links
+        entropy.shuffle(&peers)
+        for peer in peers.prefix(AgentOwner.bootstrapPeers) {
+            guard let address = try? peer.address?.nio() else { continue }
+            StreamLink.connect(to: address, peer: peer.linkKey, identity: nil, local: local, group: loop) {
+                [weak self] event in self?.bootstrapEvent(event)
+            }
+        }
+        // Whoever did not answer is not asked for ever: others are tried while the map stays empty.
+        loop.scheduleTask(in: .seconds(3)) {
+            if !self.isStopped, self.map.currentServers(at: .now()).isEmpty { self.askBootstrap() }
+        }
+    }
+
+    private func bootstrapEvent(_ event: StreamEvent) {
+        switch event {
+        case .established(let link, let peer):
+            links[link.id] = link
+            handle(.linkUp(link: link.id, peer: peer.map { BLAKE2b.h(Domain("hulda/node-link"), $0.bytes) }))
+        case .frame(let link, let kind, let body):
+            if FrameKind(rawValue: kind) == .map { handle(.message(link: link.id, body)) }
+        case .closed(let link, _): forget(link)
+        case .writable: break
+        }
+    }
+
+    private func forget(_ link: StreamLink?) {
+        guard let link, links.removeValue(forKey: link.id) != nil else { return }
+        handle(.linkDown(link: link.id))
+    }
+
+    private func connectGateways() {
+        guard isStarted, !isStopped else { return }
+        let wanted = core.wantedGateways
+        for (node, link) in gateways where !wanted.contains(node) { link.close() }
+        for node in wanted where gateways[node] == nil && !connecting.contains(node) { connect(node) }
+    }
+
+    private func connect(_ node: NodeID) {
+        guard let server = map.servers[node], let address = try? server.tcp.nio() else { return }
+        connecting.insert(node)
+        StreamLink.connect(to: address, peer: server.linkKey, identity: nil, local: local, group: loop) {
+            [weak self] event in self?.gatewayEvent(node, event)
+        }
+    }
+
+    private func gatewayEvent(_ node: NodeID, _ event: StreamEvent) {
+        switch event {
+        case .established(let link, _):
+            connecting.remove(node)
+            attempts[node] = nil
+            links[link.id] = link
+            gateways[node] = link
+            handle(.linkUp(link: link.id, peer: node))
+            handle(.linkUp(gateway: node))
+        case .frame(let link, let kind, let body):
+            receive(kind, body, link)
+        case .closed(let link, _):
+            connecting.remove(node)
+            forget(link)
+            if gateways[node]?.id == link?.id, link != nil {
+                gateways[node] = nil
+                handle(.linkDown(gateway: node))
+            }
+            retry(node)
+        case .writable: break
+        }
+    }
+
+    private func receive(_ kind: UInt8, _ body: [UInt8], _ link: StreamLink) {
+        switch FrameKind(rawValue: kind) {
+        case .map: handle(.message(link: link.id, body))
+        case .reply:
+            guard let id = Bytes16(body.prefix(16)) else { return }
+            handle(.reply(id: id, payload: Array(body.dropFirst(16))))
+        case .claimed, .idle: break
+        case .envelope, .claim, nil: link.close()
+        }
+    }
+
+    /// Waits longer each time; after some tries the core chooses another gateway.
+    private func retry(_ node: NodeID) {
+        guard !isStopped, core.wantedGateways.contains(node) else { return }
+        let count = (attempts[node] ?? 0) + 1
+        attempts[node] = count
+        if count >= AgentOwner.gatewayAttempts {
+            attempts[node] = nil
+            do throws(StorageError) {
+                let effects = try core.replaceGateway(node, entropy: &entropy, store: &store)
+                try store.commit(&entropy)
+                perform(effects)
+            } catch {
+                return fail(error)
+            }
+            connectGateways()
+            return
+        }
+        loop.scheduleTask(in: .milliseconds(Int64(250 << count))) { self.connectGateways() }
+    }
+
+    // MARK: Reading
+
+    private static let readKey = Array("read".utf8)
+    private static let readTable = Table("state")
+
+    /// The messages that no `inbox` has shown yet.
+    func unread() throws(StorageError) -> [StoredMessage] {
+        let last = try store.get(AgentOwner.readTable, AgentOwner.readKey)?.reduce(0) { $0 << 8 | UInt64($1) } ?? 0
+        return try AgentCore.inboxMessages(store).filter { $0.number > last }
+    }
+
+    func markRead(through number: UInt64) throws(StorageError) {
+        let bytes = (0..<8).map { UInt8(truncatingIfNeeded: number >> UInt64(56 - 8 * $0)) }
+        try store.put(AgentOwner.readTable, AgentOwner.readKey, bytes)
+        try store.commit(&entropy)
+    }
+}

@@ -1,0 +1,52 @@
+import Node
+
+/// A node's statement as text.
+enum StatusText {
+    static func full(_ status: NodeStatus) -> String {
+        let server = status.server
+        var lines = [
+            "\(server.clusterName)  \(server.listen)  \(server.software)",
+            "  up \(server.uptimeSeconds) s, \(server.residentKiB / 1024) MiB resident, epoch \(server.epoch)",
+            "  map        \(status.map.clusters) clusters, \(status.map.servers) servers",
+            "  gateway    \(list(status.gateway.agentAddresses, "agents at")); \(status.gateway.mailboxes) mailboxes",
+            "  mix        received \(status.mix.received), forwarded \(status.mix.forwarded), "
+                + "dropped \(status.mix.dropped), replays \(status.mix.replays), holding \(status.mix.waiting)",
+            "  home       \(list(status.home.accounts, "accounts")); \(status.home.items) items wait, "
+                + "\(status.home.replyBlocks) reply blocks",
+            "  directory  \(status.directory.records) records, \(status.directory.contacts) contacts, "
+                + "\(status.directory.requests) requests",
+            "  store      \(status.store.usedBytes / 1024) KiB of \(status.store.sizeBytes >> 20) MiB",
+        ]
+        for (name, value) in status.counters.sorted(by: { $0.key < $1.key }) where value > 0 {
+            lines.append("  \(name) \(value)")
+        }
+        return lines.joined(separator: "\n")
+    }
+
+    /// Statements side by side: what each node saw, one line each.
+    static func table(_ rows: [(name: String, status: NodeStatus?)]) -> String {
+        let header = ["node", "as gateway: addresses", "as mix: in, out, neighbours", "as home: accounts", "directory", "MiB"]
+        let body = rows.map { row -> [String] in
+            guard let status = row.status else { return [row.name, "not running", "", "", "", ""] }
+            return [
+                row.name,
+                status.gateway.agentAddresses.isEmpty ? "none" : status.gateway.agentAddresses.joined(separator: " "),
+                "\(status.mix.received), \(status.mix.forwarded), \(status.mix.neighbours.count)",
+                status.home.accounts.isEmpty
+                    ? "none" : status.home.accounts.map { String($0.prefix(12)) + "\u{2026}" }.joined(separator: " "),
+                "\(status.directory.records) records",
+                "\(status.server.residentKiB / 1024)",
+            ]
+        }
+        let all = [header] + body
+        let widths = header.indices.map { column in all.map { $0[column].count }.max() ?? 0 }
+        return all.map { row in
+            zip(row, widths).map { cell, width in cell + String(repeating: " ", count: width - cell.count) }
+                .joined(separator: "  ")
+        }.joined(separator: "\n")
+    }
+
+    private static func list(_ items: [String], _ name: String) -> String {
+        items.isEmpty ? "no \(name)" : "\(name) \(items.prefix(8).joined(separator: " "))"
+    }
+}

@@ -1,0 +1,137 @@
+import ArgumentParser
+import Foundation
+import Node
+import Wire
+
+struct TestbedCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "testbed",
+        abstract: "An overlay of several one-server clusters on this machine, each a process with its own 127.x address.",
+        discussion: """
+            Example: hulda testbed up --clusters 7 --dir /tmp/net
+                     hulda id new --bootstrap /tmp/net/bootstrap.txt
+            """,
+        subcommands: [Up.self, Down.self, Status.self])
+
+    struct DirectoryOption: ParsableArguments {
+        @Option(name: .customLong("dir"), help: ArgumentHelp("The testbed's folder.", valueName: "directory"))
+        var path: String
+
+        var testbed: Testbed { Testbed(directory: URL(fileURLWithPath: path).path) }
+    }
+
+    struct Up: AsyncParsableCommand {
+        static let configuration = CommandConfiguration(
+            abstract: "Start it, or start again whatever of it does not run.")
+
+        @Option(help: "How many clusters, for a new testbed.")
+        var clusters = 7
+        @OptionGroup var directory: DirectoryOption
+        @OptionGroup var output: OutputOptions
+        @Option(help: ArgumentHelp("Seconds to wait until every node knows the others.", valueName: "seconds"))
+        var timeout = 60
+
+        func run() async throws {
+            try await output.run {
+                let testbed = directory.testbed
+                guard (1...Testbed.clusterLimit).contains(clusters) else {
+                    throw Failure(
+                        "a testbed has 1 to \(Testbed.clusterLimit) clusters", next: "Choose another number.",
+                        code: SysExit.usage)
+                }
+                if testbed.members.isEmpty { try testbed.create(clusters) }
+                let members = testbed.members
+                var startedNow = 0
+                for member in members where testbed.runningProcess(member) == nil {
+                    try testbed.start(member)
+                    startedNow += 1
+                }
+                try await waitUntilKnown(testbed, members)
+                output.print(UpReport(clusters: members.count, started: startedNow, bootstrap: testbed.bootstrapPath)) {
+                    """
+                    \(members.count) clusters run, \(startedNow) of them started now; each knows all others.
+                    Bootstrap list: \(testbed.bootstrapPath)
+                    """
+                }
+            }
+        }
+
+        private struct UpReport: Encodable {
+            let clusters: Int
+            let started: Int
+            let bootstrap: String
+        }
+
+        private func waitUntilKnown(_ testbed: Testbed, _ members: [Testbed.Member]) async throws {
+            let deadline = Date().addingTimeInterval(Double(timeout))
+            for member in members {
+                let configuration = try ConfigurationFile.read(member.configurationPath)
+                while true {
+                    if let status = try? await NodeClient(configuration).status(), status.map.servers >= members.count {
+                        break
+                    }
+                    guard testbed.runningProcess(member) != nil else {
+                        throw Failure(
+                            "\(member.name) has ended", next: "Read why in \(member.logPath)", code: SysExit.unavailable)
+                    }
+                    guard Date() < deadline else {
+                        throw Failure(
+                            "\(member.name) did not get to know all others in \(timeout) s",
+                            next: "Read \(member.logPath), or wait longer with --timeout.", code: SysExit.temporary)
+                    }
+                    try await Task.sleep(for: .milliseconds(100))
+                }
+            }
+        }
+    }
+
+    struct Down: AsyncParsableCommand {
+        static let configuration = CommandConfiguration(abstract: "Stop all its processes; its folder is kept.")
+
+        @OptionGroup var directory: DirectoryOption
+        @OptionGroup var output: OutputOptions
+
+        func run() async throws {
+            try await output.run {
+                let stopped = directory.testbed.stopAll()
+                output.print(["stopped": stopped]) { "Stopped \(stopped) processes." }
+            }
+        }
+    }
+
+    struct Status: AsyncParsableCommand {
+        static let configuration = CommandConfiguration(
+            abstract: "Each node's own statement of what it saw, side by side, and the memory of all.")
+
+        @OptionGroup var directory: DirectoryOption
+        @OptionGroup var output: OutputOptions
+
+        func run() async throws {
+            try await output.run {
+                let members = directory.testbed.members
+                guard !members.isEmpty else {
+                    throw Failure(
+                        "there is no testbed in \(directory.path)",
+                        next: "Start one with: hulda testbed up --dir \(directory.path)", code: SysExit.noInput)
+                }
+                var rows: [(name: String, status: NodeStatus?)] = []
+                for member in members {
+                    let status = try? await NodeClient(try ConfigurationFile.read(member.configurationPath)).status()
+                    rows.append((member.name, status))
+                }
+                let resident = rows.compactMap { $0.status?.server.residentKiB }.reduce(0, +)
+                let report = StatusReport(
+                    nodes: rows.compactMap(\.status), running: rows.count { $0.status != nil }, residentKiB: resident)
+                output.print(report) {
+                    StatusText.table(rows) + "\nResident memory of all \(report.running) processes: \(resident / 1024) MiB"
+                }
+            }
+        }
+
+        private struct StatusReport: Encodable {
+            let nodes: [NodeStatus]
+            let running: Int
+            let residentKiB: UInt64
+        }
+    }
+}

@@ -1,0 +1,311 @@
+import Agent
+import ArgumentParser
+import Correspondence
+import Foundation
+import NIOCore
+import Primitives
+import Records
+
+struct RegisterCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "register", abstract: "Open an account at a cluster and publish your record in the directory.",
+        discussion: """
+            The home keeps your messages while you are away. It learns a key made for this purpose, neither your ID nor \
+            your address.
+
+            Example: hulda register --home example
+            """)
+
+    @OptionGroup var agent: AgentOptions
+    @OptionGroup var output: OutputOptions
+    @Option(help: ArgumentHelp("The cluster's name, or its key in hexadecimal.", valueName: "cluster"))
+    var home: String?
+    @Option(help: "The registration token, where the cluster asks for one.")
+    var token = ""
+    @Flag(help: "List the clusters on the map instead.")
+    var list = false
+    @Option(help: ArgumentHelp("Seconds to wait.", valueName: "seconds"))
+    var timeout = 40
+
+    func validate() throws {
+        guard list || home != nil else { throw ValidationError("Name a cluster with --home, or list them with --list.") }
+    }
+
+    func run() async throws {
+        try await output.run {
+            try await agent.withAgent { agent in
+                if list {
+                    let clusters = try await agent.clusters().map {
+                        ["name": $0.name, "cluster": $0.clusterID.bytes.hex, "contact": $0.contact]
+                    }
+                    output.print(clusters) {
+                        clusters.map { "\($0["name"] ?? "")  \($0["cluster"] ?? "")  \($0["contact"] ?? "")" }
+                            .joined(separator: "\n")
+                    }
+                    return
+                }
+                let report = try await agent.register(
+                    home: home ?? "", token: token, timeout: .seconds(Int64(timeout)))
+                output.print(
+                    Report(
+                        account: report.account.hex, home: home ?? "", holders: report.holders,
+                        milliseconds: report.milliseconds)
+                ) {
+                    """
+                    Registered with \(home ?? "") as account \(report.account.hex) in \(report.milliseconds) ms; \
+                    \(report.holders) of \(report.asked) directory servers hold the record so far.
+                    Next: share your ID (hulda id show), read messages (hulda inbox --follow)
+                    """
+                }
+            }
+        }
+    }
+
+    private struct Report: Encodable {
+        let account: String
+        let home: String
+        let holders: Int
+        let milliseconds: UInt64
+    }
+}
+
+struct ResolveCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "resolve", abstract: "Look a network ID up in the directory, through envelopes.")
+
+    @Argument(help: "A network ID or link.")
+    var id: String
+    @OptionGroup var agent: AgentOptions
+    @OptionGroup var output: OutputOptions
+    @Option(help: ArgumentHelp("Seconds to wait.", valueName: "seconds"))
+    var timeout = 60
+
+    func run() async throws {
+        try await output.run {
+            let id = try parseID(id)
+            try await agent.withAgent { agent in
+                let report = try await agent.resolve(id, timeout: .seconds(Int64(timeout)))
+                output.print(Report(report)) {
+                    """
+                    \(report.id.text)
+                      lookup     \(report.milliseconds) ms, \(report.asked) nodes asked in \(report.waves) waves, \
+                    \(report.answered) answered, each over its own path of \(report.pathLength) hops\
+                    \(report.usedFallback ? ", found by the iterative fallback" : "")
+                      record     sequence \(report.sequence), valid until \(Date(timeIntervalSince1970: Double(report.expiry)))
+                      introduction policy: \(report.body.policy == 1 ? "open" : "restricted")
+                    """
+                }
+            }
+        }
+    }
+
+    private struct Report: Encodable {
+        let id: String
+        let milliseconds: UInt64
+        let asked: Int
+        let answered: Int
+        let waves: Int
+        let pathLength: Int
+        let sequence: UInt64
+        let expiry: UInt64
+        let fallback: Bool
+
+        init(_ report: ResolveReport) {
+            id = report.id.text
+            milliseconds = report.milliseconds
+            asked = report.asked
+            answered = report.answered
+            waves = report.waves
+            pathLength = report.pathLength
+            sequence = report.sequence
+            expiry = report.expiry
+            fallback = report.usedFallback
+        }
+    }
+}
+
+struct SendCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "send", abstract: "Send a message to a network ID.",
+        discussion: """
+            Returns when the message is safe at the recipient's home. When that takes longer than --timeout, the message \
+            stays in the outbox (exit code 75) and goes out with the next command, or with: hulda inbox --flush
+
+            Examples: hulda send hulda1… "See you at eight."
+                      fortune | hulda send hulda1… -
+            """)
+
+    @Argument(help: "A network ID or link.")
+    var id: String
+    @Argument(help: "The text; - or nothing reads standard input.")
+    var text: String?
+    @OptionGroup var agent: AgentOptions
+    @OptionGroup var output: OutputOptions
+    @Option(help: ArgumentHelp("Seconds to wait.", valueName: "seconds"))
+    var timeout = 30
+
+    func run() async throws {
+        try await output.run {
+            let id = try parseID(id)
+            let body: [UInt8]
+            if let text, text != "-" {
+                body = Array(text.utf8)
+            } else {
+                // One byte over the limit is enough to refuse.
+                body = Array((try? FileHandle.standardInput.read(upToCount: 65_537)) ?? Data())
+            }
+            try await agent.withAgent { agent in
+                let outcome = try await agent.send(id, body: body, timeout: .seconds(Int64(timeout)))
+                switch outcome {
+                case .accepted(let messageID):
+                    output.print(Report(message: messageID.hex, state: "accepted")) {
+                        "Accepted by the recipient's home."
+                    }
+                case .queued(let messageID, let reason):
+                    if output.json { output.print(Report(message: messageID.hex, state: "queued")) { "" } }
+                    if case .notFound(let asked, let missing) = reason {
+                        throw Failure(
+                            "nobody publishes this ID now (\(missing) of \(asked) directory servers say so)",
+                            next: "The message is kept in the outbox and tried again with: hulda inbox --flush",
+                            code: SysExit.noHost)
+                    }
+                    throw Failure(
+                        "not delivered yet; the message is kept in the outbox",
+                        next: "It goes out with the next command, or with: hulda inbox --flush",
+                        code: SysExit.temporary)
+                }
+            }
+        }
+    }
+
+    private struct Report: Encodable {
+        let message: String
+        let state: String
+    }
+}
+
+struct InboxCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "inbox", abstract: "Read messages, and let the outbox go out.",
+        discussion: """
+            Shows what was not shown yet.
+
+            Examples: hulda inbox                 what is there and what comes within five seconds
+                      hulda inbox --follow        everything that comes, until Ctrl-C
+                      hulda inbox --stored        every message ever received, without the network
+                      hulda inbox --sent          the outbox and how far each message came
+            """)
+
+    @OptionGroup var agent: AgentOptions
+    @OptionGroup var output: OutputOptions
+    @Flag(help: "Go on until Ctrl-C.")
+    var follow = false
+    @Flag(help: "Every message that was received, without connecting.")
+    var stored = false
+    @Flag(help: "The messages that you sent, without connecting.")
+    var sent = false
+    @Flag(help: "Wait until the outbox is empty.")
+    var flush = false
+    @Option(help: ArgumentHelp("Wait for so many new messages.", valueName: "count"))
+    var wait: Int?
+    @Option(help: ArgumentHelp("Seconds to wait.", valueName: "seconds"))
+    var timeout: Int?
+
+    func run() async throws {
+        try await output.run {
+            try await agent.withAgent { agent in
+                if stored { return show(try await agent.storedMessages()) }
+                if sent { return show(try await agent.sentMessages()) }
+                if flush {
+                    try await agent.flush(timeout: .seconds(Int64(timeout ?? 60)))
+                    output.print(["outbox": 0]) { "The outbox is empty." }
+                    return
+                }
+                if follow { return try await followMessages(agent) }
+                // Without a number, whatever comes in a short while; with one, that many.
+                let messages = try await agent.unread(
+                    atLeast: wait ?? Int.max, timeout: .seconds(Int64(timeout ?? (wait == nil ? 5 : 60))))
+                show(messages)
+                if let last = messages.last { try await agent.markRead(through: last.number) }
+                if let wait, messages.count < wait {
+                    throw Failure(
+                        "\(messages.count) of \(wait) messages came", next: "Wait longer with --timeout.",
+                        code: SysExit.temporary)
+                }
+            }
+        }
+    }
+
+    private func followMessages(_ agent: AgentRuntime) async throws {
+        let listening = Task {
+            while !Task.isCancelled {
+                let messages = try await agent.unread(atLeast: 1, timeout: .seconds(3600))
+                show(messages)
+                if let last = messages.last { try await agent.markRead(through: last.number) }
+            }
+        }
+        await Termination.wait()
+        listening.cancel()
+    }
+
+    private func show(_ messages: [StoredMessage]) {
+        for message in messages {
+            let text = String(decoding: message.body, as: UTF8.self)
+            output.print(
+                Received(
+                    from: message.sender.text, id: message.messageID.hex, sent: message.sent.seconds,
+                    received: message.received.seconds, text: text)
+            ) {
+                "\(Date(timeIntervalSince1970: Double(message.sent.seconds)))  \(message.sender.text)\n  \(Terminal.safe(text))"
+            }
+        }
+    }
+
+    private func show(_ messages: [SentMessage]) {
+        for message in messages {
+            let text = String(decoding: message.body, as: UTF8.self)
+            output.print(
+                Sent(
+                    to: message.recipient.text, id: message.messageID.hex, created: message.created.seconds,
+                    state: "\(message.state)", text: text)
+            ) {
+                "\(Date(timeIntervalSince1970: Double(message.created.seconds)))  \(message.state)  "
+                    + "\(message.recipient.text)\n  \(Terminal.safe(text))"
+            }
+        }
+    }
+
+    private struct Received: Encodable {
+        let from: String
+        let id: String
+        let sent: UInt64
+        let received: UInt64
+        let text: String
+    }
+
+    private struct Sent: Encodable {
+        let to: String
+        let id: String
+        let created: UInt64
+        let state: String
+        let text: String
+    }
+}
+
+/// Text of strangers on a terminal.
+enum Terminal {
+    /// Control characters, which could rewrite the screen, shown as `\u{…}`; lines are indented.
+    static func safe(_ text: String) -> String {
+        var out = ""
+        for scalar in text.unicodeScalars {
+            switch scalar {
+            case "\n": out += "\n  "
+            case "\t": out += "\t"
+            case _ where scalar.properties.generalCategory == .control || scalar.properties.generalCategory == .format:
+                out += "\\u{" + String(scalar.value, radix: 16) + "}"
+            default: out.unicodeScalars.append(scalar)
+            }
+        }
+        return out
+    }
+}
