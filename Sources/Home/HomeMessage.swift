@@ -44,7 +44,7 @@ public enum HomeRequest: Hashable, Sendable {
 
     public struct Delivery: Hashable, Sendable {
         /// The longest sealed message beside one reply block, in bytes.
-        public static let blobLimit = 1355
+        public static let blobLimit = 1353
 
         public var account: Bytes16
         public var messageID: Bytes16
