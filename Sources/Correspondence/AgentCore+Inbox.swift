@@ -72,6 +72,7 @@ extension AgentCore {
         _ store: inout some (KeyValueStore & ~Copyable)
     ) throws(StorageError) {
         attachFailures = 0
+        isReturning = false
         nextAttach = now.adding(milliseconds: configuration.attachInterval)
         switch answer {
         case .item(let item):
@@ -179,8 +180,8 @@ extension AgentCore {
         var blocks = Writer(capacity: made.count * ReplyBlock.encodedSize)
         for reply in made { reply.block.encode(&blocks) }
         let body = HomeRequest.attach(
-            home: home, counter: settings.counter, acknowledged: acknowledged, blocks: blocks.bytes,
-            key: identity.operational)
+            home: home, counter: settings.counter, isReturning: isReturning, acknowledged: acknowledged,
+            blocks: blocks.bytes, key: identity.operational)
         let request = ServiceRequest(service: .home, replyBlocks: made.map(\.block), body: body.encode())
         guard let effect = sendRequestEnvelope(request, to: home, now, &entropy) else {
             counters.unbuildable += 1

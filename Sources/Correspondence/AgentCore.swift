@@ -54,6 +54,8 @@ public struct AgentCore: Sendable {
     var nextAttach: Timestamp?
     var attachQueued = false
     var attachFailures = 0
+    /// Whether the home has not answered since a gateway was last connected.
+    var isReturning = true
     var claimedEpoch: UInt64 = 0
     var nextExpiry: Timestamp?
 
@@ -117,6 +119,7 @@ public struct AgentCore: Sendable {
             claimMailboxes([gateway], now, &effects)
             if nextTick == nil { scheduleTick(now, &entropy) }
             nextAttach = now
+            isReturning = true
         case .linkDown(let gateway):
             gateways.removeAll { $0 == gateway }
             if gateways.isEmpty { nextTick = nil }

@@ -196,8 +196,8 @@ public struct HomeCore: Sendable {
         var writer = Writer(capacity: blocks.count * ReplyBlock.encodedSize)
         for block in blocks { block.encode(&writer) }
         let message = HomeRequest.Attachment.message(
-            home: node, account: account, counter: attachment.counter, acknowledged: attachment.acknowledged,
-            blocks: writer.bytes)
+            home: node, account: account, counter: attachment.counter, isReturning: attachment.isReturning,
+            acknowledged: attachment.acknowledged, blocks: writer.bytes)
         guard row.key.isValid(attachment.signature, for: message) else {
             counters.wrongSignature += 1
             return .wrongSignature
@@ -212,6 +212,7 @@ public struct HomeCore: Sendable {
             counters.acknowledged += 1
         }
         try stock(blocks, account, &row, now, &store)
+        if attachment.isReturning { inFlight[account] = nil }
         let sent = try send(&row, account, isAttaching: true, now, &effects, &store)
         if sent == 0, let block = try takeBlock(account, &row, now, &store) {
             let answer = HomeAnswer.attached(

@@ -37,6 +37,8 @@ public enum HomeRequest: Hashable, Sendable {
         public var account: Bytes16
         /// Grows with each attachment, so that none can be replayed.
         public var counter: UInt64
+        /// Whether the owner has just come back, so that what was sent before may be lost.
+        public var isReturning: Bool
         /// The numbers of items that are safe on the owner's disk.
         public var acknowledged: [UInt64]
         public var signature: Signature
@@ -66,14 +68,18 @@ public enum HomeRequest: Hashable, Sendable {
 
     /// An attachment signed by the operational key, bound to the reply blocks that travel with it.
     public static func attach(
-        home: Bytes32, counter: UInt64, acknowledged: [UInt64], blocks: [UInt8], key: borrowing SigningKey
+        home: Bytes32, counter: UInt64, isReturning: Bool, acknowledged: [UInt64], blocks: [UInt8],
+        key: borrowing SigningKey
     ) -> HomeRequest {
         let account = Account.id(of: key.publicKey)
         let signature = key.sign(
             Attachment.message(
-                home: home, account: account, counter: counter, acknowledged: acknowledged, blocks: blocks))
+                home: home, account: account, counter: counter, isReturning: isReturning, acknowledged: acknowledged,
+                blocks: blocks))
         return .attach(
-            Attachment(account: account, counter: counter, acknowledged: acknowledged, signature: signature))
+            Attachment(
+                account: account, counter: counter, isReturning: isReturning, acknowledged: acknowledged,
+                signature: signature))
     }
 
     public init(decoding bytes: [UInt8]) throws(WireError) {
@@ -89,13 +95,15 @@ public enum HomeRequest: Hashable, Sendable {
         case 2:
             let account: Bytes16 = try reader.fixed()
             let counter = try reader.uint64()
+            let flags = try reader.uint8()
+            guard flags <= 1 else { throw .outOfRange(field: "flags") }
             let count = Int(try reader.uint8())
             guard count <= Attachment.acknowledgementLimit else { throw .outOfRange(field: "acknowledged") }
             var acknowledged: [UInt64] = []
             for _ in 0..<count { acknowledged.append(try reader.uint64()) }
             self = .attach(
                 Attachment(
-                    account: account, counter: counter, acknowledged: acknowledged,
+                    account: account, counter: counter, isReturning: flags == 1, acknowledged: acknowledged,
                     signature: Signature(try reader.fixed())))
         case 3:
             self = .deliver(
@@ -119,6 +127,7 @@ public enum HomeRequest: Hashable, Sendable {
             writer.uint8(2)
             writer.fixed(attachment.account)
             writer.uint64(attachment.counter)
+            writer.uint8(attachment.isReturning ? 1 : 0)
             writer.uint8(UInt8(truncatingIfNeeded: attachment.acknowledged.count))
             for item in attachment.acknowledged { writer.uint64(item) }
             writer.fixed(attachment.signature.bytes)
@@ -144,12 +153,13 @@ extension HomeRequest.Registration {
 
 extension HomeRequest.Attachment {
     static func message(
-        home: Bytes32, account: Bytes16, counter: UInt64, acknowledged: [UInt64], blocks: [UInt8]
+        home: Bytes32, account: Bytes16, counter: UInt64, isReturning: Bool, acknowledged: [UInt64], blocks: [UInt8]
     ) -> [UInt8] {
         var writer = Writer()
         writer.fixed(home)
         writer.fixed(account)
         writer.uint64(counter)
+        writer.uint8(isReturning ? 1 : 0)
         writer.uint16(UInt16(truncatingIfNeeded: acknowledged.count))
         for item in acknowledged { writer.uint64(item) }
         writer.fixed(BLAKE2b.h(Domain("hulda/home-blk"), blocks))
