@@ -6,6 +6,8 @@ struct NoiseCipher: ~Copyable, Sendable {
     private(set) var isKeyed: Bool
     /// The nonce of the next message.
     private(set) var counter: UInt64
+    /// The nonce at which ``rekey()`` last ran: a forged frame at the boundary must not advance the key twice.
+    private(set) var rekeyedAt: UInt64 = 0
 
     /// Noise reserves the highest nonce for ``rekey()``.
     static let reservedCounter = UInt64.max
@@ -28,6 +30,7 @@ struct NoiseCipher: ~Copyable, Sendable {
     borrowing func copy() -> NoiseCipher {
         var other = NoiseCipher(key: key.copy(), counter: counter)
         other.isKeyed = isKeyed
+        other.rekeyedAt = rekeyedAt
         return other
     }
 
@@ -57,6 +60,7 @@ struct NoiseCipher: ~Copyable, Sendable {
 
     /// Noise's `REKEY`: the first 32 bytes of 32 zero bytes encrypted under the reserved nonce.
     mutating func rekey() {
+        rekeyedAt = counter
         withUnsafeTemporaryAllocation(byteCount: 48, alignment: 8) { block in
             block.initializeMemory(as: UInt8.self, repeating: 0)
             key.withUnsafeMutableBytes { key in

@@ -71,7 +71,8 @@ struct NoiseSymmetric: ~Copyable, Sendable {
             long.update(name)
             hash = long.finalize()
         }
-        chainingKey = hash.withUnsafeBytes { SecretBytes(copying: $0) }
+        var start = hash.bytes
+        chainingKey = SecretBytes(taking: &start)
         cipher = NoiseCipher()
     }
 
