@@ -1,0 +1,93 @@
+import Primitives
+import Wire
+
+/// A transport key with shared ownership, so that sessions can live in a dictionary; zeroed with its last owner.
+final class LinkKey: Sendable {
+    private let secret: SecretBytes
+    init(_ secret: consuming SecretBytes) { self.secret = secret }
+
+    func withUnsafeBytes<R, E: Error>(_ body: (UnsafeRawBufferPointer) throws(E) -> R) throws(E) -> R {
+        try secret.withUnsafeBytes(body)
+    }
+}
+
+/// A handshake that waits for its other message, with shared ownership. Never changed: its users work on a copy.
+final class WaitingHandshake: Sendable {
+    private let state: NoiseHandshake
+    init(_ state: consuming NoiseHandshake) { self.state = state }
+    func copy() -> NoiseHandshake { state.copy() }
+}
+
+/// An established datagram session.
+struct DatagramSession: Sendable {
+    /// Messages of one direction under one key; far below what ChaCha20-Poly1305 bears.
+    static let messageLimit: UInt64 = 1 << 48
+
+    let peer: X25519PublicKey
+    /// The peer's index of this session.
+    let remoteIndex: UInt32
+    let created: Timestamp
+    private let sending: LinkKey
+    private let receiving: LinkKey
+    private var nextCounter: UInt64 = 0
+    private var window = ReplayWindow()
+
+    init(
+        peer: X25519PublicKey, remoteIndex: UInt32, created: Timestamp, keys: borrowing NoiseKeys,
+        role: NoiseHandshake.Role
+    ) {
+        self.peer = peer
+        self.remoteIndex = remoteIndex
+        self.created = created
+        let initiator = LinkKey(keys.fromInitiator.copy())
+        let responder = LinkKey(keys.fromResponder.copy())
+        sending = role == .initiator ? initiator : responder
+        receiving = role == .initiator ? responder : initiator
+    }
+
+    /// A whole transport datagram.
+    mutating func seal(_ payload: TransportPayload) throws(LinkError) -> [UInt8] {
+        guard nextCounter < DatagramSession.messageLimit else { throw .exhausted }
+        let counter = nextCounter
+        nextCounter += 1
+        var datagram = DatagramFormat.header(DatagramFormat.transport, remoteIndex)
+        for shift in 0..<8 as Range<UInt64> { datagram.append(UInt8(truncatingIfNeeded: counter >> (8 * shift))) }
+        let header = datagram
+        datagram += payload.encode()
+        datagram.append(contentsOf: repeatElement(0, count: ChaChaPoly.tagSize))
+        datagram.withUnsafeMutableBytes { raw in
+            let sealed = UnsafeMutableRawBufferPointer(rebasing: raw[DatagramFormat.transportHeader...])
+            header.withUnsafeBytes { header in
+                sending.withUnsafeBytes { ChaChaPoly.seal(sealed, key: $0, counter: counter, associated: header) }
+            }
+        }
+        return datagram
+    }
+
+    /// The content of a transport datagram of this session, once.
+    mutating func open(_ datagram: [UInt8]) throws(LinkError) -> TransportPayload {
+        let start = DatagramFormat.transportHeader
+        guard datagram.count == Limits.datagramSize else { throw .malformed }
+        let counter = (0..<8).reduce(UInt64(0)) { $0 | UInt64(datagram[5 + $1]) << (8 * UInt64($1)) }
+        guard counter < DatagramSession.messageLimit else { throw .malformed }
+        guard window.admits(counter) else { throw .replayed }
+        let header = Array(datagram[0..<start])
+        var content = Array(datagram[start...])
+        var failure: LinkError?
+        content.withUnsafeMutableBytes { raw in
+            header.withUnsafeBytes { header in
+                receiving.withUnsafeBytes { key in
+                    do throws(LinkError) {
+                        try ChaChaPoly.open(raw, key: key, counter: counter, associated: header)
+                    } catch {
+                        failure = error
+                    }
+                }
+            }
+        }
+        if let failure { throw failure }
+        window.insert(counter)
+        content.removeLast(ChaChaPoly.tagSize)
+        do throws(WireError) { return try TransportPayload(decoding: content) } catch { throw .malformed }
+    }
+}
