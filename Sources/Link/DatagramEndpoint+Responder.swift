@@ -27,6 +27,7 @@ struct AnsweredHandshake: Sendable {
     let peer: X25519PublicKey
     /// The initiator's index.
     let remoteIndex: UInt32
+    let accepted: Timestamp
     /// Until the second message is written.
     var state: WaitingHandshake?
     /// The second message, for repetition.
@@ -60,8 +61,10 @@ extension DatagramEndpoint {
         }
         if let known = handshakes[ephemeral] {
             counters.duplicates += 1
-            // As long as the datagram that asked for it, so a forged address gains nothing.
-            return known.response.map { [.send($0, to: address)] } ?? []
+            // As long as the datagram that asked for it, so a forged address gains nothing. Later it can only be a replay.
+            guard let response = known.response, now.milliseconds(since: known.accepted) < DatagramBounds.requestKept
+            else { return [] }
+            return [.send(response, to: address)]
         }
         load.tick(now)
         guard load.handshakes < bounds.handshakesPerSecondAtMost else {
@@ -110,7 +113,7 @@ extension DatagramEndpoint {
             return []
         }
         counters.handshakes += 1
-        let handshake = AnsweredHandshake(peer: peer, remoteIndex: index, state: WaitingHandshake(noise))
+        let handshake = AnsweredHandshake(peer: peer, remoteIndex: index, accepted: now, state: WaitingHandshake(noise))
         // One millisecond more: at the very end of the span the clock still lets a replay pass.
         let expiry = now.adding(milliseconds: DatagramBounds.initiationKept + 1)
         if handshakes.insert(ephemeral, handshake, expiry: expiry) != nil { counters.evicted += 1 }
