@@ -169,6 +169,8 @@ struct NoiseCipherBox: ~Copyable {
     private var cipher: NoiseCipher
     init(_ key: borrowing SecretBytes) { cipher = NoiseCipher(key: key.copy()) }
 
+    mutating func rekey() { cipher.rekey() }
+
     mutating func seal(_ plaintext: [UInt8]) throws -> [UInt8] {
         var out = plaintext + [UInt8](repeating: 0, count: 16)
         try out.withUnsafeMutableBytes { try cipher.seal($0) }
