@@ -112,7 +112,10 @@ struct ResponsePayload: Sendable {
 
 /// The plaintext of a transport datagram.
 struct TransportPayload: Sendable {
-    enum Kind: UInt8, Sendable { case request = 1, answer }
+    enum Kind: UInt8, Sendable {
+        case request = 1
+        case answer = 2
+    }
     var kind: Kind
     var requestID: Bytes16
     var body: [UInt8]

@@ -151,10 +151,12 @@ struct NoiseSymmetric: ~Copyable, Sendable {
     /// Noise's `Split`: the initiator's sending key, then the responder's.
     consuming func split() -> NoiseKeys {
         let outputs = NoiseHash.expand(chainingKey: chainingKey, UnsafeRawBufferPointer(start: nil, count: 0))
-        return NoiseKeys(
-            fromInitiator: outputs.withUnsafeBytes { SecretBytes(copying: UnsafeRawBufferPointer(rebasing: $0[0..<32])) },
-            fromResponder: outputs.withUnsafeBytes { SecretBytes(copying: UnsafeRawBufferPointer(rebasing: $0[64..<96])) },
-            hash: hash)
+        let hash = hash
+        return outputs.withUnsafeBytes { raw in
+            NoiseKeys(
+                fromInitiator: SecretBytes(copying: UnsafeRawBufferPointer(rebasing: raw[0..<32])),
+                fromResponder: SecretBytes(copying: UnsafeRawBufferPointer(rebasing: raw[64..<96])), hash: hash)
+        }
     }
 }
 

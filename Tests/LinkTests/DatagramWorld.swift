@@ -131,10 +131,11 @@ struct DatagramWorld: ~Copyable {
         while let next = nextMoment(), next <= end {
             if next > now { now = next }
             for node in nodes { if let due = node.endpoint.nextWake, due <= now { send(node.wake(now)) } }
-            guard let index = flying.indices.min(by: { (flying[$0].due, flying[$0].order) < (flying[$1].due, flying[$1].order) }),
-                flying[index].due <= now
-            else { continue }
-            let datagram = flying.remove(at: index).datagram
+            let next = flying.indices.min { left, right in
+                (flying[left].due, flying[left].order) < (flying[right].due, flying[right].order)
+            }
+            guard let next, flying[next].due <= now else { continue }
+            let datagram = flying.remove(at: next).datagram
             if let node = nodes.first(where: { $0.address == datagram.destination }) {
                 send(node.receive(datagram, now: now))
             }

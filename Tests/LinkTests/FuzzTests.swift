@@ -85,7 +85,10 @@ struct FuzzTests {
             let start = try StreamPair.start(anonymous: round % 2 == 0, &entropy)
             let first = mutate(start.firstMessage, &entropy)
             var accepted = false
-            do { _ = try StreamResponder.respond(to: first, key: key, entropy: &entropy).reply; accepted = true } catch {}
+            do {
+                _ = try StreamResponder.respond(to: first, key: key, entropy: &entropy).reply
+                accepted = true
+            } catch {}
             #expect(accepted == (first == start.firstMessage))
             var finished = false
             do {

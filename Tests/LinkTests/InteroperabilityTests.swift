@@ -15,13 +15,16 @@ final class NoisePeer {
     private let input = Pipe()
     private let output = Pipe()
 
-    init(_ arguments: [String]) throws {
+    /// - Parameter script: a file of Tests/Peers, whose own text says what it does.
+    init(_ script: String, _ arguments: [String]) throws {
         let interpreter = try #require(
             NoisePeer.interpreter,
             "set \(NoisePeer.variable) to a Python interpreter that has the package noiseprotocol")
+        // A peer that ended must fail the test, not end the test process.
+        signal(SIGPIPE, SIG_IGN)
         process.executableURL = URL(filePath: interpreter)
-        let script = URL(filePath: #filePath).deletingLastPathComponent().appending(path: "../Peers/noise_peer.py").standardized
-        process.arguments = [script.path] + arguments
+        let file = URL(filePath: #filePath).deletingLastPathComponent().appending(path: "../Peers/\(script)")
+        process.arguments = [file.standardized.path] + arguments
         process.standardInput = input
         process.standardOutput = output
         try process.run()
@@ -62,7 +65,7 @@ struct InteroperabilityTests {
         var entropy = Entropy.system()
         let own = privateKey(1)
         let remote = X25519PrivateKey(&entropy)
-        let peer = try NoisePeer([
+        let peer = try NoisePeer("noise_peer.py", [
             pattern.protocolName, "responder", Hex.encode(prologue), remote.withUnsafeBytes { Hex.encode($0) }, "-",
         ])
         let identity: X25519PrivateKey? = pattern == .ik ? own.copy() : nil
@@ -82,7 +85,7 @@ struct InteroperabilityTests {
         var entropy = Entropy.system()
         let own = privateKey(1)
         let remote = X25519PrivateKey(&entropy)
-        let peer = try NoisePeer([
+        let peer = try NoisePeer("noise_peer.py", [
             pattern.protocolName, "initiator", Hex.encode(prologue),
             pattern == .ik ? remote.withUnsafeBytes { Hex.encode($0) } : "-", own.publicKey.bytes.hex,
         ])

@@ -12,25 +12,27 @@ struct NoiseVectors: Decodable {
     }
     struct Vector: Decodable, CustomTestStringConvertible {
         let source: String
-        let protocol_name: String
-        let init_prologue: String
-        let init_static: String?
-        let init_ephemeral: String
-        let init_remote_static: String
-        let resp_prologue: String
-        let resp_static: String
-        let resp_ephemeral: String
-        let handshake_hash: String?
+        let protocolName: String
+        let initPrologue: String
+        let initStatic: String?
+        let initEphemeral: String
+        let initRemoteStatic: String
+        let respPrologue: String
+        let respStatic: String
+        let respEphemeral: String
+        let handshakeHash: String?
         let messages: [Message]
-        var testDescription: String { "\(protocol_name) of \(source)" }
-        var pattern: NoisePattern { protocol_name.hasPrefix("Noise_IK_") ? .ik : .nk }
+        var testDescription: String { "\(protocolName) of \(source)" }
+        var pattern: NoisePattern { protocolName.hasPrefix("Noise_IK_") ? .ik : .nk }
     }
     let vectors: [Vector]
 
     static func load() throws -> [Vector] {
         let file = URL(filePath: #filePath).deletingLastPathComponent()
             .appending(path: "../../specs/vectors/noise.json").standardized
-        return try JSONDecoder().decode(NoiseVectors.self, from: Data(contentsOf: file)).vectors
+        let decoder = JSONDecoder()
+        decoder.keyDecodingStrategy = .convertFromSnakeCase
+        return try decoder.decode(NoiseVectors.self, from: Data(contentsOf: file)).vectors
     }
 }
 
@@ -71,15 +73,15 @@ struct NoiseVectorTests {
     @Test("every message of the public vectors comes out as published", arguments: try NoiseVectors.load())
     func knownAnswers(_ vector: NoiseVectors.Vector) throws {
         let identity: X25519PrivateKey?
-        if let hex = vector.init_static { identity = try privateKey(hex) } else { identity = nil }
-        let remoteBytes = try #require(Hex.decode(vector.init_remote_static))
+        if let hex = vector.initStatic { identity = try privateKey(hex) } else { identity = nil }
+        let remoteBytes = try #require(Hex.decode(vector.initRemoteStatic))
         let remote = X25519PublicKey(try #require(Bytes32(remoteBytes)))
         var initiator = NoiseHandshake.initiator(
-            vector.pattern, prologue: try #require(Hex.decode(vector.init_prologue)), identity: identity,
-            responder: remote, ephemeral: try privateKey(vector.init_ephemeral))
+            vector.pattern, prologue: try #require(Hex.decode(vector.initPrologue)), identity: identity,
+            responder: remote, ephemeral: try privateKey(vector.initEphemeral))
         var responder = NoiseHandshake.responder(
-            vector.pattern, prologue: try #require(Hex.decode(vector.resp_prologue)),
-            identity: try privateKey(vector.resp_static), ephemeral: try privateKey(vector.resp_ephemeral))
+            vector.pattern, prologue: try #require(Hex.decode(vector.respPrologue)),
+            identity: try privateKey(vector.respStatic), ephemeral: try privateKey(vector.respEphemeral))
 
         let payloads = try vector.messages.map { try #require(Hex.decode($0.payload)) }
         let first = try initiator.write(payloads[0])
@@ -91,12 +93,12 @@ struct NoiseVectorTests {
         let secondPayload = try initiator.read(second)
         #expect(secondPayload == payloads[1])
         let learnt = responder.remoteStatic
-        #expect((learnt == nil) == (vector.init_static == nil))
+        #expect((learnt == nil) == (vector.initStatic == nil))
 
         let near = try initiator.split()
         let far = try responder.split()
         #expect(near.hash == far.hash)
-        if let published = vector.handshake_hash { #expect(near.hash.hex == published) }
+        if let published = vector.handshakeHash { #expect(near.hash.hex == published) }
 
         var initiatorSends = NoiseCipherBox(near.fromInitiator)
         var responderSends = NoiseCipherBox(far.fromResponder)
