@@ -1,116 +1,146 @@
 import Primitives
 import Wire
 
-/// The layouts of datagrams (specs/link.md, "Datagrams").
+/// Layouts and sizes of datagrams. Spec: specs/link.md, section 5.
+///
+/// - initiation (1232): 1 ‖ sender index 4 ‖ Noise_IK message 1 ‖ mac1 16 ‖ mac2 16
+/// - response (1232): 2 ‖ receiver index 4 ‖ Noise_IK message 2
+/// - cookie reply (61): 3 ‖ receiver index 4 ‖ nonce 24 ‖ sealed cookie 32
+/// - transport (1232): 4 ‖ receiver index 4 ‖ counter 8 ‖ sealed content
 enum DatagramFormat {
     static let initiation: UInt8 = 1
     static let response: UInt8 = 2
-    static let data: UInt8 = 3
-    static let cookie: UInt8 = 4
+    static let cookieReply: UInt8 = 3
+    static let transport: UInt8 = 4
 
     static let macSize = 16
-    /// Kind 1 ‖ zero 3 ‖ sender's index 4.
-    static let initiationHeader = 8
-    /// Kind 1 ‖ zero 3 ‖ sender's index 4 ‖ receiver's index 4.
-    static let responseHeader = 12
-    /// Kind 1 ‖ zero 3 ‖ receiver's index 4 ‖ counter 8.
-    static let dataHeader = 16
-    /// Kind 1 ‖ zero 3 ‖ receiver's index 4 ‖ nonce 24 ‖ sealed cookie 32.
-    static let cookieSize = 64
-
-    /// An initiation always has the size of the largest datagram, so that no answer is larger.
-    static let initiationSize = Limits.datagramSize
-    /// The Noise payload of an initiation: time 8 ‖ length 2 ‖ body ‖ zeros.
+    static let indexSize = 1 + 4
     static let initiationPayload =
-        initiationSize - initiationHeader - NoisePattern.ik.firstOverhead - 2 * macSize
-    static let bodyLimit = initiationPayload - 10
-    static let prologue = Array("hulda/datagram/1".utf8)
+        Limits.datagramSize - indexSize - NoisePattern.ik.firstOverhead - 2 * macSize
+    static let responsePayload = Limits.datagramSize - indexSize - NoisePattern.secondOverhead
+    static let cookieReplySize = indexSize + Bytes24.count + macSize + XChaChaPoly.tagSize
+    static let transportHeader = indexSize + 8
+    static let transportPayload = Limits.datagramSize - transportHeader - ChaChaPoly.tagSize
+    /// The initiation has the least room: timestamp 8, request id 16 and length 2 go before the body.
+    static let bodyLimit = initiationPayload - 8 - Bytes16.count - 2
 
-    /// Direction and call in front of the body of a data datagram.
-    static let requestMark: UInt8 = 0
-    static let answerMark: UInt8 = 1
-    static let markSize = 9
-
-    static func mac1Key(_ responder: X25519PublicKey) -> SecretBytes {
-        var bytes = BLAKE2b.h(Domain("hulda/mac1"), responder.bytes).bytes
-        return SecretBytes(taking: &bytes)
-    }
-
-    static func cookieKey(_ responder: X25519PublicKey) -> SecretBytes {
-        var bytes = BLAKE2b.h(Domain("hulda/cookie"), responder.bytes).bytes
-        return SecretBytes(taking: &bytes)
-    }
-
-    static func mac(_ message: ArraySlice<UInt8>, _ key: borrowing SecretBytes, _ domain: Domain) -> Bytes16 {
-        var hash = key.withUnsafeBytes { BLAKE2b(outputCount: 16, key: $0, domain: domain) }
-        hash.update(Array(message))
-        return hash.finalize()
-    }
-
-    static func index(_ datagram: [UInt8], at offset: Int) -> UInt32 {
-        guard offset + 4 <= datagram.count else { return 0 }
-        return (0..<4).reduce(0) { $0 | UInt32(datagram[offset + $1]) << UInt32(8 * $1) }
-    }
-
-    static func counter(_ datagram: [UInt8], at offset: Int) -> UInt64 {
-        guard offset + 8 <= datagram.count else { return 0 }
-        return (0..<8).reduce(0) { $0 | UInt64(datagram[offset + $1]) << UInt64(8 * $1) }
-    }
-
-    /// Length 2 ‖ body, padded with zeros to `size`.
-    static func pad(_ body: [UInt8], to size: Int) -> [UInt8] {
-        var writer = Writer(capacity: size)
-        writer.prefixed(body)
-        writer.pad(to: size)
+    static func prologue(senderIndex: UInt32) -> [UInt8] {
+        var writer = Writer()
+        writer.append("hulda/datagram/1".utf8)
+        writer.uint32(senderIndex)
         return writer.bytes
     }
-}
 
-/// A window over the counters of received datagrams, 2048 wide (RFC 6479).
-struct ReplayWindow: Sendable {
-    static let size: UInt64 = 2048
-    private var highest: UInt64 = 0
-    private var bits = [UInt64](repeating: 0, count: Int(size / 64) + 1)
-
-    /// Whether the counter is new, without remembering it.
-    func isFresh(_ counter: UInt64) -> Bool {
-        if counter > highest { return true }
-        guard highest - counter < ReplayWindow.size else { return false }
-        return bits[slot(counter)] & 1 << (counter % 64) == 0
+    /// The type and index that begin every datagram.
+    static func header(_ type: UInt8, _ index: UInt32) -> [UInt8] {
+        var writer = Writer(capacity: Limits.datagramSize)
+        writer.uint8(type)
+        writer.uint32(index)
+        return writer.bytes
     }
 
-    /// Remembers a counter whose datagram was authentic.
-    mutating func accept(_ counter: UInt64) {
-        if counter > highest {
-            let first = highest / 64
-            let steps = min(counter / 64 - first, UInt64(bits.count))
-            for step in 0..<steps { bits[slot((first + step + 1) * 64)] = 0 }
-            highest = counter
-        }
-        bits[slot(counter)] |= 1 << (counter % 64)
+    static func index(_ datagram: [UInt8]) -> UInt32 {
+        guard datagram.count >= indexSize else { return 0 }
+        return (1...4).reduce(0) { $0 | UInt32(datagram[$1]) << (8 * UInt32($1 - 1)) }
     }
 
-    private func slot(_ counter: UInt64) -> Int { Int(counter / 64 % UInt64(bits.count)) }
+    /// Keyed BLAKE2b with an output of 16 bytes over the first `count` bytes.
+    static func mac(_ datagram: [UInt8], first count: Int, key: UnsafeRawBufferPointer, _ domain: Domain) -> Bytes16 {
+        Bytes16(unsafe: { out in
+            datagram.withUnsafeBytes { raw in
+                BLAKE2b.hash(
+                    into: out, UnsafeRawBufferPointer(rebasing: raw[0..<min(count, raw.count)]), key: key,
+                    domain: domain)
+            }
+        })
+    }
 }
 
-/// What an endpoint received and refused, since the start.
-public struct DatagramCounters: Equatable, Sendable {
-    public var handshakes: UInt64 = 0
-    public var requests: UInt64 = 0
-    public var answers: UInt64 = 0
-    /// Wrong size, kind, index or reserved bytes.
-    public var malformed: UInt64 = 0
-    /// A tag or MAC does not fit.
-    public var unauthenticated: UInt64 = 0
-    public var replayed: UInt64 = 0
-    /// An initiation whose time is far from this clock's.
-    public var outdated: UInt64 = 0
-    /// Initiations that were told to prove their address.
-    public var cookiesSent: UInt64 = 0
-    /// Requests dropped because too many wait for their answer.
-    public var overloaded: UInt64 = 0
-    public var retries: UInt64 = 0
-    public var failures: UInt64 = 0
+/// The plaintext of an initiation.
+struct InitiationPayload: Sendable {
+    var timestamp: Timestamp
+    var requestID: Bytes16
+    var body: [UInt8]
 
-    public init() {}
+    func encode() -> [UInt8] {
+        var writer = Writer(capacity: DatagramFormat.initiationPayload)
+        writer.uint64(timestamp.milliseconds)
+        writer.fixed(requestID)
+        writer.prefixed(body)
+        writer.pad(to: DatagramFormat.initiationPayload)
+        return writer.bytes
+    }
+
+    init(timestamp: Timestamp, requestID: Bytes16, body: [UInt8]) {
+        self.timestamp = timestamp
+        self.requestID = requestID
+        self.body = body
+    }
+
+    init(decoding bytes: [UInt8]) throws(WireError) {
+        var reader = Reader(bytes)
+        timestamp = Timestamp(milliseconds: try reader.uint64())
+        requestID = try reader.fixed()
+        body = try reader.prefixed(limit: DatagramFormat.bodyLimit, field: "request")
+    }
+}
+
+/// The plaintext of a response.
+struct ResponsePayload: Sendable {
+    var senderIndex: UInt32
+    var body: [UInt8]
+
+    func encode() -> [UInt8] {
+        var writer = Writer(capacity: DatagramFormat.responsePayload)
+        writer.uint32(senderIndex)
+        writer.prefixed(body)
+        writer.pad(to: DatagramFormat.responsePayload)
+        return writer.bytes
+    }
+
+    init(senderIndex: UInt32, body: [UInt8]) {
+        self.senderIndex = senderIndex
+        self.body = body
+    }
+
+    init(decoding bytes: [UInt8]) throws(WireError) {
+        var reader = Reader(bytes)
+        senderIndex = try reader.uint32()
+        body = try reader.prefixed(limit: DatagramFormat.bodyLimit, field: "answer")
+    }
+}
+
+/// The plaintext of a transport datagram.
+struct TransportPayload: Sendable {
+    enum Kind: UInt8, Sendable {
+        case request = 1
+        case answer = 2
+    }
+    var kind: Kind
+    var requestID: Bytes16
+    var body: [UInt8]
+
+    func encode() -> [UInt8] {
+        var writer = Writer(capacity: DatagramFormat.transportPayload)
+        writer.uint8(kind.rawValue)
+        writer.fixed(requestID)
+        writer.prefixed(body)
+        writer.pad(to: DatagramFormat.transportPayload)
+        return writer.bytes
+    }
+
+    init(kind: Kind, requestID: Bytes16, body: [UInt8]) {
+        self.kind = kind
+        self.requestID = requestID
+        self.body = body
+    }
+
+    init(decoding bytes: [UInt8]) throws(WireError) {
+        var reader = Reader(bytes)
+        let raw = try reader.uint8()
+        guard let kind = Kind(rawValue: raw) else { throw .unknownKind(raw) }
+        self.kind = kind
+        requestID = try reader.fixed()
+        body = try reader.prefixed(limit: DatagramFormat.bodyLimit, field: "body")
+    }
 }

@@ -1,124 +1,93 @@
 import Primitives
 import Wire
 
-/// The keys between two servers over UDP.
-final class DatagramSession {
-    /// Milliseconds after which a session is replaced.
-    static let lifetime: UInt64 = 600_000
-    private static let counterLimit: UInt64 = 1 << 60
+/// A transport key with shared ownership, so that sessions can live in a dictionary; zeroed with its last owner.
+final class LinkKey: Sendable {
+    private let secret: SecretBytes
+    init(_ secret: consuming SecretBytes) { self.secret = secret }
 
-    let remoteIndex: UInt32
+    func withUnsafeBytes<R, E: Error>(_ body: (UnsafeRawBufferPointer) throws(E) -> R) throws(E) -> R {
+        try secret.withUnsafeBytes(body)
+    }
+}
+
+/// A handshake that waits for its other message, with shared ownership. Never changed: its users work on a copy.
+final class WaitingHandshake: Sendable {
+    private let state: NoiseHandshake
+    init(_ state: consuming NoiseHandshake) { self.state = state }
+    func copy() -> NoiseHandshake { state.copy() }
+}
+
+/// An established datagram session.
+struct DatagramSession: Sendable {
+    /// Messages of one direction under one key; far below what ChaCha20-Poly1305 bears.
+    static let messageLimit: UInt64 = 1 << 48
+
     let peer: X25519PublicKey
+    /// The peer's index of this session.
+    let remoteIndex: UInt32
     let created: Timestamp
-    /// Where the last authentic datagram came from.
-    var address: SocketAddress
-    private let sendKey: SecretBytes
-    private let receiveKey: SecretBytes
-    private var sendCounter: UInt64 = 0
+    private let sending: LinkKey
+    private let receiving: LinkKey
+    private var nextCounter: UInt64 = 0
     private var window = ReplayWindow()
 
     init(
-        _ keys: consuming TransportKeys, isInitiator: Bool, remoteIndex: UInt32, peer: X25519PublicKey,
-        address: SocketAddress, now: Timestamp
+        peer: X25519PublicKey, remoteIndex: UInt32, created: Timestamp, keys: borrowing NoiseKeys,
+        role: NoiseHandshake.Role
     ) {
-        self.remoteIndex = remoteIndex
         self.peer = peer
-        self.address = address
-        created = now
-        sendKey = isInitiator ? keys.initiator.copy() : keys.responder.copy()
-        receiveKey = isInitiator ? keys.responder.copy() : keys.initiator.copy()
+        self.remoteIndex = remoteIndex
+        self.created = created
+        let initiator = LinkKey(keys.fromInitiator.copy())
+        let responder = LinkKey(keys.fromResponder.copy())
+        sending = role == .initiator ? initiator : responder
+        receiving = role == .initiator ? responder : initiator
     }
 
-    func isUsable(at now: Timestamp) -> Bool {
-        now.milliseconds(since: created) < DatagramSession.lifetime && sendCounter < DatagramSession.counterLimit
-    }
-
-    /// A data datagram: mark 1 ‖ call 8 ‖ body, sealed under the counter.
-    func seal(mark: UInt8, call: UInt64, body: [UInt8]) -> [UInt8] {
-        sendCounter += 1
-        var header = Writer(capacity: DatagramFormat.dataHeader)
-        header.uint8(DatagramFormat.data)
-        header.pad(to: 4)
-        header.uint32(remoteIndex)
-        header.uint64(sendCounter)
-        var content = Writer(capacity: body.count + 32)
-        content.uint8(mark)
-        content.uint64(call)
-        content.append(body)
-        var sealed = content.bytes + [UInt8](repeating: 0, count: ChaChaPoly.tagSize)
-        let associated = header.bytes
-        sealed.withUnsafeMutableBytes { sealed in
-            sendKey.withUnsafeBytes { key in
-                LinkNonce.with(sendCounter) { nonce in
-                    associated.withUnsafeBytes { ChaChaPoly.seal(sealed, key: key, nonce: nonce, associated: $0) }
-                }
+    /// A whole transport datagram.
+    mutating func seal(_ payload: TransportPayload) throws(LinkError) -> [UInt8] {
+        guard nextCounter < DatagramSession.messageLimit else { throw .exhausted }
+        let counter = nextCounter
+        nextCounter += 1
+        var datagram = DatagramFormat.header(DatagramFormat.transport, remoteIndex)
+        for shift in 0..<8 as Range<UInt64> { datagram.append(UInt8(truncatingIfNeeded: counter >> (8 * shift))) }
+        let header = datagram
+        datagram += payload.encode()
+        datagram.append(contentsOf: repeatElement(0, count: ChaChaPoly.tagSize))
+        datagram.withUnsafeMutableBytes { raw in
+            let sealed = UnsafeMutableRawBufferPointer(rebasing: raw[DatagramFormat.transportHeader...])
+            header.withUnsafeBytes { header in
+                sending.withUnsafeBytes { ChaChaPoly.seal(sealed, key: $0, counter: counter, associated: header) }
             }
         }
-        return header.bytes + sealed
+        return datagram
     }
 
-    enum Refusal: Error {
-        case malformed
-        case replayed
-        case unauthenticated
-    }
-
-    func open(_ datagram: [UInt8]) throws(Refusal) -> (mark: UInt8, call: UInt64, body: [UInt8]) {
-        let counter = DatagramFormat.counter(datagram, at: 8)
-        guard datagram.count >= DatagramFormat.dataHeader + DatagramFormat.markSize + ChaChaPoly.tagSize else {
-            throw .malformed
-        }
-        guard counter > 0, window.isFresh(counter) else { throw .replayed }
-        let associated = Array(datagram[0..<DatagramFormat.dataHeader])
-        var plain = Array(datagram[DatagramFormat.dataHeader...])
-        var isAuthentic = false
-        plain.withUnsafeMutableBytes { plain in
-            receiveKey.withUnsafeBytes { key in
-                LinkNonce.with(counter) { nonce in
-                    associated.withUnsafeBytes { associated in
-                        do throws(PrimitiveError) {
-                            try ChaChaPoly.open(plain, key: key, nonce: nonce, associated: associated)
-                            isAuthentic = true
-                        } catch {
-                            isAuthentic = false
-                        }
+    /// The content of a transport datagram of this session, once.
+    mutating func open(_ datagram: [UInt8]) throws(LinkError) -> TransportPayload {
+        let start = DatagramFormat.transportHeader
+        guard datagram.count == Limits.datagramSize else { throw .malformed }
+        let counter = (0..<8).reduce(UInt64(0)) { $0 | UInt64(datagram[5 + $1]) << (8 * UInt64($1)) }
+        guard counter < DatagramSession.messageLimit else { throw .malformed }
+        guard window.admits(counter) else { throw .replayed }
+        let header = Array(datagram[0..<start])
+        var content = Array(datagram[start...])
+        var failure: LinkError?
+        content.withUnsafeMutableBytes { raw in
+            header.withUnsafeBytes { header in
+                receiving.withUnsafeBytes { key in
+                    do throws(LinkError) {
+                        try ChaChaPoly.open(raw, key: key, counter: counter, associated: header)
+                    } catch {
+                        failure = error
                     }
                 }
             }
         }
-        guard isAuthentic else { throw .unauthenticated }
-        window.accept(counter)
-        plain.removeLast(ChaChaPoly.tagSize)
-        let call = DatagramFormat.counter(plain, at: 1)
-        return (plain[0], call, Array(plain[DatagramFormat.markSize...]))
-    }
-}
-
-/// A handshake that waits: for the peer's response, or for the own server's answer.
-final class PendingHandshake {
-    private var handshake: NoiseHandshake?
-    let remoteIndex: UInt32
-    let peer: X25519PublicKey
-    let address: SocketAddress
-    let started: Timestamp
-    /// The MAC of the initiation, to which a cookie reply is bound.
-    let mac1: Bytes16
-
-    init(
-        _ handshake: consuming NoiseHandshake, remoteIndex: UInt32, peer: X25519PublicKey, address: SocketAddress,
-        started: Timestamp, mac1: Bytes16
-    ) {
-        self.handshake = consume handshake
-        self.remoteIndex = remoteIndex
-        self.peer = peer
-        self.address = address
-        self.started = started
-        self.mac1 = mac1
-    }
-
-    /// The handshake, once.
-    func take() -> NoiseHandshake? {
-        let taken = handshake.take()
-        return taken
+        if let failure { throw failure }
+        window.insert(counter)
+        content.removeLast(ChaChaPoly.tagSize)
+        do throws(WireError) { return try TransportPayload(decoding: content) } catch { throw .malformed }
     }
 }

@@ -1,15 +1,33 @@
-/// Why a link refused bytes or could not go on.
+import Primitives
+
+/// Why a handshake, frame or datagram was not accepted. Never carries secret bytes.
 public enum LinkError: Error, Equatable, Sendable {
-    /// Not the layout or size that was expected.
+    /// The bytes do not have the size or layout of their kind.
     case malformed
-    /// A tag does not fit: wrong key, or changed on the way.
+    /// A tag does not fit: forged, corrupted, or meant for another key or position.
     case authenticationFailed
-    /// A public key of low order, or no key at all.
-    case invalidKey
-    /// More bytes than a frame or datagram carries.
-    case oversize(Int)
-    /// The session has sent as much as one key may protect.
+    /// The counter was seen before or lies behind the window.
+    case replayed
+    /// A body of `actual` bytes where `limit` are allowed.
+    case oversize(limit: Int, actual: Int)
+    /// The counter of this direction is used up; a new handshake is needed.
     case exhausted
-    /// A message of the handshake out of turn.
+    /// A public key is of low order, not canonical, or missing.
+    case invalidKey
+    /// No session has this index; the other side restarted, or the session expired.
+    case unknownSession
+    /// A handshake message is not due in this state.
     case outOfTurn
+    /// The system refused a resource that a key needs.
+    case unavailable
+
+    init(_ error: PrimitiveError) {
+        self =
+            switch error {
+            case .wrongLength: .malformed
+            case .invalidPublicKey: .invalidKey
+            case .authenticationFailed: .authenticationFailed
+            case .outOfMemory: .unavailable
+            }
+    }
 }

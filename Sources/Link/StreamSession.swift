@@ -1,90 +1,76 @@
 import Primitives
 
-/// A frame as it was opened in place.
-public struct OpenedFrame: Sendable {
+/// What a frame held: its kind, and where in the frame's buffer the body lies now.
+public struct OpenedFrame: Equatable, Sendable {
     public let kind: UInt8
-    /// Where the body lies in the frame.
     public let bodyOffset: Int
     public let bodyCount: Int
 }
 
-/// The keys of an established stream link; seals and opens frames of one size (specs/link.md, "Frames").
+/// Both directions of an established stream link. Frames have one size and arrive in order; spec: specs/link.md.
+///
+/// Layout of a frame before sealing: kind (1) ‖ body length (2) ‖ body ‖ zeros; all of it is encrypted, the tag follows.
+/// Neither ``seal(kind:body:into:)`` nor ``open(_:)`` allocates.
 public struct StreamSession: ~Copyable, Sendable {
-    /// The most bytes in one frame's body.
+    /// The longest body: an envelope and 4 bytes for its user.
     public static let bodyLimit = 2612
-    private static let headerSize = 3
-    /// Every frame on the wire: kind 1 ‖ length 2 ‖ body, zero padded ‖ tag 16.
+    /// Bytes of every frame.
     public static let frameSize = headerSize + bodyLimit + ChaChaPoly.tagSize
-    /// Frames after which a key is replaced by its successor (Noise's REKEY, section 4.2).
-    static let rekeyInterval: UInt64 = 1 << 20
+    /// Frames of one direction under one key; then Noise's `REKEY`.
+    public static let framesPerKey: UInt64 = 1 << 20
 
-    private var sendKey: SecretBytes
-    private var receiveKey: SecretBytes
-    private var sendCounter: UInt64 = 0
-    private var receiveCounter: UInt64 = 0
+    static let headerSize = 1 + 2
 
-    init(sending: consuming SecretBytes, receiving: consuming SecretBytes) {
-        sendKey = sending
-        receiveKey = receiving
+    private var sending: NoiseCipher
+    private var receiving: NoiseCipher
+    /// Noise's handshake hash: equal on both sides, unique to this session; for channel binding.
+    public let handshakeHash: Bytes64
+
+    init(sending: consuming NoiseCipher, receiving: consuming NoiseCipher, handshakeHash: Bytes64) {
+        self.sending = sending
+        self.receiving = receiving
+        self.handshakeHash = handshakeHash
     }
 
-    /// Seals a frame. Allocates nothing.
-    /// - Parameter out: ``frameSize`` bytes.
-    /// - Throws: ``LinkError/oversize(_:)``, ``LinkError/exhausted``
+    /// Writes one frame.
+    /// - Parameters:
+    ///   - body: at most ``bodyLimit`` bytes; zeros follow it.
+    ///   - out: ``frameSize`` bytes.
+    /// - Throws: ``LinkError/oversize(limit:actual:)``, ``LinkError/exhausted``, ``LinkError/malformed`` for a wrong `out`.
     public mutating func seal(
         kind: UInt8, body: UnsafeRawBufferPointer, into out: UnsafeMutableRawBufferPointer
     ) throws(LinkError) {
-        guard body.count <= StreamSession.bodyLimit, out.count == StreamSession.frameSize else {
-            throw .oversize(body.count)
+        guard out.count == StreamSession.frameSize else { throw .malformed }
+        guard body.count <= StreamSession.bodyLimit else {
+            throw .oversize(limit: StreamSession.bodyLimit, actual: body.count)
         }
-        guard sendCounter < UInt64.max - 1 else { throw .exhausted }
+        let start = StreamSession.headerSize
+        let end = start + body.count
         out[0] = kind
-        out.storeBytes(of: UInt16(truncatingIfNeeded: body.count).littleEndian, toByteOffset: 1, as: UInt16.self)
-        let end = StreamSession.headerSize + body.count
-        UnsafeMutableRawBufferPointer(rebasing: out[StreamSession.headerSize..<end]).copyMemory(from: body)
+        out[1] = UInt8(truncatingIfNeeded: body.count)
+        out[2] = UInt8(truncatingIfNeeded: body.count >> 8)
+        UnsafeMutableRawBufferPointer(rebasing: out[start..<end]).copyMemory(from: body)
         UnsafeMutableRawBufferPointer(rebasing: out[end...]).initializeMemory(as: UInt8.self, repeating: 0)
-        sendKey.withUnsafeBytes { key in
-            LinkNonce.with(sendCounter) { ChaChaPoly.seal(out, key: key, nonce: $0) }
-        }
-        sendCounter += 1
-        if sendCounter % StreamSession.rekeyInterval == 0 { StreamSession.rekey(&sendKey) }
+        StreamSession.rekeyIfDue(&sending)
+        try sending.seal(out)
     }
 
-    /// Opens a frame in place. Allocates nothing.
+    /// Opens the next frame of the peer in place.
+    ///
+    /// After a failure the link must be closed: a stream does not lose frames, so something was forged.
     /// - Parameter frame: ``frameSize`` bytes.
-    /// - Throws: ``LinkError/authenticationFailed``, ``LinkError/malformed``; the link is then of no further use.
+    /// - Throws: ``LinkError/authenticationFailed``, ``LinkError/malformed``, ``LinkError/exhausted``
     public mutating func open(_ frame: UnsafeMutableRawBufferPointer) throws(LinkError) -> OpenedFrame {
         guard frame.count == StreamSession.frameSize else { throw .malformed }
-        guard receiveCounter < UInt64.max - 1 else { throw .exhausted }
-        var isAuthentic = false
-        receiveKey.withUnsafeBytes { key in
-            LinkNonce.with(receiveCounter) { nonce in
-                do throws(PrimitiveError) {
-                    try ChaChaPoly.open(frame, key: key, nonce: nonce)
-                    isAuthentic = true
-                } catch {
-                    isAuthentic = false
-                }
-            }
-        }
-        guard isAuthentic else { throw .authenticationFailed }
-        receiveCounter += 1
-        if receiveCounter % StreamSession.rekeyInterval == 0 { StreamSession.rekey(&receiveKey) }
-        let count = Int(UInt16(littleEndian: frame.loadUnaligned(fromByteOffset: 1, as: UInt16.self)))
+        StreamSession.rekeyIfDue(&receiving)
+        try receiving.open(frame)
+        let count = Int(frame[1]) | Int(frame[2]) << 8
         guard count <= StreamSession.bodyLimit else { throw .malformed }
         return OpenedFrame(kind: frame[0], bodyOffset: StreamSession.headerSize, bodyCount: count)
     }
 
-    /// The first 32 bytes of an encryption of zeros under the largest nonce.
-    private static func rekey(_ key: inout SecretBytes) {
-        var block = SecretBytes(count: 48)
-        block.withUnsafeMutableBytes { block in
-            key.withUnsafeBytes { key in
-                LinkNonce.with(UInt64.max) { ChaChaPoly.seal(block, key: key, nonce: $0) }
-            }
-        }
-        key.withUnsafeMutableBytes { key in
-            block.withUnsafeBytes { key.copyMemory(from: UnsafeRawBufferPointer(rebasing: $0[0..<32])) }
-        }
+    /// Both sides count alike, so the moment of a new key needs no message. The counter runs on, as Noise has it.
+    private static func rekeyIfDue(_ cipher: inout NoiseCipher) {
+        if cipher.counter > 0, cipher.counter % framesPerKey == 0, cipher.rekeyedAt != cipher.counter { cipher.rekey() }
     }
 }
