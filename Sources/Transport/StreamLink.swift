@@ -118,7 +118,7 @@ final class InitiatorBox: @unchecked Sendable {
             if let identity {
                 try StreamInitiator(identity: identity.key, responder: peer, entropy: &entropy)
             } else {
-                try StreamInitiator(anonymousTo: peer, entropy: &entropy)
+                try StreamInitiator(responder: peer, entropy: &entropy)
             }
         firstMessage = initiator.firstMessage
         self.initiator = consume initiator
