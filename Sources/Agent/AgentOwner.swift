@@ -17,7 +17,7 @@ final class AgentOwner: @unchecked Sendable {
     /// Tries with one gateway before another is chosen.
     private static let gatewayAttempts = 4
     /// Bootstrap peers that are asked for the map at a time.
-    private static let bootstrapPeers = 3
+    private static let bootstrapPeers = 2
     /// Milliseconds during which changes of the map are gathered.
     private static let mapDelay = TimeAmount.milliseconds(250)
 

@@ -18,6 +18,8 @@ public struct NodeStatus: Codable, Sendable {
     public struct Gateway: Codable, Sendable {
         public var agentAddresses: [String]
         public var agentAddressesSeen: Int
+        /// Agents that fetched the map here and have their mailbox elsewhere.
+        public var mapAddresses: [String]
         public var mailboxes: Int
         public var envelopesFromAgents: UInt64
         public var repliesToAgents: UInt64
@@ -71,7 +73,7 @@ public struct NodeStatus: Codable, Sendable {
     init(server: Server, counters: [String: UInt64]) {
         self.server = server
         gateway = .init(
-            agentAddresses: [], agentAddressesSeen: 0, mailboxes: 0, envelopesFromAgents: 0, repliesToAgents: 0)
+            agentAddresses: [], agentAddressesSeen: 0, mapAddresses: [], mailboxes: 0, envelopesFromAgents: 0, repliesToAgents: 0)
         mix = .init(neighbours: [], received: 0, forwarded: 0, dropped: 0, replays: 0, waiting: 0)
         home = .init(accounts: [], items: 0, replyBlocks: 0)
         directory = .init(records: 0, contacts: 0, requests: 0)

@@ -27,6 +27,7 @@ final class RelayOwner: @unchecked Sendable {
     private var mailboxes = Mailboxes()
     private var agents: [UInt64: StreamLink] = [:]
     private var agentAddresses: Set<String> = []
+    private var mapAddresses: Set<String> = []
     private var agentEnvelopes: UInt64 = 0
     private var agentReplies: UInt64 = 0
     private let journal: ReplayJournal
@@ -154,9 +155,12 @@ final class RelayOwner: @unchecked Sendable {
 
     func agentOpened(_ link: StreamLink) {
         agents[link.id] = link
-        if let address = link.remote.flatMap({ SocketAddress($0) }), agentAddresses.count < RelayOwner.addressLimit {
-            agentAddresses.insert(address.host)
-        }
+        RelayOwner.remember(link, in: &mapAddresses)
+    }
+
+    private static func remember(_ link: StreamLink, in addresses: inout Set<String>) {
+        guard let address = link.remote.flatMap({ SocketAddress($0) }), addresses.count < addressLimit else { return }
+        addresses.insert(address.host)
     }
 
     func claim(_ secret: Bytes32, _ link: StreamLink) {
@@ -164,6 +168,7 @@ final class RelayOwner: @unchecked Sendable {
             link.close()
             return
         }
+        RelayOwner.remember(link, in: &agentAddresses)
         link.send(kind: .claimed, body: claimed.handle.bytes)
         for reply in claimed.waiting { send(reply, link) }
     }
@@ -200,6 +205,7 @@ final class RelayOwner: @unchecked Sendable {
         let counters = core.counters
         status.gateway = .init(
             agentAddresses: agentAddresses.sorted().prefix(1000).map(\.self), agentAddressesSeen: agentAddresses.count,
+            mapAddresses: mapAddresses.subtracting(agentAddresses).sorted().prefix(1000).map(\.self),
             mailboxes: mailboxes.count, envelopesFromAgents: agentEnvelopes,
             repliesToAgents: agentReplies)
         status.mix = .init(

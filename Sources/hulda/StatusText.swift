@@ -25,12 +25,13 @@ enum StatusText {
 
     /// Statements side by side: what each node saw, one line each.
     static func table(_ rows: [(name: String, status: NodeStatus?)]) -> String {
-        let header = ["node", "as gateway: addresses", "as mix: in, out, neighbours", "as home: accounts", "directory", "MiB"]
+        let header = ["node", "as gateway: addresses", "gave the map to", "as mix: in, out, neighbours", "as home: accounts", "directory", "MiB"]
         let body = rows.map { row -> [String] in
-            guard let status = row.status else { return [row.name, "not running", "", "", "", ""] }
+            guard let status = row.status else { return [row.name, "not running", "", "", "", "", ""] }
             return [
                 row.name,
                 status.gateway.agentAddresses.isEmpty ? "none" : status.gateway.agentAddresses.joined(separator: " "),
+                status.gateway.mapAddresses.isEmpty ? "none" : status.gateway.mapAddresses.joined(separator: " "),
                 "\(status.mix.received), \(status.mix.forwarded), \(status.mix.neighbours.count)",
                 status.home.accounts.isEmpty
                     ? "none" : status.home.accounts.map { String($0.prefix(12)) + "\u{2026}" }.joined(separator: " "),

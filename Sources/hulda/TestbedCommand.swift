@@ -72,7 +72,8 @@ struct TestbedCommand: AsyncParsableCommand {
                     }
                     guard testbed.runningProcess(member) != nil else {
                         throw Failure(
-                            "\(member.name) has ended", next: "Read why in \(member.logPath)", code: SysExit.unavailable)
+                            "\(member.name) has ended: \(testbed.lastWords(member))",
+                            next: "The whole log is in \(member.logPath)", code: SysExit.unavailable)
                     }
                     guard Date() < deadline else {
                         throw Failure(

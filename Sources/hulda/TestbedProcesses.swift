@@ -105,6 +105,13 @@ struct Testbed {
         try "\(pid)\n".write(toFile: member.pidPath, atomically: true, encoding: .utf8)
     }
 
+    /// The end of a member's log.
+    func lastWords(_ member: Member) -> String {
+        let text = (try? String(contentsOfFile: member.logPath, encoding: .utf8)) ?? ""
+        return text.split(separator: "\n").suffix(2).map { $0.trimmingCharacters(in: .whitespaces) }
+            .joined(separator: " ")
+    }
+
     /// Ends every member's process; asks first, then insists after five seconds.
     func stopAll() -> Int {
         let running = members.compactMap { member in runningProcess(member).map { (member, $0) } }

@@ -249,7 +249,7 @@ struct InboxCommand: AsyncParsableCommand {
     }
 
     private func show(_ messages: [StoredMessage]) {
-        for message in messages {
+        for message in messages.sorted(by: { ($0.sent, $0.number) < ($1.sent, $1.number) }) {
             let text = String(decoding: message.body, as: UTF8.self)
             output.print(
                 Received(
