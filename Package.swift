@@ -55,7 +55,8 @@ let package = Package(
         // Protocol cores: no sockets, clocks, tasks or randomness inside.
         concept("Directory", ["Records", "Storage", "Wire", "Primitives"]),
         concept("Federation", ["Records", "Storage", "Wire", "Primitives"]),
-        concept("Relay", ["Envelope", "Wire", "Primitives", .product(name: "HeapModule", package: "swift-collections")]),
+        concept(
+            "Relay", ["Envelope", "Wire", "Primitives", .product(name: "HeapModule", package: "swift-collections")]),
         concept("Home", ["Envelope", "Records", "Storage", "Wire", "Primitives"]),
         concept(
             "Correspondence",
@@ -83,7 +84,7 @@ let package = Package(
         tests("PrimitivesTests", ["Primitives"]),
         tests("WireTests", ["Wire"]),
         tests("EnvelopeTests", ["Envelope", "CAllocationCounter"]),
-        tests("LinkTests", ["Link"]),
+        tests("LinkTests", ["Link", "CAllocationCounter"]),
         tests("RecordsTests", ["Records"]),
         tests("DirectoryTests", ["Directory"]),
         tests("FederationTests", ["Federation"]),
@@ -91,7 +92,7 @@ let package = Package(
         tests("HomeTests", ["Home"]),
         tests("CorrespondenceTests", ["Correspondence", "Relay"]),
         tests("LMDBTests", ["LMDB"]),
-        tests("OverlayTests", ["Node", "Agent"]),
+        tests("OverlayTests", ["hulda", "Node", "Agent", "Transport", "Federation", "Envelope", "Storage"]),
     ],
     swiftLanguageModes: [.v6],
     cxxLanguageStandard: .cxx17

@@ -63,7 +63,8 @@ struct AgentFiles {
             throw .bootstrap(path: path, reason: "cannot be read")
         }
         let list: BootstrapList
-        do throws(BootstrapList.Failure) { list = try BootstrapList(text: String(decoding: data, as: UTF8.self)) } catch {
+        do throws(BootstrapList.Failure) { list = try BootstrapList(text: String(decoding: data, as: UTF8.self)) } catch
+        {
             throw .bootstrap(path: path, reason: "\(error)")
         }
         guard !list.links.isEmpty else { throw .bootstrap(path: path, reason: "has no peer link in it") }

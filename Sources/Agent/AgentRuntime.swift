@@ -121,7 +121,9 @@ public final class AgentRuntime: Sendable {
             if let failure = state.3 { throw failure }
             if state.0, state.1 > AgentConfiguration().mixes { return }
             guard NIODeadline.now() < deadline else {
-                if state.1 > 0, state.1 <= AgentConfiguration().mixes { throw AgentFailure.mapTooSmall(servers: state.1) }
+                if state.1 > 0, state.1 <= AgentConfiguration().mixes {
+                    throw AgentFailure.mapTooSmall(servers: state.1)
+                }
                 throw AgentFailure.noGateway(tried: max(1, state.2))
             }
             try await Task.sleep(for: .milliseconds(20))
@@ -142,7 +144,9 @@ public final class AgentRuntime: Sendable {
             return owner.servers.first { $0.clusterID == cluster?.clusterID && $0.roles.contains(.home) }?.nodeID
         }
         guard let server else { throw AgentFailure.unknownCluster(home) }
-        return try await request(timeout) { .register(home: server, token: token, request: $0) } outcome: {
+        return try await request(timeout) {
+            .register(home: server, token: token, request: $0)
+        } outcome: {
             request, effect in
             switch effect {
             case .registered(request, let report): .success(report)
@@ -155,7 +159,9 @@ public final class AgentRuntime: Sendable {
     /// Looks up a network ID.
     public func resolve(_ id: NetworkID, timeout: TimeAmount) async throws -> ResolveReport {
         try await connect()
-        return try await request(timeout) { .resolve(id, request: $0) } outcome: { request, effect in
+        return try await request(timeout) {
+            .resolve(id, request: $0)
+        } outcome: { request, effect in
             switch effect {
             case .resolved(request, let report): .success(report)
             case .failed(request, let error): .failure(.refused(error))
@@ -175,7 +181,9 @@ public final class AgentRuntime: Sendable {
     /// Puts a message into the outbox, and waits until the recipient's home has it or the time is over.
     public func send(_ id: NetworkID, body: [UInt8], timeout: TimeAmount) async throws -> SendOutcome {
         let deadline = NIODeadline.now() + timeout
-        let messageID = try await request(.seconds(10)) { .send(id, body: body, request: $0) } outcome: {
+        let messageID = try await request(.seconds(10)) {
+            .send(id, body: body, request: $0)
+        } outcome: {
             request, effect -> Result<Bytes16, AgentFailure>? in
             switch effect {
             case .queued(request, let messageID): .success(messageID)
@@ -198,9 +206,10 @@ public final class AgentRuntime: Sendable {
                 default: nil
                 }
             } isDone: { owner in
-                let isOpen = (try? AgentCore.outboxMessages(owner.store))?.contains {
-                    $0.messageID == messageID && $0.state == .queued
-                } ?? true
+                let isOpen =
+                    (try? AgentCore.outboxMessages(owner.store))?.contains {
+                        $0.messageID == messageID && $0.state == .queued
+                    } ?? true
                 return isOpen ? nil : .accepted(messageID: messageID)
             }
         } catch AgentFailure.timedOut {

@@ -63,7 +63,8 @@ struct IdentityFile: Codable {
             var bytes = Array(text.utf8)
             let passphrase = SecretBytes(taking: &bytes)
             do {
-                return try Argon2id(operations: operations, memoryKiB: memoryKiB).key(passphrase: passphrase, salt: salt)
+                return try Argon2id(operations: operations, memoryKiB: memoryKiB).key(
+                    passphrase: passphrase, salt: salt)
             } catch { throw .outOfMemory }
         case .keyFile(let path):
             guard self.unlock == "keyfile" else { throw .needsPassphrase }

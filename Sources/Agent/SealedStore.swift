@@ -114,7 +114,9 @@ struct SealedStore: KeyValueStore {
             plain = try XChaChaPoly.open(
                 Array(sealed.dropFirst(24)), key: secret.sealing, nonce: nonce, associated: hash)
         } catch { throw .corrupt("an entry does not decrypt") }
-        guard let nameSize = plain.first, plain.count >= 3 + Int(nameSize) else { throw .corrupt("an entry is malformed") }
+        guard let nameSize = plain.first, plain.count >= 3 + Int(nameSize) else {
+            throw .corrupt("an entry is malformed")
+        }
         let nameEnd = 1 + Int(nameSize)
         let keySize = Int(plain[nameEnd]) | Int(plain[nameEnd + 1]) << 8
         let keyStart = nameEnd + 2

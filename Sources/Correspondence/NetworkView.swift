@@ -1,13 +1,10 @@
 import Directory
 import Envelope
 import Federation
+import Glibc
 import Primitives
 import Records
 import Wire
-
-#if canImport(Glibc)
-import Glibc
-#endif
 
 /// The map as an agent uses it: paths, and the holders of records.
 struct NetworkView: Sendable {

@@ -1,13 +1,10 @@
 import Federation
 import Foundation
+import Glibc
 import NIOCore
 import Records
 import Transport
 import Wire
-
-#if canImport(Glibc)
-import Glibc
-#endif
 
 /// Where a node keeps what, and how it is read.
 public enum NodeFiles {
@@ -77,17 +74,20 @@ public struct NodeAddresses: Sendable {
     public init(_ configuration: NodeConfiguration) throws(NodeError) {
         listen = try NodeAddresses.parse(configuration.listen, "listen")
         listenDatagram = try NodeAddresses.parse(configuration.listenDatagram, "listen_datagram")
-        advertise = try configuration.advertise.map { (text) throws(NodeError) in
-            try NodeAddresses.parse(text, "advertise")
-        } ?? listen
-        advertiseDatagram = try configuration.advertiseDatagram.map { (text) throws(NodeError) in
-            try NodeAddresses.parse(text, "advertise_datagram")
-        } ?? (configuration.advertise == nil ? listenDatagram : advertise)
+        advertise =
+            try configuration.advertise.map { (text) throws(NodeError) in
+                try NodeAddresses.parse(text, "advertise")
+            } ?? listen
+        advertiseDatagram =
+            try configuration.advertiseDatagram.map { (text) throws(NodeError) in
+                try NodeAddresses.parse(text, "advertise_datagram")
+            } ?? (configuration.advertise == nil ? listenDatagram : advertise)
     }
 
     private static func parse(_ text: String, _ field: String) throws(NodeError) -> Wire.SocketAddress {
         guard let address = Wire.SocketAddress(text: text), address.port > 0 else {
-            throw .configuration(field: field, reason: "\u{201C}\(text)\u{201D} is not an address of the form 192.0.2.1:7411")
+            throw .configuration(
+                field: field, reason: "\u{201C}\(text)\u{201D} is not an address of the form 192.0.2.1:7411")
         }
         return address
     }

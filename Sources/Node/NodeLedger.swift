@@ -32,7 +32,8 @@ final class NodeLedger: Sendable {
     func replaceServers(_ servers: [ServerDescriptor]) {
         state.withLockedValue { state in
             state.servers = Dictionary(servers.map { ($0.nodeID, $0) }, uniquingKeysWith: { first, _ in first })
-            state.byLinkKey = Dictionary(servers.map { ($0.linkKey, $0.nodeID) }, uniquingKeysWith: { first, _ in first })
+            state.byLinkKey = Dictionary(
+                servers.map { ($0.linkKey, $0.nodeID) }, uniquingKeysWith: { first, _ in first })
         }
     }
 

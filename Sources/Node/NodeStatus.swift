@@ -73,7 +73,8 @@ public struct NodeStatus: Codable, Sendable {
     init(server: Server, counters: [String: UInt64]) {
         self.server = server
         gateway = .init(
-            agentAddresses: [], agentAddressesSeen: 0, mapAddresses: [], mailboxes: 0, envelopesFromAgents: 0, repliesToAgents: 0)
+            agentAddresses: [], agentAddressesSeen: 0, mapAddresses: [], mailboxes: 0, envelopesFromAgents: 0,
+            repliesToAgents: 0)
         mix = .init(neighbours: [], received: 0, forwarded: 0, dropped: 0, replays: 0, waiting: 0)
         home = .init(accounts: [], items: 0, replyBlocks: 0)
         directory = .init(records: 0, contacts: 0, requests: 0)

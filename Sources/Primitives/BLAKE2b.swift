@@ -126,7 +126,9 @@ public struct BLAKE2b: ~Copyable {
     }
 
     /// A secret key derived from a secret: keyed BLAKE2b of `context` under a domain string.
-    public static func deriveKey(from secret: borrowing SecretBytes, _ domain: Domain, context: [UInt8] = []) -> SecretBytes {
+    public static func deriveKey(from secret: borrowing SecretBytes, _ domain: Domain, context: [UInt8] = [])
+        -> SecretBytes
+    {
         var out = SecretBytes(count: 32)
         out.withUnsafeMutableBytes { raw in
             secret.withUnsafeBytes { key in

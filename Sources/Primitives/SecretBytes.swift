@@ -48,7 +48,9 @@ public struct SecretBytes: ~Copyable, @unchecked Sendable {
     }
 
     @inlinable
-    public borrowing func withUnsafeBytes<R: ~Copyable, E: Error>(_ body: (UnsafeRawBufferPointer) throws(E) -> R) throws(E) -> R {
+    public borrowing func withUnsafeBytes<R: ~Copyable, E: Error>(_ body: (UnsafeRawBufferPointer) throws(E) -> R)
+        throws(E) -> R
+    {
         try body(UnsafeRawBufferPointer(buffer))
     }
 

@@ -98,7 +98,8 @@ public struct DirectoryRecord: Hashable, Sendable {
 
     /// Checks the epoch and the dates: cheap, so done before the signature.
     public func checkTime(at now: Timestamp) throws(RecordError) {
-        let isNext = epoch == now.epoch + 1
+        let isNext =
+            epoch == now.epoch + 1
             && now.seconds % Timestamp.secondsPerEpoch >= Timestamp.secondsPerEpoch - DirectoryRecord.lead
         // Yesterday's record serves until it expires: a lookup that began before midnight ends after it.
         guard epoch == now.epoch || isNext || epoch + 1 == now.epoch else { throw .wrongEpoch(epoch) }

@@ -31,7 +31,8 @@ public protocol KeyValueStore: ~Copyable {
     /// Removes `key` if it is there.
     mutating func delete(_ table: Table, _ key: [UInt8]) throws(StorageError)
     /// Visits entries with keys not below `start` in ascending byte order until `body` returns false.
-    func scan(_ table: Table, from start: [UInt8], _ body: (_ key: [UInt8], _ value: [UInt8]) -> Bool) throws(StorageError)
+    func scan(_ table: Table, from start: [UInt8], _ body: (_ key: [UInt8], _ value: [UInt8]) -> Bool)
+        throws(StorageError)
     /// The number of entries.
     func count(_ table: Table) throws(StorageError) -> Int
 }

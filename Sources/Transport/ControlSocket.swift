@@ -16,11 +16,12 @@ public enum ControlSocket {
         try await ServerBootstrap(group: group)
             .childChannelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture {
-                    try channel.pipeline.syncOperations.addHandler(LineHandler { line, channel in
-                        answer(line, channel.eventLoop).assumeIsolated().whenSuccess { reply in
-                            channel.writeAndFlush(ByteBuffer(bytes: reply + [10]), promise: nil)
-                        }
-                    })
+                    try channel.pipeline.syncOperations.addHandler(
+                        LineHandler { line, channel in
+                            answer(line, channel.eventLoop).assumeIsolated().whenSuccess { reply in
+                                channel.writeAndFlush(ByteBuffer(bytes: reply + [10]), promise: nil)
+                            }
+                        })
                 }
             }
             .bind(unixDomainSocketPath: path, cleanupExistingSocketFile: true).get()

@@ -1,6 +1,4 @@
-#if canImport(Glibc)
 import Glibc
-#endif
 import Primitives
 
 /// A secret key in a file of its own that only its owner may read.

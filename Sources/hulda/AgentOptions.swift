@@ -2,12 +2,9 @@ import Agent
 import ArgumentParser
 import Correspondence
 import Foundation
+import Glibc
 import Primitives
 import Records
-
-#if canImport(Glibc)
-import Glibc
-#endif
 
 /// Where the user's state is and how it is unlocked.
 struct AgentOptions: ParsableArguments {
@@ -145,7 +142,8 @@ enum AgentFailureText {
         case .noGateway(let tried):
             return Failure(
                 "no gateway answered (tried \(tried))",
-                next: "Check your connection and the bootstrap list; what you queued is kept.", code: SysExit.unavailable)
+                next: "Check your connection and the bootstrap list; what you queued is kept.",
+                code: SysExit.unavailable)
         case .mapTooSmall(let servers):
             return Failure(
                 "the map has only \(servers) usable servers: a path needs at least four clusters besides the destination's",
@@ -173,7 +171,8 @@ enum AgentFailureText {
                 next: "Ask the owner whether it is right and registered.", code: SysExit.noHost)
         case .noAnswer(let asked):
             Failure(
-                "no directory server answered (asked \(asked))", next: "Try again in a minute.", code: SysExit.temporary)
+                "no directory server answered (asked \(asked))", next: "Try again in a minute.", code: SysExit.temporary
+            )
         case .mapTooSmall(let clusters):
             Failure(
                 "the map has only \(clusters) clusters: a path needs five", next: "Use a larger bootstrap list.",
@@ -199,7 +198,8 @@ enum AgentFailureText {
             Failure(
                 "this ID is no valid key", next: "Ask the owner for it again.", code: SysExit.data)
         case .notRegistered:
-            Failure("you are not registered", next: "Register first: hulda register --home CLUSTER", code: SysExit.usage)
+            Failure(
+                "you are not registered", next: "Register first: hulda register --home CLUSTER", code: SysExit.usage)
         }
     }
 }

@@ -184,7 +184,8 @@ struct PeerFile {
     static func parse(_ text: String) throws -> PeerLink {
         do throws(PeerLink.Failure) { return try PeerLink(text: text) } catch {
             throw Failure(
-                "this is no peer link: \(error)", next: "Copy it again; it starts with hulda-peer: and ends with a port.",
+                "this is no peer link: \(error)",
+                next: "Copy it again; it starts with hulda-peer: and ends with a port.",
                 code: SysExit.usage)
         }
     }

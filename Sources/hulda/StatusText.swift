@@ -25,7 +25,10 @@ enum StatusText {
 
     /// Statements side by side: what each node saw, one line each.
     static func table(_ rows: [(name: String, status: NodeStatus?)]) -> String {
-        let header = ["node", "as gateway: addresses", "gave the map to", "as mix: in, out, neighbours", "as home: accounts", "directory", "MiB"]
+        let header = [
+            "node", "as gateway: addresses", "gave the map to", "as mix: in, out, neighbours", "as home: accounts",
+            "directory", "MiB",
+        ]
         let body = rows.map { row -> [String] in
             guard let status = row.status else { return [row.name, "not running", "", "", "", "", ""] }
             return [

@@ -1,8 +1,5 @@
 import Dispatch
-
-#if canImport(Glibc)
 import Glibc
-#endif
 
 /// The operator's wish that the program ends.
 enum Termination {

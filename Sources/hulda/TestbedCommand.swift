@@ -6,7 +6,8 @@ import Wire
 struct TestbedCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "testbed",
-        abstract: "An overlay of several one-server clusters on this machine, each a process with its own 127.x address.",
+        abstract:
+            "An overlay of several one-server clusters on this machine, each a process with its own 127.x address.",
         discussion: """
             Example: hulda testbed up --clusters 7 --dir /tmp/net
                      hulda id new --bootstrap /tmp/net/bootstrap.txt
@@ -26,6 +27,10 @@ struct TestbedCommand: AsyncParsableCommand {
 
         @Option(help: "How many clusters, for a new testbed.")
         var clusters = 7
+        @Option(
+            help: ArgumentHelp(
+                "For a new testbed: the clusters' addresses are 127.N.0.1, 127.N+1.0.1 and so on.", valueName: "N"))
+        var network = 21
         @OptionGroup var directory: DirectoryOption
         @OptionGroup var output: OutputOptions
         @Option(help: ArgumentHelp("Seconds to wait until every node knows the others.", valueName: "seconds"))
@@ -39,7 +44,12 @@ struct TestbedCommand: AsyncParsableCommand {
                         "a testbed has 1 to \(Testbed.clusterLimit) clusters", next: "Choose another number.",
                         code: SysExit.usage)
                 }
-                if testbed.members.isEmpty { try testbed.create(clusters) }
+                guard network > 0, network + clusters <= 255 else {
+                    throw Failure(
+                        "the addresses 127.\(network).0.1 and up do not leave room for \(clusters) clusters",
+                        next: "Choose a smaller --network.", code: SysExit.usage)
+                }
+                if testbed.members.isEmpty { try testbed.create(clusters, firstOctet: network) }
                 let members = testbed.members
                 var startedNow = 0
                 for member in members where testbed.runningProcess(member) == nil {
@@ -124,7 +134,8 @@ struct TestbedCommand: AsyncParsableCommand {
                 let report = StatusReport(
                     nodes: rows.compactMap(\.status), running: rows.count { $0.status != nil }, residentKiB: resident)
                 output.print(report) {
-                    StatusText.table(rows) + "\nResident memory of all \(report.running) processes: \(resident / 1024) MiB"
+                    StatusText.table(rows)
+                        + "\nResident memory of all \(report.running) processes: \(resident / 1024) MiB"
                 }
             }
         }

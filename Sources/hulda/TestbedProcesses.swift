@@ -1,11 +1,8 @@
 import Federation
 import Foundation
+import Glibc
 import Node
 import Records
-
-#if canImport(Glibc)
-import Glibc
-#endif
 
 /// The files and processes of a testbed: one folder a cluster, one process each, each with its own loopback address.
 struct Testbed {
@@ -37,8 +34,8 @@ struct Testbed {
     var bootstrapPath: String { directory + "/bootstrap.txt" }
 
     /// The folder and configuration of cluster `number`, from 1.
-    func configuration(_ number: Int) -> NodeConfiguration {
-        let address = "127.\(20 + number).0.1:\(Testbed.port)"
+    func configuration(_ number: Int, firstOctet: Int) -> NodeConfiguration {
+        let address = "127.\(firstOctet + number - 1).0.1:\(Testbed.port)"
         var configuration = NodeConfiguration(
             clusterName: "cluster-\(number)", dataDirectory: "\(directory)/cluster-\(number)", listen: address,
             listenDatagram: address)
@@ -49,10 +46,10 @@ struct Testbed {
     }
 
     /// Folders, keys and configurations of a new testbed, and the bootstrap list of all its clusters.
-    func create(_ clusters: Int) throws {
+    func create(_ clusters: Int, firstOctet: Int) throws {
         var links: [PeerLink] = []
         for number in 1...clusters {
-            let configuration = configuration(number)
+            let configuration = configuration(number, firstOctet: firstOctet)
             // The list is written when all keys are made, so the keys are made without it.
             var bare = configuration
             bare.bootstrap = nil

@@ -28,7 +28,9 @@ struct RegisterCommand: AsyncParsableCommand {
     var timeout = 40
 
     func validate() throws {
-        guard list || home != nil else { throw ValidationError("Name a cluster with --home, or list them with --list.") }
+        guard list || home != nil else {
+            throw ValidationError("Name a cluster with --home, or list them with --list.")
+        }
     }
 
     func run() async throws {

@@ -1,0 +1,157 @@
+import Foundation
+import Testing
+
+@Suite struct CommandLineTests {
+    private func folder(_ text: String) throws -> (Folder, String) {
+        let folder = try Folder()
+        let path = folder.path + "/file"
+        try text.write(toFile: path, atomically: true, encoding: .utf8)
+        return (folder, path)
+    }
+
+    private static let peer =
+        "hulda-peer:huldap1ewd8nkgqyn6c6qpapppa8v0z0vdphayy8vu3ffwutuwhg5lllv325est4u0fv2mtlhznavxvsp6cm3zm8xmp6fru0txh7kf6xjejyscurvxjd@127.21.0.1:7411"
+
+    @Test("a wrong passphrase is refused with exit code 77 and the identity is unharmed")
+    func wrongPassphrase() throws {
+        let (list, path) = try folder(CommandLineTests.peer)
+        let home = list.path + "/agent"
+        let right = ["HULDA_HOME": home, "HULDA_PASSPHRASE": "right"]
+        #expect(
+            try Program.run(["id", "new", "--bootstrap", path, "--fast-passphrase"], environment: right).status == 0)
+        let wrong = try Program.run(
+            ["inbox", "--stored"], environment: ["HULDA_HOME": home, "HULDA_PASSPHRASE": "wrong"])
+        #expect(wrong.status == 77)
+        #expect(wrong.errors.contains("passphrase"))
+        #expect(try Program.run(["inbox", "--stored"], environment: right).status == 0)
+        let again = try Program.run(["id", "new", "--bootstrap", path], environment: right)
+        #expect(again.status == 73)
+    }
+
+    @Test("an identity under a key file opens with that file only")
+    func keyFile() throws {
+        let (list, path) = try folder(CommandLineTests.peer)
+        let home = ["HULDA_HOME": list.path + "/agent"]
+        let key = list.path + "/key"
+        #expect(try Program.run(["id", "new", "--bootstrap", path, "--key-file", key], environment: home).status == 0)
+        #expect(try Program.run(["inbox", "--stored", "--key-file", key], environment: home).status == 0)
+        try Data(repeating: 7, count: 32).write(to: URL(fileURLWithPath: list.path + "/other"))
+        let other = try Program.run(["inbox", "--stored", "--key-file", list.path + "/other"], environment: home)
+        #expect(other.status == 77)
+        #expect(
+            try Program.run(["inbox", "--stored", "--key-file", list.path + "/missing"], environment: home).status == 66)
+    }
+
+    @Test("a mistyped ID is recognised as such")
+    func mistypedID() throws {
+        let id = "hulda1q9mu4s4wvgj3hpcy34xftz75m5za0ugm0l5sgqxdr3wexajp05rg2em9tn8"
+        #expect(try Program.run(["id", "show", id, "--no-qr"]).status == 0)
+        for position in [8, 20, 40, 60] {
+            var characters = Array(id)
+            characters[position] = characters[position] == "q" ? "p" : "q"
+            let output = try Program.run(["id", "show", String(characters)])
+            #expect(output.status == 64)
+            #expect(output.errors.contains("is not a network ID"))
+        }
+        #expect(try Program.run(["id", "show", "tb1qw508d6qejxtdg4y5r3zarvary0c5xw7kxpjzsx"]).status == 64)
+    }
+
+    @Test("an ID's link and QR code are shown without a passphrase")
+    func show() throws {
+        let id = "hulda1q9mu4s4wvgj3hpcy34xftz75m5za0ugm0l5sgqxdr3wexajp05rg2em9tn8"
+        let output = try Program.run(["id", "show", id, "--name", "Ada Byron"])
+        #expect(output.text.contains("hulda:\(id)?n=Ada%20Byron"))
+        #expect(output.text.contains("\u{2588}") || output.text.contains("\u{2580}"))
+    }
+
+    @Test("no identity, no bootstrap list, a damaged list: each says what to do next")
+    func missingFiles() throws {
+        let empty = try Folder()
+        let home = ["HULDA_HOME": empty.path + "/agent", "HULDA_PASSPHRASE": "x"]
+        let none = try Program.run(["inbox", "--stored"], environment: home)
+        #expect(none.status == 66)
+        #expect(none.errors.contains("hulda id new"))
+        let noList = try Program.run(["id", "new", "--bootstrap", empty.path + "/nothing"], environment: home)
+        #expect(noList.status == 66)
+        let (list, path) = try folder("# fine\nhulda-peer:nonsense@127.0.0.1:1\n")
+        defer { withExtendedLifetime(list) {} }
+        let damaged = try Program.run(["id", "new", "--bootstrap", path], environment: home)
+        #expect(damaged.status == 66)
+        #expect(damaged.errors.contains("line 2"))
+    }
+
+    @Test("a busy port, a wrong configuration and a folder in use are told apart")
+    func nodeStart() throws {
+        let folder = try Folder()
+        let node = folder.path + "/node"
+        let made = try Program.run(["node", "init", node, "--name", "one", "--listen", "127.0.31.1:7431"])
+        #expect(made.status == 0)
+        #expect(made.text.contains("hulda-peer:"))
+        #expect(try Program.run(["node", "init", node, "--name", "one", "--listen", "127.0.31.1:7431"]).status == 73)
+        #expect(try Program.run(["node", "status", "--config", node + "/node.toml"]).status == 69)
+        #expect(try Program.run(["node", "run", "--config", folder.path + "/none.toml"]).status == 66)
+
+        let wrong = folder.path + "/wrong.toml"
+        try "cluster_name = 7\n".write(toFile: wrong, atomically: true, encoding: .utf8)
+        let output = try Program.run(["node", "run", "--config", wrong])
+        #expect(output.status == 78)
+        #expect(output.errors.contains("cluster_name"))
+
+        let listener = try Listener(address: "127.0.31.1", port: 7431)
+        defer { withExtendedLifetime(listener) {} }
+        let busy = try Program.run(["node", "run", "--config", node + "/node.toml"])
+        #expect(busy.status == 71)
+        #expect(busy.errors.contains("in use"))
+    }
+
+    @Test("peers are added, listed and removed; a mistyped peer link is refused")
+    func peers() throws {
+        let folder = try Folder()
+        let node = folder.path + "/node"
+        _ = try Program.run(["node", "init", node, "--name", "one", "--listen", "127.0.32.1:7432"])
+        let config = ["--config", node + "/node.toml"]
+        #expect(try Program.run(["node", "peer", "add", CommandLineTests.peer] + config).status == 0)
+        #expect(try Program.run(["node", "peer", "list"] + config).text.contains(CommandLineTests.peer))
+        #expect(try Program.run(["node", "peer", "remove", CommandLineTests.peer] + config).status == 0)
+        #expect(try Program.run(["node", "peer", "remove", CommandLineTests.peer] + config).status == 68)
+        #expect(try Program.run(["node", "peer", "add", "hulda-peer:huldap1xyz@127.0.0.1:1"] + config).status == 64)
+    }
+
+    @Test("every command explains itself, and completion scripts are made")
+    func help() throws {
+        for command in [
+            ["node", "init"], ["node", "run"], ["node", "status"], ["node", "peer", "add"], ["id", "new"],
+            ["id", "show"], ["register"], ["resolve"], ["send"], ["inbox"], ["testbed", "up"], ["testbed", "down"],
+            ["testbed", "status"],
+        ] {
+            let output = try Program.run(command + ["--help"])
+            #expect(output.status == 0)
+            #expect(output.text.contains("OVERVIEW"))
+        }
+        for shell in ["bash", "zsh", "fish"] {
+            #expect(try Program.run(["--generate-completion-script", shell]).text.contains("hulda"))
+        }
+    }
+}
+
+/// Occupies a TCP port.
+final class Listener: Sendable {
+    private let descriptor: Int32
+
+    init(address: String, port: UInt16) throws {
+        descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
+        var name = sockaddr_in()
+        name.sin_family = sa_family_t(AF_INET)
+        name.sin_port = port.bigEndian
+        inet_pton(AF_INET, address, &name.sin_addr)
+        let status = withUnsafePointer(to: &name) { pointer in
+            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+                bind(descriptor, $0, socklen_t(MemoryLayout<sockaddr_in>.size))
+            }
+        }
+        try #require(status == 0)
+        try #require(listen(descriptor, 1) == 0)
+    }
+
+    deinit { close(descriptor) }
+}

@@ -1,0 +1,160 @@
+import Envelope
+import Federation
+import Foundation
+import Link
+import NIOCore
+import NIOPosix
+import Primitives
+import Records
+import Storage
+import Testing
+import Transport
+import Wire
+
+/// Somebody who speaks to a node's sockets directly.
+@Suite(.serialized) struct HostileTests {
+    @Test("malformed, truncated, oversized and random bytes on every socket are dropped, and the node goes on")
+    func garbage() async throws {
+        let overlay = try Overlay(clusters: 5, network: 61)
+        let seed: UInt64 = 61
+        print("seed \(seed)")
+        var entropy = Entropy(seed: seed)
+        let group = MultiThreadedEventLoopGroup.singleton
+        let address = try NIOCore.SocketAddress(ipAddress: "127.61.0.1", port: 7411)
+
+        for round in 0..<60 {
+            let channel = try await ClientBootstrap(group: group).connect(to: address).get()
+            var bytes = entropy.array([1, 100, 1233, 5000, 200_000][round % 5])
+            // Some begin like a handshake.
+            if round % 2 == 0 { bytes[0] = UInt8(1 + round % 3) }
+            try? await channel.writeAndFlush(ByteBuffer(bytes: bytes)).get()
+            if round % 3 == 0 { try await Task.sleep(for: .milliseconds(10)) }
+            try? await channel.close().get()
+        }
+        let socket = try await DatagramSocket.bind(
+            NIOCore.SocketAddress(ipAddress: "127.0.61.1", port: 0), loop: group.next()
+        ) { _, _ in }
+        let target = Wire.SocketAddress(v4: (127, 61, 0, 1), port: 7411)
+        for round in 0..<3000 {
+            var datagram = entropy.array(entropy.below(1500))
+            if !datagram.isEmpty, round % 2 == 0 { datagram[0] = UInt8(round % 6) }
+            if datagram.count > 4, round % 4 == 0 { for index in 1..<4 { datagram[index] = 0 } }
+            socket.send(datagram, to: target)
+        }
+        try await socket.channel.close().get()
+
+        let status = try overlay.status(1)
+        #expect(status.map.servers == 5)
+        #expect(status.server.residentKiB < 200_000)
+        let dropped = status.counters.filter { $0.key.hasPrefix("datagram.") || $0.key.hasPrefix("link.failed") }
+        #expect(dropped.values.reduce(0, +) > 100, "\(dropped)")
+    }
+
+    @Test("frames out of place, forged envelopes and forged map messages close or are dropped; replays die with kill -9")
+    func frames() async throws {
+        let overlay = try Overlay(clusters: 5, network: 71)
+        let peer = try await Stranger(overlay)
+        let server = try await peer.server(1)
+        var entropy = Entropy(seed: 71)
+        let before = try overlay.status(1).mix.received
+
+        // Cover that ends at the node: accepted once.
+        let hop = Hop(node: server.nodeID, key: try #require(server.mixKey(epoch: Timestamp.now().epoch)))
+        let envelope = try Wrap.forward(path: [hop], command: .drop, content: [], entropy: &entropy)
+        for _ in 0..<3 { peer.send(.envelope, envelope) }
+        for _ in 0..<20 { peer.send(.envelope, entropy.array(Geometry.envelopeSize)) }
+        peer.send(.envelope, [1, 2, 3])
+        for size in [0, 1, 100, 2608] { peer.send(.map, entropy.array(size)) }
+        try await peer.wait { try overlay.status(1).mix.replays >= 2 }
+        var status = try overlay.status(1)
+        #expect(status.mix.received - before >= 1)
+        #expect(status.counters["envelope.refused.mac", default: 0] >= 20)
+        #expect(status.counters["envelope.refused.size", default: 0] == 1)
+        #expect(status.counters["map.malformed", default: 0] + status.counters["map.from_agents", default: 0] >= 1)
+
+        // An agent has no business sending replies: the link is closed.
+        peer.send(.reply, [])
+        try await peer.wait { try await peer.isClosed }
+
+        try overlay.kill(1)
+        try overlay.restart()
+        let again = try await Stranger(overlay)
+        again.send(.envelope, envelope)
+        try await again.wait { try overlay.status(1).mix.replays >= 1 }
+        status = try overlay.status(1)
+        #expect(status.mix.replays >= 1)
+        again.close()
+    }
+}
+
+/// An anonymous link to the first node of an overlay.
+final class Stranger: @unchecked Sendable {
+    // Confined to `loop` except for construction.
+    private let loop: any EventLoop
+    private var link: StreamLink?
+    private var map: MapCore
+    private var store = MemoryStore()
+    private var entropy = Entropy(seed: 1)
+    private var closed = false
+
+    init(_ overlay: Overlay) async throws {
+        loop = MultiThreadedEventLoopGroup.singleton.next()
+        let list = try BootstrapList(text: String(contentsOfFile: overlay.bootstrap, encoding: .utf8))
+        var configuration = MapConfiguration()
+        configuration.isAgent = true
+        map = try MapCore(
+            configuration: configuration, admission: Admission(bootstrap: list), now: .now(), store: store)
+        let first = try #require(list.links.first)
+        let address = try #require(first.address).nio()
+        let connected = loop.makePromise(of: Void.self)
+        StreamLink.connect(to: address, peer: first.linkKey, identity: nil, group: loop) { event in
+            switch event {
+            case .established(let link, _):
+                self.link = link
+                self.handle(.linkUp(link: link.id, peer: NodeID()))
+                connected.succeed(())
+            case .frame(let link, let kind, let body):
+                if FrameKind(rawValue: kind) == .map { self.handle(.message(link: link.id, body)) }
+            case .closed:
+                self.closed = true
+                connected.fail(ChannelError.eof)
+            case .writable: break
+            }
+        }
+        try await connected.futureResult.get()
+    }
+
+    private func handle(_ event: MapEvent) {
+        let effects = (try? map.handle(event, now: .now(), entropy: &entropy, store: &store)) ?? []
+        for case .send(_, let body) in effects { link?.send(kind: .map, body: body) }
+    }
+
+    func send(_ kind: FrameKind, _ body: [UInt8]) { loop.execute { self.link?.send(kind: kind, body: body) } }
+
+    func close() { loop.execute { self.link?.close() } }
+
+    var isClosed: Bool { get async throws { try await loop.submit { self.closed }.get() } }
+
+    /// The server that listens at the first cluster's address.
+    func server(_ number: Int) async throws -> ServerDescriptor {
+        for _ in 0..<500 {
+            let servers = try await loop.submit { self.map.currentServers(at: .now()) }.get()
+            if servers.count >= 5, let peer = link?.remote.flatMap({ Wire.SocketAddress($0) }),
+                let found = servers.first(where: { $0.tcp == peer })
+            {
+                return found
+            }
+            try await Task.sleep(for: .milliseconds(20))
+        }
+        return try #require(nil as ServerDescriptor?, "the map did not come")
+    }
+
+    /// Waits until `condition` holds, at most a generous while.
+    func wait(_ condition: () async throws -> Bool) async throws {
+        for _ in 0..<300 {
+            if try await condition() { return }
+            try await Task.sleep(for: .milliseconds(50))
+        }
+        Issue.record("the condition did not come about")
+    }
+}

@@ -1,0 +1,46 @@
+import Foundation
+import Testing
+
+@Suite(.serialized) struct MessageTests {
+    @Test("two users of different clusters resolve each other and exchange messages, through kills, exactly once")
+    func mainJob() throws {
+        let overlay = try Overlay(clusters: 7, network: 41)
+        let alice = try User(overlay, address: "127.0.11.1")
+        let bob = try User(overlay, address: "127.0.12.1")
+        try alice.run("register", "--home", "cluster-1")
+        try bob.run("register", "--home", "cluster-2")
+        #expect(try alice.run("resolve", bob.id, "--json").contains("\"pathLength\":5"))
+
+        try alice.run("send", bob.id, "first")
+        #expect(try bob.inbox("--wait", "1", "--timeout", "60") == [.init(from: alice.id, text: "first")])
+        let long = String(repeating: "A long letter. ", count: 4000)
+        try bob.run("send", alice.id, "-", "--timeout", "90", input: long)
+        #expect(try alice.inbox("--wait", "1", "--timeout", "90") == [.init(from: bob.id, text: long)])
+
+        try alice.run("send", bob.id, "second")
+        try overlay.kill(2)
+        try overlay.kill(5)
+        try alice.run("send", bob.id, "third", "--timeout", "3", expect: 75)
+        try overlay.restart()
+        try alice.run("inbox", "--flush", "--timeout", "90")
+        let later = try bob.inbox("--wait", "2", "--timeout", "90")
+        #expect(Set(later.map(\.text)) == ["second", "third"])
+        #expect(try bob.inbox("--stored").map(\.text).sorted() == ["first", "second", "third"])
+
+        let home = try overlay.status(2)
+        #expect(home.home.accounts.count == 1)
+        #expect(!home.gateway.agentAddresses.contains("127.0.12.1"))
+        #expect(!(try overlay.status(1).gateway.agentAddresses.contains("127.0.11.1")))
+        #expect(try alice.run("inbox", "--sent", "--json").contains("\"state\":\"delivered\""))
+    }
+
+    @Test("an ID that nobody publishes is reported, and the message kept")
+    func unknownID() throws {
+        let overlay = try Overlay(clusters: 6, network: 51)
+        let alice = try User(overlay, address: "127.0.13.1")
+        let nobody = try User(overlay, address: "127.0.14.1")
+        try alice.run("resolve", nobody.id, expect: 68)
+        try alice.run("send", nobody.id, "hello?", expect: 68)
+        #expect(try alice.run("inbox", "--sent", "--json").contains("\"state\":\"queued\""))
+    }
+}
