@@ -65,9 +65,11 @@ struct InteroperabilityTests {
         var entropy = Entropy.system()
         let own = privateKey(1)
         let remote = X25519PrivateKey(&entropy)
-        let peer = try NoisePeer("noise_peer.py", [
-            pattern.protocolName, "responder", Hex.encode(prologue), remote.withUnsafeBytes { Hex.encode($0) }, "-",
-        ])
+        let peer = try NoisePeer(
+            "noise_peer.py",
+            [
+                pattern.protocolName, "responder", Hex.encode(prologue), remote.withUnsafeBytes { Hex.encode($0) }, "-",
+            ])
         let identity: X25519PrivateKey? = pattern == .ik ? own.copy() : nil
         var noise = NoiseHandshake.initiator(
             pattern, prologue: prologue, identity: identity, responder: remote.publicKey,
@@ -85,10 +87,12 @@ struct InteroperabilityTests {
         var entropy = Entropy.system()
         let own = privateKey(1)
         let remote = X25519PrivateKey(&entropy)
-        let peer = try NoisePeer("noise_peer.py", [
-            pattern.protocolName, "initiator", Hex.encode(prologue),
-            pattern == .ik ? remote.withUnsafeBytes { Hex.encode($0) } : "-", own.publicKey.bytes.hex,
-        ])
+        let peer = try NoisePeer(
+            "noise_peer.py",
+            [
+                pattern.protocolName, "initiator", Hex.encode(prologue),
+                pattern == .ik ? remote.withUnsafeBytes { Hex.encode($0) } : "-", own.publicKey.bytes.hex,
+            ])
         var noise = NoiseHandshake.responder(
             pattern, prologue: prologue, identity: own.copy(), ephemeral: X25519PrivateKey(&entropy))
         let payload = try noise.read(try peer.receive())
