@@ -25,7 +25,8 @@ public struct DatagramEndpoint: ~Copyable, Sendable {
         case failed(call: UInt64)
     }
 
-    public private(set) var publicKey: X25519PublicKey
+    /// What callers need.
+    public let publicKey: X25519PublicKey
     public internal(set) var counters = DatagramCounters()
     let bounds: DatagramBounds
 

@@ -48,6 +48,7 @@ struct ExpiringTable<Key: Hashable & Sendable, Value: Sendable>: Sendable {
     init(capacity: Int) { self.capacity = capacity }
 
     var count: Int { entries.count }
+    var keys: [Key] { Array(entries.keys) }
     /// When ``removeExpired(at:)`` has work; possibly too early, never too late.
     var nextExpiry: Timestamp? { order.first?.expiry }
 

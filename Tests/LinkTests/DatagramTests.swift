@@ -135,6 +135,44 @@ struct DatagramTests {
         #expect(peer.endpoint.counters.unknown == 1)
     }
 
+    @Test("a session whose call went unanswered serves no new calls until something arrives over it")
+    func suspectSession() {
+        let (caller, peer) = (DatagramNode(1), DatagramNode(2))
+        let now = Timestamp(seconds: 1_700_000_000)
+        let cold = caller.call(1, peer, [1], now: now)
+        _ = caller.receive(peer.receive(cold[0], now: now)[0], now: now)
+        let lost = caller.call(2, peer, [2], now: now)
+        #expect(lost.map { $0.type } == [4])
+        let soon = now.adding(milliseconds: 500)
+        #expect(caller.wake(soon).map { $0.type } == [1])
+        #expect(caller.call(3, peer, [3], now: soon).map { $0.type } == [1])
+        // The datagram was only slow.
+        _ = caller.receive(peer.receive(lost[0], now: soon)[0], now: soon)
+        #expect(caller.answers[2] == [2])
+        #expect(caller.call(4, peer, [4], now: soon).map { $0.type } == [4])
+    }
+
+    @Test("a peer cannot answer what another peer was asked")
+    func answerOfAnother() throws {
+        let (caller, asked, other) = (DatagramNode(1), DatagramNode(2), DatagramNode(3))
+        let now = Timestamp(seconds: 1_700_000_000)
+        let cold = caller.call(1, other, [1], now: now)
+        _ = caller.receive(other.receive(cold[0], now: now)[0], now: now)
+        _ = caller.call(2, asked, [2], now: now)
+        let requestID = try #require(caller.endpoint.callOfRequest.keys.first)
+        let index = try #require(caller.endpoint.sessionOfPeer[other.publicKey])
+        // The other peer's own end of its session, under which it forges an answer with the right request id.
+        let ends = other.endpoint.sessions.keys
+        let end = try #require(ends.first)
+        let payload = TransportPayload(kind: .answer, requestID: requestID, body: [9])
+        let sealed = other.endpoint.seal(payload, session: end)
+        let forged = try #require(sealed)
+        #expect(DatagramFormat.index(forged) == index)
+        _ = caller.receive(Datagram(source: other.address, destination: caller.address, bytes: forged), now: now)
+        #expect(caller.answers.keys.sorted() == [1])
+        #expect(caller.endpoint.counters.unknown == 1)
+    }
+
     @Test("a replayed or too late transport datagram is dropped and counted")
     func replay() {
         var world = DatagramWorld(2)

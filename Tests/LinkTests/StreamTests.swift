@@ -106,6 +106,21 @@ struct StreamTests {
         #expect(linkError { _ = try pair.responder.read(two) } == nil)
     }
 
+    @Test("a frame of the peer whose length exceeds the body is refused")
+    func wrongLength() throws {
+        var near = NoiseCipher(key: SecretBytes(count: 32))
+        var far = StreamSession(
+            sending: NoiseCipher(key: SecretBytes(count: 32)), receiving: NoiseCipher(key: SecretBytes(count: 32)),
+            handshakeHash: Bytes64())
+        for (count, isRight) in [(2612, true), (2613, false), (65535, false)] {
+            var frame = [UInt8](repeating: 0, count: StreamSession.frameSize)
+            frame[1] = UInt8(truncatingIfNeeded: count)
+            frame[2] = UInt8(truncatingIfNeeded: count >> 8)
+            try frame.withUnsafeMutableBytes { try near.seal($0) }
+            #expect(linkError { _ = try far.read(frame) } == (isRight ? nil : .malformed))
+        }
+    }
+
     @Test("the bodies of equal frames are unlike on the wire")
     func noRepetition() throws {
         var pair = try StreamPair()
