@@ -109,11 +109,12 @@ final class RelayOwner: @unchecked Sendable {
         journal.commit(entries) { written in
             self.loop.execute {
                 self.journaling = false
-                // What could not be journalled is not forwarded: it waits in the core until its bound drops it.
                 if written {
                     self.perform(self.core.journaled(through: ticket, now: .now()))
                 } else {
-                    self.commitJournal()
+                    // Tickets are released in order, so these tags must reach the disk before any later one.
+                    self.toJournal.insert(contentsOf: entries, at: 0)
+                    self.loop.scheduleTask(in: .seconds(1)) { self.commitJournal() }
                 }
             }
         }

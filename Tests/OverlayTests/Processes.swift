@@ -18,27 +18,31 @@ enum Program {
     static func run(
         _ arguments: [String], environment: [String: String] = [:], input: String? = nil
     ) throws -> Output {
-        let process = Process()
-        process.executableURL = URL(fileURLWithPath: path)
-        process.arguments = arguments
-        process.environment = ProcessInfo.processInfo.environment.merging(environment) { _, new in new }
-        let directory = FileManager.default.temporaryDirectory
-        let name = UUID().uuidString
-        let (out, errors, feed) = (
-            directory.appendingPathComponent("out-\(name)"), directory.appendingPathComponent("err-\(name)"),
-            directory.appendingPathComponent("in-\(name)")
-        )
-        for file in [out, errors] { try Data().write(to: file) }
-        try Data((input ?? "").utf8).write(to: feed)
-        defer { for file in [out, errors, feed] { try? FileManager.default.removeItem(at: file) } }
-        process.standardOutput = try FileHandle(forWritingTo: out)
-        process.standardError = try FileHandle(forWritingTo: errors)
-        process.standardInput = try FileHandle(forReadingFrom: feed)
-        try process.run()
-        process.waitUntilExit()
+        let folder = try Folder()
+        let (out, errors, feed) = (folder.path + "/out", folder.path + "/errors", folder.path + "/input")
+        try (input ?? "").write(toFile: feed, atomically: true, encoding: .utf8)
+        var actions = posix_spawn_file_actions_t()
+        posix_spawn_file_actions_init(&actions)
+        defer { posix_spawn_file_actions_destroy(&actions) }
+        posix_spawn_file_actions_addopen(&actions, 0, feed, O_RDONLY, 0)
+        posix_spawn_file_actions_addopen(&actions, 1, out, O_WRONLY | O_CREAT, 0o600)
+        posix_spawn_file_actions_addopen(&actions, 2, errors, O_WRONLY | O_CREAT, 0o600)
+        let variables = ProcessInfo.processInfo.environment.merging(environment) { _, new in new }
+        var argv: [UnsafeMutablePointer<CChar>?] = ([path] + arguments).map { strdup($0) }
+        argv.append(nil)
+        var envp: [UnsafeMutablePointer<CChar>?] = variables.map { strdup("\($0.key)=\($0.value)") }
+        envp.append(nil)
+        defer { for text in argv + envp { free(text) } }
+        // Not Foundation's Process, whose wait depends on a run loop that test threads do not have.
+        var pid: pid_t = 0
+        try #require(posix_spawn(&pid, path, &actions, nil, &argv, &envp) == 0, "cannot start \(path)")
+        var status: Int32 = 0
+        while waitpid(pid, &status, 0) < 0, errno == EINTR {}
+        // WIFEXITED and WEXITSTATUS; a signal is told apart by a negative number.
+        let code = status & 0x7f == 0 ? status >> 8 & 0xff : -(status & 0x7f)
         return Output(
-            status: process.terminationStatus, text: try String(contentsOf: out, encoding: .utf8),
-            errors: try String(contentsOf: errors, encoding: .utf8))
+            status: code, text: try String(contentsOfFile: out, encoding: .utf8),
+            errors: try String(contentsOfFile: errors, encoding: .utf8))
     }
 }
 
