@@ -4,7 +4,7 @@ import Primitives
 /// Relays with their private keys, made from a seed.
 struct Path: ~Copyable {
     let hops: [Hop]
-    private let keys: [[UInt8]]
+    let keys: [[UInt8]]
 
     init(_ count: Int, _ entropy: inout Entropy) {
         var hops: [Hop] = []
