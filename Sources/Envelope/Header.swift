@@ -124,8 +124,8 @@ struct Header: ~Copyable {
             filler.append(contentsOf: repeatElement(0, count: Geometry.shift))
             stream.withUnsafeMutableBytes { stream in
                 keys.withUnsafeBytes {
-                    ChaCha20.stream(
-                        into: stream, oneTimeKey: UnsafeRawBufferPointer(rebasing: $0[index * 96 + 64..<index * 96 + 96]))
+                    let key = UnsafeRawBufferPointer(rebasing: $0[index * 96 + 64..<index * 96 + 96])
+                    ChaCha20.stream(into: stream, oneTimeKey: key)
                 }
             }
             let start = stream.count - filler.count
