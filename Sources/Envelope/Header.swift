@@ -11,16 +11,15 @@ struct Header: ~Copyable {
     /// - Parameters:
     ///   - path: one to five hops.
     ///   - last: the routing block of the last hop; the others get relay blocks.
-    init(path: [Hop], last: RoutingBlock, entropy: inout Entropy) throws(EnvelopeError) {
-        guard (1...Geometry.hops).contains(path.count) else { throw .pathLength(path.count) }
+    ///   - draw: made for a path of this length.
+    init(path: [Hop], last: RoutingBlock, _ draw: borrowing HeaderDraw) throws(EnvelopeError) {
+        guard draw.fits(hops: path.count) else { throw .pathLength(path.count) }
 
         // Per hop: shared secret 32, MAC key 32, stream key 32.
         var keys = SecretBytes(count: path.count * 96)
         var ephemerals: [Bytes32] = []
         for (index, hop) in path.enumerated() {
-            let ephemeral = X25519PrivateKey(&entropy)
-            ephemerals.append(ephemeral.publicKey.bytes)
-            try Header.derive(hop, ephemeral, into: &keys, at: index * 96)
+            ephemerals.append(try Header.derive(hop, draw, index, into: &keys))
         }
 
         var filler = Header.filler(path.count, keys)
@@ -38,8 +37,7 @@ struct Header: ~Copyable {
             plain.withUnsafeMutableBytes { plain in
                 block.encode(into: UnsafeMutableRawBufferPointer(rebasing: plain[0..<Geometry.routingSize]))
                 if isLast {
-                    let padding = Geometry.routingSize..<Geometry.betaSize - filler.count
-                    entropy.fill(UnsafeMutableRawBufferPointer(rebasing: plain[padding]))
+                    draw.padding.withUnsafeBytes { HopKeys.copy($0, into: plain, at: Geometry.routingSize) }
                 } else {
                     ephemerals[index + 1].withUnsafeBytes {
                         HopKeys.copy($0, into: plain, at: Geometry.routingSize)
@@ -92,22 +90,26 @@ struct Header: ~Copyable {
         hopCount = path.count
     }
 
+    /// Writes the keys that the sender shares with one hop; returns that hop's ephemeral public key.
     private static func derive(
-        _ hop: Hop, _ ephemeral: borrowing X25519PrivateKey, into keys: inout SecretBytes, at offset: Int
-    ) throws(EnvelopeError) {
-        let publicKey = ephemeral.publicKey.bytes
+        _ hop: Hop, _ draw: borrowing HeaderDraw, _ index: Int, into keys: inout SecretBytes
+    ) throws(EnvelopeError) -> Bytes32 {
         do throws(PrimitiveError) {
-            try keys.withUnsafeMutableBytes { (keys) throws(PrimitiveError) in
-                let secret = UnsafeMutableRawBufferPointer(rebasing: keys[offset..<offset + 32])
-                let head = UnsafeMutableRawBufferPointer(rebasing: keys[offset + 32..<offset + 96])
-                try hop.key.bytes.withUnsafeBytes { (relay) throws(PrimitiveError) in
-                    try ephemeral.withUnsafeBytes { (scalar) throws(PrimitiveError) in
+            return try draw.ephemerals.withUnsafeBytes { (scalars) throws(PrimitiveError) in
+                let scalar = UnsafeRawBufferPointer(rebasing: scalars[index * 32..<index * 32 + 32])
+                let ephemeral = Bytes32(unsafe: { X25519.multiplyBase(into: $0, scalar: scalar) })
+                try keys.withUnsafeMutableBytes { (keys) throws(PrimitiveError) in
+                    let secret = UnsafeMutableRawBufferPointer(rebasing: keys[index * 96..<index * 96 + 32])
+                    let head = UnsafeMutableRawBufferPointer(rebasing: keys[index * 96 + 32..<index * 96 + 96])
+                    try hop.key.bytes.withUnsafeBytes { (relay) throws(PrimitiveError) in
                         try X25519.multiply(into: secret, scalar: scalar, point: relay)
-                    }
-                    publicKey.withUnsafeBytes {
-                        HopKeys.head(into: head, secret: UnsafeRawBufferPointer(secret), ephemeral: $0, relay: relay)
+                        ephemeral.withUnsafeBytes {
+                            HopKeys.head(
+                                into: head, secret: UnsafeRawBufferPointer(secret), ephemeral: $0, relay: relay)
+                        }
                     }
                 }
+                return ephemeral
             }
         } catch {
             throw .invalidRelayKey
@@ -122,8 +124,8 @@ struct Header: ~Copyable {
             filler.append(contentsOf: repeatElement(0, count: Geometry.shift))
             stream.withUnsafeMutableBytes { stream in
                 keys.withUnsafeBytes {
-                    ChaCha20.stream(
-                        into: stream, oneTimeKey: UnsafeRawBufferPointer(rebasing: $0[index * 96 + 64..<index * 96 + 96]))
+                    let key = UnsafeRawBufferPointer(rebasing: $0[index * 96 + 64..<index * 96 + 96])
+                    ChaCha20.stream(into: stream, oneTimeKey: key)
                 }
             }
             let start = stream.count - filler.count

@@ -20,14 +20,21 @@ public struct ReplyBlock: Hashable, Sendable {
     public static func make(
         path: [Hop], handle: Bytes16, id: Bytes16, entropy: inout Entropy
     ) throws(EnvelopeError) -> (block: ReplyBlock, keys: ReplyKeys) {
+        let draw = try HeaderDraw(hops: path.count, &entropy)
+        return try make(path: path, handle: handle, id: id, draw, seed: entropy.bytes())
+    }
+
+    /// The same from given randomness.
+    static func make(
+        path: [Hop], handle: Bytes16, id: Bytes16, _ draw: borrowing HeaderDraw, seed: Bytes32
+    ) throws(EnvelopeError) -> (block: ReplyBlock, keys: ReplyKeys) {
         var target = Bytes32()
         target.withUnsafeMutableBytes { out in
             handle.withUnsafeBytes { HopKeys.copy($0, into: out, at: 0) }
         }
         let last = RoutingBlock(
             command: .reply, delayMilliseconds: path.last?.delayMilliseconds ?? 0, target: target, id: id)
-        let header = try Header(path: path, last: last, entropy: &entropy)
-        let seed: Bytes32 = entropy.bytes()
+        let header = try Header(path: path, last: last, draw)
         let seeds = header.seeds.withUnsafeBytes { Array($0) }
         let block = ReplyBlock(firstHop: path[0].node, header: header.bytes, seed: seed)
         return (block, ReplyKeys(seed: seed, hops: seeds))

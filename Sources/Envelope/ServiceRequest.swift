@@ -6,7 +6,7 @@ public enum Service: UInt8, Sendable {
     case home = 2
 }
 
-/// The content of a ``Command/deliver`` envelope (specs/wire.md, "Service requests").
+/// The content of a ``Command/deliver`` envelope (specs/envelope.md, "Service requests").
 ///
 /// Service 1 ‖ reply block count 1 ‖ reply blocks ‖ body. An answer is the content of a reply, body only.
 public struct ServiceRequest: Hashable, Sendable {

@@ -13,9 +13,17 @@ public enum Wrap {
     public static func forward(
         path: [Hop], command: Command = .deliver, id: Bytes16 = Bytes16(), content: [UInt8], entropy: inout Entropy
     ) throws(EnvelopeError) -> [UInt8] {
+        let draw = try HeaderDraw(hops: path.count, &entropy)
+        return try forward(path: path, command: command, id: id, content: content, draw)
+    }
+
+    /// The same from given randomness.
+    static func forward(
+        path: [Hop], command: Command, id: Bytes16, content: [UInt8], _ draw: borrowing HeaderDraw
+    ) throws(EnvelopeError) -> [UInt8] {
         let delay = path.last?.delayMilliseconds ?? 0
         let header = try Header(
-            path: path, last: RoutingBlock(command: command, delayMilliseconds: delay, id: id), entropy: &entropy)
+            path: path, last: RoutingBlock(command: command, delayMilliseconds: delay, id: id), draw)
         var envelope = try Payload.envelope(header: header.bytes, content: content)
         envelope.withUnsafeMutableBytes { raw in
             let block = UnsafeMutableRawBufferPointer(rebasing: raw[Geometry.headerSize...])

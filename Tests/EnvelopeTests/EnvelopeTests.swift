@@ -209,6 +209,35 @@ import Wire
         #expect(tags.count == 50)
     }
 
+    @Test("a copy with another payload has the same replay tag, and its payload is noise")
+    func recombination() throws {
+        var entropy = Entropy(seed: 16)
+        let path = Path(1, &entropy)
+        let key = try path.key(0)
+        let one = try Wrap.forward(path: path.hops, content: [1], entropy: &entropy)
+        let other = try Wrap.forward(path: path.hops, content: [2], entropy: &entropy)
+        var original = one
+        var mixed = Array(one[0..<Geometry.headerSize] + other[Geometry.headerSize...])
+        #expect(try unwrap(&mixed, key).replayTag == unwrap(&original, key).replayTag)
+        #expect(throws: EnvelopeError.tamperedPayload) {
+            try Payload.content(of: Array(mixed[Geometry.headerSize...]))
+        }
+    }
+
+    @Test("what a hop leaves shares no 8 bytes in place with what it got")
+    func unlinkability() throws {
+        var entropy = Entropy(seed: 17)
+        let path = Path(5, &entropy)
+        var envelope = try Wrap.forward(path: path.hops, content: [], entropy: &entropy)
+        for index in 0..<5 {
+            let before = envelope
+            _ = try unwrap(&envelope, try path.key(index))
+            for start in stride(from: 0, to: envelope.count, by: 8) {
+                #expect(before[start..<start + 8] != envelope[start..<start + 8])
+            }
+        }
+    }
+
     @Test("paths of no hop or of six, and content over the limit, are refused")
     func limits() throws {
         var entropy = Entropy(seed: 14)

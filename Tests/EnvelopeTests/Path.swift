@@ -4,7 +4,7 @@ import Primitives
 /// Relays with their private keys, made from a seed.
 struct Path: ~Copyable {
     let hops: [Hop]
-    private let keys: [[UInt8]]
+    let keys: [[UInt8]]
 
     init(_ count: Int, _ entropy: inout Entropy) {
         var hops: [Hop] = []
@@ -12,8 +12,8 @@ struct Path: ~Copyable {
         for index in 0..<count {
             let key = X25519PrivateKey(&entropy)
             keys.append(key.withUnsafeBytes { Array($0) })
-            hops.append(
-                Hop(node: entropy.bytes(), key: key.publicKey, delayMilliseconds: UInt32(truncatingIfNeeded: 10 * index)))
+            let delay = UInt32(truncatingIfNeeded: 10 * index)
+            hops.append(Hop(node: entropy.bytes(), key: key.publicKey, delayMilliseconds: delay))
         }
         self.hops = hops
         self.keys = keys
@@ -29,7 +29,11 @@ struct Path: ~Copyable {
 func unwrap(_ envelope: inout [UInt8], _ key: borrowing X25519PrivateKey) throws(EnvelopeError) -> Unwrapped {
     var result: Result<Unwrapped, EnvelopeError> = .failure(.wrongMAC)
     envelope.withUnsafeMutableBytes { raw in
-        do throws(EnvelopeError) { result = .success(try Unwrap.process(raw, key: key)) } catch { result = .failure(error) }
+        do throws(EnvelopeError) {
+            result = .success(try Unwrap.process(raw, key: key))
+        } catch {
+            result = .failure(error)
+        }
     }
     return try result.get()
 }

@@ -1,6 +1,6 @@
-"""A second implementation of specs/envelope.md, written from its text.
+"""A second implementation of specs/envelope.md, sharing no code with the first.
 
-Needs Python 3.9 with `cryptography` for X25519 and ChaCha20; BLAKE2b is Python's. Nothing is shared with libsodium.
+Needs Python 3.9 with `cryptography` for X25519 and ChaCha20; BLAKE2b is Python's.
 
   envelope.py vectors FILE         writes the vectors to FILE
   envelope.py generate SEED COUNT  prints COUNT random cases, one JSON object a line, in the form of the vectors
