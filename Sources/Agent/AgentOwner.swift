@@ -35,6 +35,8 @@ final class AgentOwner: @unchecked Sendable {
     private var attempts: [NodeID: Int] = [:]
     private var isMapPending = false
     private var isStarted = false
+    /// Whether gateways may be connected; before the home is known they would be chosen without regard to it.
+    private var usesGateways = false
     private var isStopped = false
     private var wakeTask: Scheduled<Void>?
     private var observers: [UInt64: @Sendable (Result<AgentEffect, AgentFailure>) -> Void] = [:]
@@ -69,13 +71,18 @@ final class AgentOwner: @unchecked Sendable {
 
     // MARK: Life
 
-    func start() {
+    /// Begins with the map; and with the gateways, unless they are to wait until the home is known.
+    func start(usingGateways: Bool) {
+        if usingGateways, !usesGateways {
+            usesGateways = true
+            connectGateways()
+        }
         guard !isStarted else { return }
         isStarted = true
         if map.currentServers(at: .now()).isEmpty {
             askBootstrap()
         } else {
-            handle(.map(map.currentServers(at: .now())))
+            refreshMap()
             connectGateways()
         }
         scheduleWake()
@@ -162,12 +169,15 @@ final class AgentOwner: @unchecked Sendable {
         }
     }
 
+    /// Tells the core of the map as it is now.
+    func refreshMap() { handle(.map(map.currentServers(at: .now()))) }
+
     private func mapChanged() {
         guard !isMapPending else { return }
         isMapPending = true
         loop.scheduleTask(in: AgentOwner.mapDelay) {
             self.isMapPending = false
-            self.handle(.map(self.map.currentServers(at: .now())))
+            self.refreshMap()
             self.connectGateways()
         }
     }
@@ -220,7 +230,7 @@ final class AgentOwner: @unchecked Sendable {
     }
 
     private func connectGateways() {
-        guard isStarted, !isStopped else { return }
+        guard isStarted, usesGateways, !isStopped else { return }
         let wanted = core.wantedGateways
         for (node, link) in gateways where !wanted.contains(node) { link.close() }
         for node in wanted where gateways[node] == nil && !connecting.contains(node) { connect(node) }

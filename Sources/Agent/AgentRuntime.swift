@@ -114,12 +114,16 @@ public final class AgentRuntime: Sendable {
 
     /// Waits until a gateway is connected and the map is large enough for paths.
     public func connect(timeout: TimeAmount = .seconds(20)) async throws {
-        try await onLoop { $0.start() }
+        try await join(usingGateways: true, timeout: timeout)
+    }
+
+    private func join(usingGateways: Bool, timeout: TimeAmount) async throws {
+        try await onLoop { $0.start(usingGateways: usingGateways) }
         let deadline = NIODeadline.now() + timeout
         while true {
             let state = try await onLoop { ($0.isConnected, $0.servers.count, $0.gatewayAttemptCount, $0.failure) }
             if let failure = state.3 { throw failure }
-            if state.0, state.1 > AgentConfiguration().mixes { return }
+            if state.0 || !usingGateways, state.1 > AgentConfiguration().mixes { return }
             guard NIODeadline.now() < deadline else {
                 if state.1 > 0, state.1 <= AgentConfiguration().mixes {
                     throw AgentFailure.mapTooSmall(servers: state.1)
@@ -132,18 +136,15 @@ public final class AgentRuntime: Sendable {
 
     /// The clusters on the map.
     public func clusters() async throws -> [ClusterDescriptor] {
-        try await connect()
+        try await join(usingGateways: false, timeout: .seconds(20))
         return try await onLoop { $0.clusters }
     }
 
     /// Registers with a server of the cluster of this name or hexadecimal identity, and publishes the record.
     public func register(home: String, token: String, timeout: TimeAmount) async throws -> RegistrationReport {
-        try await connect()
-        let server = try await onLoop { owner -> NodeID? in
-            let cluster = owner.clusters.first { $0.name == home || $0.clusterID.bytes.hex == home }
-            return owner.servers.first { $0.clusterID == cluster?.clusterID && $0.roles.contains(.home) }?.nodeID
-        }
-        guard let server else { throw AgentFailure.unknownCluster(home) }
+        // The map first, from a bootstrap peer: gateways are chosen when it is known whose cluster they must not be of.
+        try await join(usingGateways: false, timeout: .seconds(20))
+        let server = try await homeServer(home)
         return try await request(timeout) {
             .register(home: server, token: token, request: $0)
         } outcome: {
@@ -154,6 +155,22 @@ public final class AgentRuntime: Sendable {
             default: nil
             }
         }
+    }
+
+    /// The home server of a cluster; the rest of the map may still be on its way.
+    private func homeServer(_ name: String) async throws -> NodeID {
+        for _ in 0..<60 {
+            let server = try await onLoop { owner -> NodeID? in
+                let cluster = owner.clusters.first { $0.name == name || $0.clusterID.bytes.hex == name }
+                return owner.servers.first { $0.clusterID == cluster?.clusterID && $0.roles.contains(.home) }?.nodeID
+            }
+            if let server {
+                try await onLoop { $0.refreshMap() }
+                return server
+            }
+            try await Task.sleep(for: .milliseconds(50))
+        }
+        throw AgentFailure.unknownCluster(name)
     }
 
     /// Looks up a network ID.
@@ -284,6 +301,7 @@ public final class AgentRuntime: Sendable {
             }
             if let done = isDone(owner) { promise.succeed(done) }
             if let event { owner.handle(event(number)) }
+            owner.start(usingGateways: true)
         }
         return try await promise.futureResult.get()
     }

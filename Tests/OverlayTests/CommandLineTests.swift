@@ -39,7 +39,8 @@ import Testing
         let other = try Program.run(["inbox", "--stored", "--key-file", list.path + "/other"], environment: home)
         #expect(other.status == 77)
         #expect(
-            try Program.run(["inbox", "--stored", "--key-file", list.path + "/missing"], environment: home).status == 66)
+            try Program.run(["inbox", "--stored", "--key-file", list.path + "/missing"], environment: home).status == 66
+        )
     }
 
     @Test("a mistyped ID is recognised as such")

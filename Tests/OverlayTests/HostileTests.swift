@@ -50,7 +50,8 @@ import Wire
         #expect(dropped.values.reduce(0, +) > 100, "\(dropped)")
     }
 
-    @Test("frames out of place, forged envelopes and forged map messages close or are dropped; replays die with kill -9")
+    @Test(
+        "frames out of place, forged envelopes and forged map messages close or are dropped; replays die with kill -9")
     func frames() async throws {
         let overlay = try Overlay(clusters: 5, network: 71)
         let peer = try await Stranger(overlay)
