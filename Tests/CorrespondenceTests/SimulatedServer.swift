@@ -189,3 +189,8 @@ struct SimulatedServer {
         }
     }
 }
+
+/// Accounts on a home's disk.
+enum HomeCoreAccounts {
+    static func count(_ store: MemoryStore) throws -> Int { try HomeCore.accounts(store).count }
+}
