@@ -1,3 +1,4 @@
+import Envelope
 import Primitives
 import Wire
 
@@ -46,7 +47,9 @@ public enum HomeRequest: Hashable, Sendable {
 
     public struct Delivery: Hashable, Sendable {
         /// The longest sealed message beside one reply block, in bytes.
-        public static let blobLimit = 1353
+        public static let blobLimit = ServiceRequest.bodyLimit(replyBlocks: 1) - overhead
+        /// Kind, account, message ID, length.
+        private static let overhead = 1 + 16 + 16 + 2
 
         public var account: Bytes16
         public var messageID: Bytes16
