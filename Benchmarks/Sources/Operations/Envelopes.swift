@@ -62,7 +62,9 @@ extension Operation {
             "unwrap", against: "1 X25519 multiplication", target: 1.5, allocations: 0, batch: 5,
             construction: {
                 buffer.copyMemory(from: UnsafeRawBufferPointer(source))
-                do throws(EnvelopeError) { consume(try Unwrap.process(buffer, key: key.value)) } catch { consume(error) }
+                do throws(EnvelopeError) {
+                    consume(try Unwrap.process(buffer, key: key.value))
+                } catch { consume(error) }
             }, primitives: { bare.multiply() })
     }
 }
