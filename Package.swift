@@ -30,6 +30,11 @@ let package = Package(
         .library(name: "Envelope", targets: ["Envelope"]),
         .library(name: "Link", targets: ["Link"]),
         .library(name: "Records", targets: ["Records"]),
+        // What Benchmarks/ drives a relay with.
+        .library(name: "Federation", targets: ["Federation"]),
+        .library(name: "Storage", targets: ["Storage"]),
+        .library(name: "Transport", targets: ["Transport"]),
+        .library(name: "Wire", targets: ["Wire"]),
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),

@@ -1,0 +1,48 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+let strict: [SwiftSetting] = [
+    .treatAllWarnings(as: .error),
+    .enableUpcomingFeature("ExistentialAny"),
+    .enableExperimentalFeature("Lifetimes"),
+]
+
+func hulda(_ names: String...) -> [Target.Dependency] {
+    names.map { .product(name: $0, package: "hulda") }
+}
+
+let formats = hulda("Primitives", "Envelope", "Link", "Records", "Wire")
+let nio: [Target.Dependency] = [
+    .product(name: "NIOCore", package: "swift-nio"),
+    .product(name: "NIOPosix", package: "swift-nio"),
+]
+
+let package = Package(
+    name: "benchmarks",
+    products: [
+        .executable(name: "ratios", targets: ["Ratios"]),
+        .executable(name: "relay-throughput", targets: ["RelayThroughput"]),
+        .executable(name: "idle-memory", targets: ["IdleMemory"]),
+    ],
+    dependencies: [
+        .package(name: "hulda", path: ".."),
+        .package(url: "https://github.com/apple/swift-crypto", from: "4.5.2"),
+        .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
+    ],
+    targets: [
+        // A symbolic link to Tests/CAllocationCounter: SwiftPM takes no target from outside the package.
+        .target(name: "CAllocations"),
+        .target(
+            name: "Operations",
+            dependencies: formats + [.product(name: "Crypto", package: "swift-crypto")],
+            swiftSettings: strict),
+        .executableTarget(name: "Ratios", dependencies: ["Operations", "CAllocations"], swiftSettings: strict),
+        .target(name: "Relays", swiftSettings: strict),
+        .executableTarget(
+            name: "RelayThroughput",
+            dependencies: formats + hulda("Federation", "Storage", "Transport") + nio + ["Relays"],
+            swiftSettings: strict),
+        .executableTarget(name: "IdleMemory", dependencies: ["Relays"], swiftSettings: strict),
+    ],
+    swiftLanguageModes: [.v6]
+)
