@@ -17,7 +17,8 @@ struct Profile {
         try record.run()
         try await Task.sleep(for: .milliseconds(500))
         try await body()
-        record.interrupt()
+        // Not SIGINT: a shell starts background commands with it ignored.
+        record.terminate()
         record.waitUntilExit()
         let output = Pipe()
         let report = perf(["report", "--stdio", "-q", "--sort", "dso", "-i", path])

@@ -30,6 +30,7 @@ public final class RelayProcess {
     private let process = Process()
 
     public var pid: Int32 { process.processIdentifier }
+    public var isRunning: Bool { process.isRunning }
 
     /// Makes the node's keys and configuration.
     /// - Parameters:
