@@ -22,7 +22,10 @@ extension AgentCore {
     }
 
     /// Milliseconds until what is queued now has been sent, about.
-    var queueDelay: UInt64 { UInt64(Double(queue.count) / max(configuration.rate, 0.001) * 1000) }
+    /// - Parameter more: envelopes that are about to be queued too.
+    func queueDelay(_ more: Int = 0) -> UInt64 {
+        UInt64(Double(queue.count + more) / max(configuration.rate, 0.001) * 1000)
+    }
 
     mutating func tick(
         _ now: Timestamp, _ entropy: inout Entropy, _ effects: inout [AgentEffect],
