@@ -29,6 +29,7 @@ extension AgentCore {
             switch entry.purpose {
             case .loop:
                 counters.loopsReturned += 1
+                health.returned(id)
                 return
             case .lookup(let id, _), .fallback(let id):
                 lookupAnswered(id, try DirectoryMessage(decoding: content), now)

@@ -153,13 +153,17 @@ extension AgentCore {
         let gateway = usable[entropy.below(usable.count)]
         do {
             if entropy.below(2) == 0 {
-                let path = try network.loopPath(gateway: gateway, configuration, now: now, entropy: &entropy)
+                let isProbe = entropy.below(RelayHealth.probeInterval) == 0
+                let path = try network.loopPath(
+                    gateway: gateway, isProbe: isProbe, configuration, now: now, entropy: &entropy)
                 let id: Bytes16 = entropy.bytes()
                 let handle = Mailbox.handle(of: identity.mailboxSecret(gateway: gateway, epoch: now.epoch))
                 let made = try ReplyBlock.make(path: path, handle: handle, id: id, entropy: &entropy)
                 let entry = ReplyTable.Entry(keys: made.keys, purpose: .loop, expiry: expiry(of: .loop, now))
                 effects.append(.envelope(try made.block.reply(content: []), gateway: gateway))
                 try replies.insert(id, entry, &store)
+                let delay = path.reduce(0) { $0 + UInt64($1.delayMilliseconds) }
+                health.started(id, path: path.map(\.node), delay: delay, now: now)
             } else {
                 let others = network.servers.filter { $0.nodeID != gateway && $0.roles.contains(.relay) }
                 guard !others.isEmpty else { return }

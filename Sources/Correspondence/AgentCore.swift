@@ -45,6 +45,7 @@ public struct AgentCore: Sendable {
     public internal(set) var counters = AgentCounters()
 
     var network = NetworkView()
+    var health = RelayHealth()
     /// The gateways whose links stand.
     var gateways: [NodeID] = []
     var queue: [Outgoing] = []
@@ -131,9 +132,11 @@ public struct AgentCore: Sendable {
             nextAttach = now
         case .linkDown(let gateway):
             gateways.removeAll { $0 == gateway }
+            health.disconnected(gateway)
             if gateways.isEmpty { nextTick = nil }
         case .map(let servers):
             network.update(servers)
+            health.keep { network.byID[$0] != nil }
             try chooseGateways(&entropy, &effects, &store)
         case .reply(let id, let payload):
             try receive(id, payload, now, &entropy, &effects, &store)
@@ -161,6 +164,8 @@ public struct AgentCore: Sendable {
             try expireMessages(now, &store)
         }
         guard !gateways.isEmpty else { return }
+        health.expire(now)
+        network.suspects = health.suspects
         if now.epoch != claimedEpoch { claimMailboxes(gateways, now, &effects) }
         try advanceRegistration(now, &effects, &store)
         try advanceLookups(now, &entropy, &effects, &store)
