@@ -29,21 +29,25 @@ extension AgentCore {
             settings.home = home
             settings.account = nil
         }
+        settings.token = token
         settings.nextPublish = Timestamp(seconds: 0)
         try settings.save(&store)
-        registration = Registration(request: request, token: token, started: now, nextTry: now)
+        registration = Registration(request: request, token: token, now)
         try chooseGateways(&entropy, &effects, &store)
     }
 
-    mutating func advanceRegistration(_ now: Timestamp, _ effects: inout [AgentEffect]) throws(StorageError) {
+    mutating func advanceRegistration(
+        _ now: Timestamp, _ effects: inout [AgentEffect], _ store: inout some (KeyValueStore & ~Copyable)
+    ) throws(StorageError) {
         guard var current = registration, let home = settings.home, now >= current.nextTry else { return }
-        guard current.attempts < AgentCore.registrationAttempts else {
-            effects.append(.failed(request: current.request, .homeUnreachable))
-            registration = nil
-            return
+        // One that nobody waits for is never given up, but slows down.
+        guard current.attempts < AgentCore.registrationAttempts || current.request == 0 else {
+            return try registrationFailed(.homeUnreachable, &effects, &store)
         }
         current.attempts += 1
-        current.nextTry = now.adding(milliseconds: AgentCore.registrationRetry)
+        let isPatient = current.attempts >= AgentCore.registrationAttempts
+        current.nextTry = now.adding(
+            milliseconds: (isPatient ? configuration.longestRetry : AgentCore.registrationRetry) + queueDelay())
         registration = current
         let body = HomeRequest.register(home: home, token: current.token, key: identity.operational)
         enqueue(.service(.home, destination: home, body: body.encode(), reply: .registration))
@@ -53,21 +57,37 @@ extension AgentCore {
         _ answer: HomeAnswer, _ now: Timestamp, _ effects: inout [AgentEffect],
         _ store: inout some (KeyValueStore & ~Copyable)
     ) throws(StorageError) {
-        guard let current = registration else { return }
+        guard var current = registration else { return }
         switch answer {
         case .registered(let account) where account == Account.id(of: identity.operational.publicKey):
             registration = nil
             settings.account = account
             settings.nextPublish = now
             try settings.save(&store)
-            awaitingPublication.append((current.request, current.started))
+            if current.request != 0 { awaitingPublication.append((current.request, current.started)) }
             nextAttach = now
+        case .refused where current.request == 0:
+            current.nextTry = now.adding(milliseconds: configuration.longestRetry)
+            registration = current
         case .refused(let refusal):
-            registration = nil
-            effects.append(.failed(request: current.request, .homeRefused(refusal)))
+            try registrationFailed(.homeRefused(refusal), &effects, &store)
         case .registered, .attached, .item, .accepted:
             counters.malformedAnswers += 1
         }
+    }
+
+    /// Who asked is told; a home at which no account was ever opened is forgotten.
+    private mutating func registrationFailed(
+        _ error: AgentError, _ effects: inout [AgentEffect], _ store: inout some (KeyValueStore & ~Copyable)
+    ) throws(StorageError) {
+        guard let current = registration else { return }
+        registration = nil
+        if !settings.isRegistered {
+            settings.home = nil
+            settings.token = ""
+            try settings.save(&store)
+        }
+        effects.append(.failed(request: current.request, error))
     }
 
     // MARK: Publishing
@@ -81,10 +101,11 @@ extension AgentCore {
         }
         for epoch in publications.keys.sorted() {
             guard var publication = publications[epoch] else { continue }
-            for holder in publication.due(now) {
+            for holder in publication.due(now, queueDelay: queueDelay(publication.asked)) {
                 enqueue(
                     .service(
-                        .directory, destination: holder, body: DirectoryMessage.put(record: publication.record).encode(),
+                        .directory, destination: holder,
+                        body: DirectoryMessage.put(record: publication.record).encode(),
                         reply: .publish(epoch: epoch, holder: holder)))
             }
             publications[epoch] = publication.isFinished ? nil : publication
@@ -200,15 +221,19 @@ extension AgentCore {
     ) throws(StorageError) {
         for id in lookups.keys.sorted(by: { $0.key < $1.key }) {
             while var lookup = lookups[id] {
-                let step = lookup.step(configuration, now: now)
+                let step = lookup.step(configuration, now: now, queueDelay: queueDelay(Placement.rings))
                 lookups[id] = lookup
                 switch step {
                 case .wait: break
                 case .ask(let holders):
-                    for holder in holders { ask(holder, .get(key: lookup.blindedKey, epoch: lookup.epoch), .lookup(id, holder: holder)) }
+                    for holder in holders {
+                        ask(holder, .get(key: lookup.blindedKey, epoch: lookup.epoch), .lookup(id, holder: holder))
+                    }
                     continue
                 case .askFallback(let servers):
-                    for server in servers { ask(server, .iterate(key: lookup.blindedKey, epoch: lookup.epoch), .fallback(id)) }
+                    for server in servers {
+                        ask(server, .iterate(key: lookup.blindedKey, epoch: lookup.epoch), .fallback(id))
+                    }
                     continue
                 case .found(let record, let body):
                     lookups[id] = nil
@@ -222,8 +247,11 @@ extension AgentCore {
                 case .failed(let error):
                     lookups[id] = nil
                     for request in lookup.requests { effects.append(.failed(request: request, error)) }
-                    for message in outbox.open.values where message.recipient == id && message.state == .queued {
-                        effects.append(.unresolved(messageID: message.messageID, error))
+                    let waiting = outbox.open.values.filter { $0.recipient == id && $0.nextAttempt <= now }
+                    for message in waiting.sorted(by: { $0.number < $1.number }) {
+                        if message.state == .queued {
+                            effects.append(.unresolved(messageID: message.messageID, error))
+                        }
                         outbox.touch(message.messageID) {
                             $0.nextAttempt = now.adding(milliseconds: configuration.longestRetry)
                         }

@@ -29,6 +29,7 @@ extension AgentCore {
             switch entry.purpose {
             case .loop:
                 counters.loopsReturned += 1
+                health.returned(id)
                 return
             case .lookup(let id, _), .fallback(let id):
                 lookupAnswered(id, try DirectoryMessage(decoding: content), now)
@@ -79,8 +80,13 @@ extension AgentCore {
             try take(item, now, &entropy, &effects, &store)
             // More wait than there are blocks for: bring new ones at once.
             nextAttach = now
-        case .attached:
-            if replies.homeCount < configuration.stock { nextAttach = now }
+        case .attached(let pending, _):
+            if replies.homeCount < configuration.stock {
+                nextAttach = now
+            } else if pending > 0 {
+                // They are on their way, or were lost there: the home sends them again when it is asked.
+                nextAttach = now.adding(milliseconds: AgentCore.attachRetry)
+            }
         case .refused(.replayed):
             // Another run of this agent counted further; the counter catches up with the clock.
             settings.counter = max(settings.counter, now.milliseconds)
@@ -89,7 +95,7 @@ extension AgentCore {
             // The home has lost the account: it is opened again.
             settings.account = nil
             try settings.save(&store)
-            registration = Registration(request: 0, token: "", started: now, nextTry: now)
+            registration = Registration(again: settings.token, now)
         case .refused:
             nextAttach = now.adding(milliseconds: configuration.attachInterval)
         case .registered, .accepted:

@@ -56,7 +56,7 @@ extension AgentCore {
                 message.state == .accepted ? Array(0..<UInt8(clamping: message.partCount)) : message.openParts
             if message.attempts > 0 { counters.retransmissions += UInt64(parts.count) }
             for part in parts { enqueue(.part(message: message.messageID, fragment: part)) }
-            let wait = retryDelay(message, &entropy) + queueDelay
+            let wait = retryDelay(message, &entropy) + queueDelay()
             outbox.touch(message.messageID) {
                 $0.attempts += 1
                 $0.nextAttempt = now.adding(milliseconds: wait)
@@ -126,7 +126,7 @@ extension AgentCore {
                     $0.nextAttempt = retry
                 }
             }
-            if (outbox.open[messageID]?.isFullyAccepted ?? true), message.kind == .text {
+            if outbox.open[messageID]?.isFullyAccepted ?? true, message.kind == .text {
                 effects.append(.accepted(messageID: messageID))
             }
         case .refused(.unknownAccount):

@@ -22,7 +22,10 @@ extension AgentCore {
     }
 
     /// Milliseconds until what is queued now has been sent, about.
-    var queueDelay: UInt64 { UInt64(Double(queue.count) / max(configuration.rate, 0.001) * 1000) }
+    /// - Parameter more: envelopes that are about to be queued too.
+    func queueDelay(_ more: Int = 0) -> UInt64 {
+        UInt64(Double(queue.count + more) / max(configuration.rate, 0.001) * 1000)
+    }
 
     mutating func tick(
         _ now: Timestamp, _ entropy: inout Entropy, _ effects: inout [AgentEffect],
@@ -150,13 +153,17 @@ extension AgentCore {
         let gateway = usable[entropy.below(usable.count)]
         do {
             if entropy.below(2) == 0 {
-                let path = try network.loopPath(gateway: gateway, configuration, now: now, entropy: &entropy)
+                let isProbe = entropy.below(RelayHealth.probeInterval) == 0
+                let path = try network.loopPath(
+                    gateway: gateway, isProbe: isProbe, configuration, now: now, entropy: &entropy)
                 let id: Bytes16 = entropy.bytes()
                 let handle = Mailbox.handle(of: identity.mailboxSecret(gateway: gateway, epoch: now.epoch))
                 let made = try ReplyBlock.make(path: path, handle: handle, id: id, entropy: &entropy)
                 let entry = ReplyTable.Entry(keys: made.keys, purpose: .loop, expiry: expiry(of: .loop, now))
                 effects.append(.envelope(try made.block.reply(content: []), gateway: gateway))
                 try replies.insert(id, entry, &store)
+                let delay = path.reduce(0) { $0 + UInt64($1.delayMilliseconds) }
+                health.started(id, path: path.map(\.node), delay: delay, now: now)
             } else {
                 let others = network.servers.filter { $0.nodeID != gateway && $0.roles.contains(.relay) }
                 guard !others.isEmpty else { return }
@@ -164,7 +171,8 @@ extension AgentCore {
                     gateway: gateway, destination: others[entropy.below(others.count)].nodeID, configuration,
                     now: now, entropy: &entropy)
                 effects.append(
-                    .envelope(try Wrap.forward(path: path, command: .drop, content: [], entropy: &entropy), gateway: gateway))
+                    .envelope(
+                        try Wrap.forward(path: path, command: .drop, content: [], entropy: &entropy), gateway: gateway))
             }
             counters.covers += 1
         } catch let error as StorageError {

@@ -28,6 +28,16 @@ public struct AgentCore: Sendable {
         var started: Timestamp
         var nextTry: Timestamp
         var attempts = 0
+
+        init(request: UInt64, token: String, _ now: Timestamp) {
+            self.request = request
+            self.token = token
+            started = now
+            nextTry = now
+        }
+
+        /// One that nobody waits for: the home has lost the account, or the last run did not see the answer.
+        init(again token: String, _ now: Timestamp) { self.init(request: 0, token: token, now) }
     }
 
     public let identity: Identity
@@ -35,6 +45,7 @@ public struct AgentCore: Sendable {
     public internal(set) var counters = AgentCounters()
 
     var network = NetworkView()
+    var health = RelayHealth()
     /// The gateways whose links stand.
     var gateways: [NodeID] = []
     var queue: [Outgoing] = []
@@ -70,6 +81,8 @@ public struct AgentCore: Sendable {
         outbox = try Outbox(now, store)
         inbox = try Inbox(store)
         settings = try AgentSettings(store)
+        // Stopped while an account was opened, or opened again: that goes on.
+        if settings.home != nil, !settings.isRegistered { registration = Registration(again: settings.token, now) }
     }
 
     /// Whether everything that was queued has reached its next place of safety: nothing to send, resolve or acknowledge.
@@ -100,7 +113,7 @@ public struct AgentCore: Sendable {
         if let nextExpiry { due.append(nextExpiry) }
         guard !gateways.isEmpty else { return due.min() }
         if let nextTick { due.append(nextTick) }
-        if let nextAttach, settings.isRegistered { due.append(nextAttach) }
+        if let nextAttach, settings.isRegistered, !attachQueued { due.append(nextAttach) }
         if let registration { due.append(registration.nextTry) }
         due += lookups.values.map(\.deadline)
         due += publications.values.filter { !$0.isFinished }.map(\.nextTry)
@@ -122,9 +135,11 @@ public struct AgentCore: Sendable {
             isReturning = true
         case .linkDown(let gateway):
             gateways.removeAll { $0 == gateway }
+            health.disconnected(gateway)
             if gateways.isEmpty { nextTick = nil }
         case .map(let servers):
             network.update(servers)
+            health.keep { network.byID[$0] != nil }
             try chooseGateways(&entropy, &effects, &store)
         case .reply(let id, let payload):
             try receive(id, payload, now, &entropy, &effects, &store)
@@ -152,8 +167,10 @@ public struct AgentCore: Sendable {
             try expireMessages(now, &store)
         }
         guard !gateways.isEmpty else { return }
+        health.expire(now)
+        network.suspects = health.suspects
         if now.epoch != claimedEpoch { claimMailboxes(gateways, now, &effects) }
-        try advanceRegistration(now, &effects)
+        try advanceRegistration(now, &effects, &store)
         try advanceLookups(now, &entropy, &effects, &store)
         try advancePublications(now, &entropy, &effects, &store)
         try advanceOutbox(now, &entropy, &effects, &store)

@@ -1,3 +1,4 @@
+import Home
 import Primitives
 import Records
 import Storage
@@ -10,6 +11,8 @@ struct AgentSettings: Sendable {
     /// The server at which the user has, or wants, an account.
     var home: NodeID?
     var account: Bytes16?
+    /// What the home wanted to see, in case it loses the account.
+    var token = ""
     /// Counter of the last attachment.
     var counter: UInt64 = 0
     /// Sequence of the last record.
@@ -32,6 +35,7 @@ struct AgentSettings: Sendable {
             let hasAccount = try reader.uint8() & 1 == 1
             let account: Bytes16 = try reader.fixed()
             self.account = hasAccount ? account : nil
+            token = try reader.string(limit: HomeRequest.Registration.tokenLimit, field: "token")
             counter = try reader.uint64()
             sequence = try reader.uint64()
             nextPublish = Timestamp(milliseconds: try reader.uint64())
@@ -48,6 +52,7 @@ struct AgentSettings: Sendable {
         writer.fixed(home ?? NodeID())
         writer.uint8(account == nil ? 0 : 1)
         writer.fixed(account ?? Bytes16())
+        writer.string(token)
         writer.uint64(counter)
         writer.uint64(sequence)
         writer.uint64(nextPublish.milliseconds)

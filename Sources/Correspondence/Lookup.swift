@@ -76,7 +76,8 @@ struct Lookup: Sendable {
         deadline = min(deadline, now.adding(milliseconds: grace))
     }
 
-    mutating func step(_ configuration: AgentConfiguration, now: Timestamp) -> Step {
+    /// - Parameter queueDelay: milliseconds until a request that is queued now leaves.
+    mutating func step(_ configuration: AgentConfiguration, now: Timestamp, queueDelay: UInt64) -> Step {
         if outstanding > 0, now < deadline { return .wait }
         if let best { return .found(best.record, best.body) }
         switch stage {
@@ -86,12 +87,12 @@ struct Lookup: Sendable {
                 waves += 1
                 asked.formUnion(wave)
                 outstanding = wave.count
-                deadline = now.adding(milliseconds: configuration.waveTimeout)
+                deadline = now.adding(milliseconds: configuration.waveTimeout + queueDelay)
                 return .ask(wave)
             }
             stage = .fallback
             outstanding = fallbackCandidates.count
-            deadline = now.adding(milliseconds: configuration.fallbackTimeout)
+            deadline = now.adding(milliseconds: configuration.fallbackTimeout + queueDelay)
             guard !fallbackCandidates.isEmpty else { return .failed(failure) }
             return .askFallback(fallbackCandidates)
         case .fallback:

@@ -11,6 +11,8 @@ struct NetworkView: Sendable {
     private(set) var servers: [ServerDescriptor] = []
     private(set) var byID: [NodeID: ServerDescriptor] = [:]
     private var placements: [UInt64: Placement] = [:]
+    /// Relays to avoid while enough others are left.
+    var suspects: Set<NodeID> = []
 
     mutating func update(_ servers: [ServerDescriptor]) {
         self.servers = servers
@@ -43,11 +45,12 @@ struct NetworkView: Sendable {
     }
 
     /// Gateway, mixes, the same gateway: what cover loops take.
+    /// - Parameter isProbe: whether suspects are used too.
     func loopPath(
-        gateway: NodeID, _ configuration: AgentConfiguration, now: Timestamp, entropy: inout Entropy
+        gateway: NodeID, isProbe: Bool, _ configuration: AgentConfiguration, now: Timestamp, entropy: inout Entropy
     ) throws(AgentError) -> [Hop] {
         guard let end = byID[gateway] else { throw .mapTooSmall(clusters: clusterCount) }
-        let mixes = try self.mixes(excluding: [gateway], configuration, now, &entropy)
+        let mixes = try self.mixes(excluding: [gateway], isProbe: isProbe, configuration, now, &entropy)
         return try hops([end], mixes, [end], configuration, now, &entropy)
     }
 
@@ -71,8 +74,15 @@ struct NetworkView: Sendable {
     }
 
     private func mixes(
-        excluding ends: Set<NodeID>, _ configuration: AgentConfiguration, _ now: Timestamp, _ entropy: inout Entropy
+        excluding ends: Set<NodeID>, isProbe: Bool = false, _ configuration: AgentConfiguration, _ now: Timestamp,
+        _ entropy: inout Entropy
     ) throws(AgentError) -> [ServerDescriptor] {
+        if !isProbe, !suspects.isEmpty {
+            let healthy = servers.filter { !suspects.contains($0.nodeID) || ends.contains($0.nodeID) }
+            let path = try? PathSelection.path(
+                servers: healthy, length: configuration.mixes, excluding: ends, epoch: now.epoch, entropy: &entropy)
+            if let path { return path }
+        }
         do throws(PathError) {
             return try PathSelection.path(
                 servers: servers, length: configuration.mixes, excluding: ends, epoch: now.epoch, entropy: &entropy)

@@ -89,7 +89,9 @@ struct Outbox: Sendable {
         try store.scan(Outbox.table, from: []) { key, value in
             guard let number = number(key) else { return true }
             last = max(last, number)
-            if let message = try? OutgoingMessage(number: number, decoding: value, now: now) { messages.append(message) }
+            if let message = try? OutgoingMessage(number: number, decoding: value, now: now) {
+                messages.append(message)
+            }
             return true
         }
         nextNumber = last + 1

@@ -16,6 +16,8 @@ struct Publication: Sendable {
     private var attempts: [NodeID: Int] = [:]
     private let holders: [NodeID]
     private(set) var nextTry: Timestamp
+    /// The last tries have had their time.
+    private var isOver = false
 
     init(epoch: UInt64, record: [UInt8], holders: [NodeID], now: Timestamp) {
         self.epoch = epoch
@@ -30,9 +32,7 @@ struct Publication: Sendable {
     var isSufficient: Bool { !holders.isEmpty && stored.count * 2 >= holders.count }
 
     var isFinished: Bool {
-        holders.allSatisfy {
-            stored.contains($0) || refused.contains($0) || attempts[$0, default: 0] >= Publication.attemptLimit
-        }
+        isOver || holders.allSatisfy { stored.contains($0) || refused.contains($0) }
     }
 
     mutating func answer(from holder: NodeID, stored isStored: Bool) {
@@ -45,9 +45,11 @@ struct Publication: Sendable {
     }
 
     /// The holders to ask now.
-    mutating func due(_ now: Timestamp) -> [NodeID] {
+    /// - Parameter queueDelay: milliseconds until the requests leave.
+    mutating func due(_ now: Timestamp, queueDelay: UInt64) -> [NodeID] {
         guard now >= nextTry else { return [] }
-        nextTry = now.adding(milliseconds: Publication.retry)
+        nextTry = now.adding(milliseconds: Publication.retry + queueDelay)
+        if holders.contains(where: { attempts[$0, default: 0] >= Publication.attemptLimit }) { isOver = true }
         let open = holders.filter {
             !stored.contains($0) && !refused.contains($0) && attempts[$0, default: 0] < Publication.attemptLimit
         }

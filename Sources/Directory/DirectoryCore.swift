@@ -285,7 +285,9 @@ public struct DirectoryCore: Sendable {
         _ bytes: [UInt8], _ id: UInt64, _ now: Timestamp, _ entropy: inout Entropy,
         _ effects: inout [DirectoryEffect], _ store: inout some (KeyValueStore & ~Copyable)
     ) throws(StorageError) {
-        guard let iteration = iterations[id], case .value(let key, let epoch, let token) = iteration.goal else { return }
+        guard let iteration = iterations[id], case .value(let key, let epoch, let token) = iteration.goal else {
+            return
+        }
         do throws(RecordError) {
             let record = try DirectoryRecord(decoding: bytes)
             guard record.blindedKey == key, record.epoch == epoch else { throw .wrongEpoch(record.epoch) }

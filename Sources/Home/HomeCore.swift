@@ -28,7 +28,7 @@ public struct HomeCore: Sendable {
     private static let sweepLimit = 1000
 
     /// An owner who attaches this long after an item was sent has probably not got it, in milliseconds.
-    private static let patience: UInt64 = 5000
+    private static let patience: UInt64 = 3000
 
     private struct Flight {
         var sent: Timestamp
@@ -178,7 +178,8 @@ public struct HomeCore: Sendable {
         try store.put(HomeTables.recent, ring, delivery.messageID.bytes)
         try store.put(HomeTables.index, indexKey, [])
         counters.accepted += 1
-        try send(&row, delivery.account, now, &effects, &store)
+        var spare: [ReplyBlock] = []
+        try send(&row, delivery.account, &spare, now, &effects, &store)
         try store.put(HomeTables.accounts, delivery.account.bytes, row.encode())
         return .accepted(messageID: delivery.messageID)
     }
@@ -211,10 +212,12 @@ public struct HomeCore: Sendable {
             try remove(number, account, &row, &store)
             counters.acknowledged += 1
         }
-        try stock(blocks, account, &row, now, &store)
         if attachment.isReturning { inFlight[account] = nil }
-        let sent = try send(&row, account, isAttaching: true, now, &effects, &store)
-        if sent == 0, let block = try takeBlock(account, &row, now, &store) {
+        // A store that is nearly full keeps no blocks, but what they carry away makes room.
+        var spare = acceptsWrites ? [] : blocks
+        if acceptsWrites { try stock(blocks, account, &row, now, &store) }
+        let sent = try send(&row, account, &spare, isAttaching: true, now, &effects, &store)
+        if sent == 0, let block = try takeBlock(account, &row, &spare, now, &store) {
             let answer = HomeAnswer.attached(
                 pending: row.itemCount, blocks: UInt8(clamping: row.blockCount))
             effects.append(.send(block, content: answer.encode()))
@@ -228,13 +231,13 @@ public struct HomeCore: Sendable {
     /// Sends items that are not under way, oldest first, as long as there are reply blocks.
     @discardableResult
     private mutating func send(
-        _ row: inout AccountRow, _ account: Bytes16, isAttaching: Bool = false, _ now: Timestamp,
-        _ effects: inout [HomeEffect], _ store: inout some (KeyValueStore & ~Copyable)
+        _ row: inout AccountRow, _ account: Bytes16, _ spare: inout [ReplyBlock], isAttaching: Bool = false,
+        _ now: Timestamp, _ effects: inout [HomeEffect], _ store: inout some (KeyValueStore & ~Copyable)
     ) throws(StorageError) -> Int {
-        guard row.itemCount > 0, row.blockCount > 0 else { return 0 }
+        guard row.itemCount > 0, row.blockCount > 0 || !spare.isEmpty else { return 0 }
         let flights = inFlight[account] ?? [:]
         var ready: [(number: UInt64, item: ItemRow)] = []
-        let room = Int(row.blockCount)
+        let room = Int(row.blockCount) + spare.count
         try store.scan(HomeTables.items, from: HomeTables.key(account, 0)) { key, value in
             guard let entry = HomeTables.split(key), entry.account == account else { return false }
             if let flight = flights[entry.number], flight.due > now,
@@ -247,7 +250,7 @@ public struct HomeCore: Sendable {
         }
         var sent = 0
         for (number, item) in ready {
-            guard let block = try takeBlock(account, &row, now, &store) else { break }
+            guard let block = try takeBlock(account, &row, &spare, now, &store) else { break }
             let attempts = inFlight[account]?[number]?.attempts ?? 0
             let wait = configuration.redelivery << UInt64(min(attempts, 7))
             inFlight[account, default: [:]][number] = Flight(
@@ -279,7 +282,6 @@ public struct HomeCore: Sendable {
         _ blocks: [ReplyBlock], _ account: Bytes16, _ row: inout AccountRow, _ now: Timestamp,
         _ store: inout some (KeyValueStore & ~Copyable)
     ) throws(StorageError) {
-        guard acceptsWrites else { return }
         // A block's relays keep their keys until an hour after the epoch in which it was made.
         let expiry = (now.epoch + 1) * Timestamp.secondsPerEpoch
         for block in blocks {
@@ -296,14 +298,18 @@ public struct HomeCore: Sendable {
         }
     }
 
-    /// The oldest block whose relays still have its keys.
+    /// The newest block: its gateway and relays are the likeliest to be there still.
     private func takeBlock(
-        _ account: Bytes16, _ row: inout AccountRow, _ now: Timestamp,
+        _ account: Bytes16, _ row: inout AccountRow, _ spare: inout [ReplyBlock], _ now: Timestamp,
         _ store: inout some (KeyValueStore & ~Copyable)
     ) throws(StorageError) -> ReplyBlock? {
-        while let (key, value) = try firstBlock(account, store) {
+        if let block = spare.popLast() { return block }
+        while row.blockCount > 0, row.nextBlock > 0 {
+            row.nextBlock -= 1
+            row.blockCount -= 1
+            let key = HomeTables.key(account, row.nextBlock)
+            guard let value = try store.get(HomeTables.blocks, key) else { continue }
             try store.delete(HomeTables.blocks, key)
-            row.blockCount -= min(row.blockCount, 1)
             if let stocked = try? BlockRow(decoding: value), stocked.expiry > now.seconds { return stocked.block }
         }
         return nil
@@ -344,7 +350,8 @@ public struct HomeCore: Sendable {
                 inFlight[account] = nil
                 continue
             }
-            try send(&row, account, now, &effects, &store)
+            var spare: [ReplyBlock] = []
+            try send(&row, account, &spare, now, &effects, &store)
             try store.put(HomeTables.accounts, account.bytes, row.encode())
             // What is still due could not be sent, or is gone; it is found again when the owner attaches.
             inFlight[account] = inFlight[account]?.filter { $0.value.due > now }

@@ -59,7 +59,9 @@ import Wire
         }
         for agent in 0..<2 { world.agents[agent].kill = nil }
         let isDone = try world.run(seconds: 300) { world in
-            try world.agents.allSatisfy { try $0.outbox().count == 2 && $0.outbox().allSatisfy { $0.state == .delivered } }
+            try world.agents.allSatisfy {
+                try $0.outbox().count == 2 && $0.outbox().allSatisfy { $0.state == .delivered }
+            }
         }
         #expect(isDone)
         for agent in 0..<2 {

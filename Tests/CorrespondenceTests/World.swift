@@ -122,7 +122,11 @@ struct World {
         case .agentWake(let agent, let generation, let time):
             guard agents[agent].generation == generation else { return }
             if agents[agent].armed == time { agents[agent].armed = nil }
-            if let due = agents[agent].core?.nextWake, due <= now { try handle(agent: agent, .wake) } else { arm(agent: agent) }
+            if let due = agents[agent].core?.nextWake, due <= now {
+                try handle(agent: agent, .wake)
+            } else {
+                arm(agent: agent)
+            }
         case .connect(let agent, let generation, let gateway, let attempt):
             guard agents[agent].generation == generation else { return }
             try connect(agent, gateway, attempt)
