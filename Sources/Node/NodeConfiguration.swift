@@ -1,3 +1,5 @@
+import Home
+import Records
 import Wire
 
 /// How one server of a cluster runs: the contents of `node.toml`, every field with its default.
@@ -66,6 +68,28 @@ public struct NodeConfiguration: Codable, Sendable, Equatable {
         storeMiB = try values.decodeIfPresent(Int.self, forKey: .storeMiB) ?? 1024
         loopsPerMinute = try values.decodeIfPresent(Int.self, forKey: .loopsPerMinute) ?? 6
         logLevel = try values.decodeIfPresent(String.self, forKey: .logLevel) ?? "info"
+    }
+}
+
+extension NodeConfiguration {
+    /// Checks what a descriptor or the store could not take.
+    func validate() throws(NodeError) {
+        guard (1...ClusterDescriptor.nameLimit).contains(clusterName.utf8.count) else {
+            throw .configuration(field: "cluster_name", reason: "must have 1 to \(ClusterDescriptor.nameLimit) bytes")
+        }
+        guard contact.utf8.count <= ClusterDescriptor.contactLimit else {
+            throw .configuration(field: "contact", reason: "must have at most \(ClusterDescriptor.contactLimit) bytes")
+        }
+        guard (registrationToken?.utf8.count ?? 0) <= HomeRequest.Registration.tokenLimit else {
+            throw .configuration(
+                field: "registration_token", reason: "must have at most \(HomeRequest.Registration.tokenLimit) bytes")
+        }
+        guard (1...1_048_576).contains(storeMiB) else {
+            throw .configuration(field: "store_mib", reason: "must be from 1 to 1048576")
+        }
+        guard (0...6000).contains(loopsPerMinute) else {
+            throw .configuration(field: "loops_per_minute", reason: "must be from 0 to 6000")
+        }
     }
 }
 

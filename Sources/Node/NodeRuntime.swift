@@ -52,6 +52,7 @@ public final class NodeRuntime: Sendable {
 
     /// Opens the stores and the sockets, and joins the network.
     public static func start(_ configuration: NodeConfiguration, logger: Logger) async throws -> NodeRuntime {
+        try configuration.validate()
         let addresses = try NodeAddresses(configuration)
         let node = try NodeRuntime(configuration, addresses, logger: logger)
         do {
@@ -167,6 +168,7 @@ public final class NodeRuntime: Sendable {
     /// Makes the data directory and the keys, without starting anything.
     /// - Returns: the link with which others peer with this cluster.
     public static func prepare(_ configuration: NodeConfiguration) throws -> PeerLink {
+        try configuration.validate()
         let addresses = try NodeAddresses(configuration)
         if let path = configuration.bootstrap { _ = try NodeFiles.list(path, isRequired: true) }
         try NodeFiles.makeDirectory(configuration.dataDirectory)

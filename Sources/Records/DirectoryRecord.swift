@@ -102,7 +102,8 @@ public struct DirectoryRecord: Hashable, Sendable {
             epoch == now.epoch + 1
             && now.seconds % Timestamp.secondsPerEpoch >= Timestamp.secondsPerEpoch - DirectoryRecord.lead
         // Yesterday's record serves until it expires: a lookup that began before midnight ends after it.
-        guard epoch == now.epoch || isNext || epoch + 1 == now.epoch else { throw .wrongEpoch(epoch) }
+        let isLast = now.epoch > 0 && epoch == now.epoch - 1
+        guard epoch == now.epoch || isNext || isLast else { throw .wrongEpoch(epoch) }
         guard expiry > now.seconds else { throw .expired }
         guard expiry - now.seconds <= DirectoryRecord.lifetime + DirectoryRecord.clockSkew else { throw .lastsTooLong }
     }

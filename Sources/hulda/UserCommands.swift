@@ -93,7 +93,7 @@ struct ResolveCommand: AsyncParsableCommand {
                       lookup     \(report.milliseconds) ms, \(report.asked) nodes asked in \(report.waves) waves, \
                     \(report.answered) answered, each over its own path of \(report.pathLength) hops\
                     \(report.usedFallback ? ", found by the iterative fallback" : "")
-                      record     sequence \(report.sequence), valid until \(Date(timeIntervalSince1970: Double(report.expiry)))
+                      record     sequence \(report.sequence), valid until \(Terminal.date(report.expiry))
                       introduction policy: \(report.body.policy == 1 ? "open" : "restricted")
                     """
                 }
@@ -258,7 +258,7 @@ struct InboxCommand: AsyncParsableCommand {
                     from: message.sender.text, id: message.messageID.hex, sent: message.sent.seconds,
                     received: message.received.seconds, text: text)
             ) {
-                "\(Date(timeIntervalSince1970: Double(message.sent.seconds)))  \(message.sender.text)\n  \(Terminal.safe(text))"
+                "\(Terminal.date(message.sent.seconds))  \(message.sender.text)\n  \(Terminal.safe(text))"
             }
         }
     }
@@ -271,7 +271,7 @@ struct InboxCommand: AsyncParsableCommand {
                     to: message.recipient.text, id: message.messageID.hex, created: message.created.seconds,
                     state: "\(message.state)", text: text)
             ) {
-                "\(Date(timeIntervalSince1970: Double(message.created.seconds)))  \(message.state)  "
+                "\(Terminal.date(message.created.seconds))  \(message.state)  "
                     + "\(message.recipient.text)\n  \(Terminal.safe(text))"
             }
         }
@@ -296,6 +296,13 @@ struct InboxCommand: AsyncParsableCommand {
 
 /// Text of strangers on a terminal.
 enum Terminal {
+    /// The end of the year 9999: a stranger's clock may say anything.
+    private static let lastSecond: UInt64 = 253_402_300_799
+
+    static func date(_ seconds: UInt64) -> String {
+        Date(timeIntervalSince1970: Double(min(seconds, lastSecond))).description
+    }
+
     /// Control characters, which could rewrite the screen, shown as `\u{…}`; lines are indented.
     static func safe(_ text: String) -> String {
         var out = ""
