@@ -67,6 +67,7 @@ public struct AgentCore: Sendable {
     var attachFailures = 0
     var claimedEpoch: UInt64 = 0
     var nextExpiry: Timestamp?
+    var nextSweep: Timestamp?
 
     /// - Parameter store: as the last run left it; see ``Identity/save(_:)`` for a new one.
     public init(
