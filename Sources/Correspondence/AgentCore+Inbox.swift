@@ -77,9 +77,9 @@ extension AgentCore {
         nextAttach = now.adding(milliseconds: configuration.attachInterval)
         switch answer {
         case .item(let item):
-            try take(item, now, &entropy, &effects, &store)
-            // More wait than there are blocks for: bring new ones at once.
+            // More may wait than there are blocks for: bring new ones at once.
             nextAttach = now
+            try take(item, now, &entropy, &effects, &store)
         case .attached(let pending, _):
             if replies.homeCount < configuration.stock {
                 nextAttach = now
@@ -108,15 +108,23 @@ extension AgentCore {
         _ item: HomeAnswer.Item, _ now: Timestamp, _ entropy: inout Entropy, _ effects: inout [AgentEffect],
         _ store: inout some (KeyValueStore & ~Copyable)
     ) throws(StorageError) {
-        if !toAcknowledge.contains(item.number) { toAcknowledge.append(item.number) }
         let fragment: SealedFragment
         do throws(SealError) {
             fragment = try SealedFragment(opening: item.blob, recipient: identity.id, key: identity.sealing)
         } catch {
             counters.forgedItems += 1
+            acknowledge(item)
             return
         }
-        switch try inbox.take(fragment, limit: configuration.fragmentLimit, now: now, &store) {
+        let outcome = try inbox.take(fragment, limit: configuration.fragmentLimit, now: now, &store)
+        if case .noRoom = outcome {
+            // It stays at the home, which asks again later.
+            counters.fragmentsDropped += 1
+            nextAttach = now.adding(milliseconds: configuration.attachInterval)
+            return
+        }
+        acknowledge(item)
+        switch outcome {
         case .stored(let message):
             switch fragment.kind {
             case .text:
@@ -131,9 +139,13 @@ extension AgentCore {
             if fragment.kind == .text, fragment.index == 0 {
                 try sendReceipt(fragment.messageID, to: fragment.sender, now, &entropy, &store)
             }
-        case .partial: break
+        case .partial, .noRoom: break
         case .dropped: counters.fragmentsDropped += 1
         }
+    }
+
+    private mutating func acknowledge(_ item: HomeAnswer.Item) {
+        if !toAcknowledge.contains(item.number) { toAcknowledge.append(item.number) }
     }
 
     private mutating func sendReceipt(

@@ -148,5 +148,9 @@ extension AgentCore {
         where now.milliseconds(since: message.created) > configuration.messageLifetime {
             try outbox.update(message.messageID, &store) { $0.state = .expired }
         }
+        guard nextSweep.map({ now >= $0 }) ?? true else { return }
+        nextSweep = now.adding(seconds: 3600)
+        let age = min(configuration.messageLifetime, now.milliseconds)
+        try inbox.expire(before: Timestamp(milliseconds: now.milliseconds - age), &store)
     }
 }

@@ -69,6 +69,7 @@ public struct AgentCore: Sendable {
     var isReturning = true
     var claimedEpoch: UInt64 = 0
     var nextExpiry: Timestamp?
+    var nextSweep: Timestamp?
 
     /// - Parameter store: as the last run left it; see ``Identity/save(_:)`` for a new one.
     public init(

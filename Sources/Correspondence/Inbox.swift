@@ -9,6 +9,9 @@ struct Inbox: Sendable {
     static let seen = Table("seen")
     static let fragments = Table("fragments")
 
+    /// Parts of incomplete messages of one sender.
+    static let senderLimit = 256
+
     private var nextNumber: UInt64
     private(set) var fragmentCount: Int
 
@@ -19,7 +22,9 @@ struct Inbox: Sendable {
         case partial
         /// Known already.
         case duplicate
-        /// No room for more parts of incomplete messages.
+        /// No room for more parts of incomplete messages now.
+        case noRoom
+        /// One sender has too many parts of incomplete messages here.
         case dropped
     }
 
@@ -49,8 +54,9 @@ struct Inbox: Sendable {
         if fragment.count > 1 {
             let key = prefix + [fragment.count, fragment.index]
             if try store.get(Inbox.fragments, key) == nil {
-                guard fragmentCount < limit else { return .dropped }
-                try store.put(Inbox.fragments, key, fragment.part)
+                guard try Inbox.count(of: fragment.sender, store) < Inbox.senderLimit else { return .dropped }
+                guard fragmentCount < limit else { return .noRoom }
+                try store.put(Inbox.fragments, key, numberKey(now.milliseconds) + fragment.part)
                 fragmentCount += 1
             }
             guard let whole = try assemble(prefix, fragment.count, &store) else { return .partial }
@@ -74,11 +80,37 @@ struct Inbox: Sendable {
         var body: [UInt8] = []
         for index in 0..<count {
             guard let part = try store.get(Inbox.fragments, prefix + [count, index]) else { return nil }
-            body.append(contentsOf: part)
+            body.append(contentsOf: part.dropFirst(8))
         }
         for index in 0..<count { try store.delete(Inbox.fragments, prefix + [count, index]) }
         fragmentCount -= Int(count)
         return body
+    }
+
+    private static func count(
+        of sender: NetworkID, _ store: borrowing some (KeyValueStore & ~Copyable)
+    ) throws(StorageError) -> Int {
+        let prefix = sender.key.bytes.bytes
+        var count = 0
+        try store.scan(fragments, from: prefix) { key, _ in
+            guard key.starts(with: prefix) else { return false }
+            count += 1
+            return true
+        }
+        return count
+    }
+
+    /// Deletes parts that came before `limit`: their senders have given up.
+    mutating func expire(
+        before limit: Timestamp, _ store: inout some (KeyValueStore & ~Copyable)
+    ) throws(StorageError) {
+        var outdated: [[UInt8]] = []
+        try store.scan(Inbox.fragments, from: []) { key, value in
+            if number(Array(value.prefix(8))) ?? 0 < limit.milliseconds { outdated.append(key) }
+            return true
+        }
+        for key in outdated { try store.delete(Inbox.fragments, key) }
+        fragmentCount -= outdated.count
     }
 
     private static func prefix(_ fragment: SealedFragment) -> [UInt8] {

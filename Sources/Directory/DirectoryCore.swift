@@ -145,8 +145,8 @@ public struct DirectoryCore: Sendable {
             try learn(contact, now, &effects, &store)
             iterations[iteration]?.answered(node, contacts)
             try advance(iteration, now, &effects, &store)
-        case (.iteration(let iteration, _), .record(let record)):
-            try found(record, iteration, now, &entropy, &effects, &store)
+        case (.iteration(let iteration, let node), .record(let record)):
+            try found(record, iteration, from: node, now, &entropy, &effects, &store)
         case (.put, .stored), (.put, .refused): break
         default:
             counters.malformed += 1
@@ -209,10 +209,12 @@ public struct DirectoryCore: Sendable {
         _ contact: Contact, _ now: Timestamp, _ effects: inout [DirectoryEffect],
         _ store: inout some (KeyValueStore & ~Copyable)
     ) throws(StorageError) {
+        let isMoved = table.contact(contact.nodeID).map { $0.endpoint != contact.endpoint } ?? false
         switch table.insert(contact, now: now) {
         case .inserted: try save(contact, &store)
         case .full(let oldest): call(.liveness(oldest.nodeID), oldest.endpoint, .ping, &effects)
-        case .refreshed, .refused: break
+        case .refreshed: if isMoved { try save(contact, &store) }
+        case .refused: break
         }
     }
 
@@ -282,7 +284,7 @@ public struct DirectoryCore: Sendable {
 
     /// A record came in answer to a search; a false one counts as no answer.
     private mutating func found(
-        _ bytes: [UInt8], _ id: UInt64, _ now: Timestamp, _ entropy: inout Entropy,
+        _ bytes: [UInt8], _ id: UInt64, from node: NodeID, _ now: Timestamp, _ entropy: inout Entropy,
         _ effects: inout [DirectoryEffect], _ store: inout some (KeyValueStore & ~Copyable)
     ) throws(StorageError) {
         guard let iteration = iterations[id], case .value(let key, let epoch, let token) = iteration.goal else {
@@ -294,6 +296,7 @@ public struct DirectoryCore: Sendable {
             try record.verify(at: now)
         } catch {
             counters.forgedAnswers += 1
+            iterations[id]?.failed(node)
             return try advance(id, now, &effects, &store)
         }
         iterations[id] = nil
@@ -354,12 +357,13 @@ public struct DirectoryCore: Sendable {
             guard let record = try? DirectoryRecord(decoding: value) else { continue }
             let holders = placement(record.epoch).holders(of: record.blindedKey)
             guard holders.contains(own) else { continue }
+            // A record's copies go out in one round, so that the next round begins at the next record.
+            guard budget > 0 else {
+                repairCursor = key
+                return
+            }
             for holder in holders where newNodes.contains(holder) {
                 guard let contact = table.contact(holder) else { continue }
-                guard budget > 0 else {
-                    repairCursor = key
-                    return
-                }
                 budget -= 1
                 counters.repairs += 1
                 call(.put(holder), contact.endpoint, .put(record: value), &effects)

@@ -1,0 +1,147 @@
+import Primitives
+import Records
+import Storage
+import Testing
+import Wire
+
+@testable import Directory
+
+@Suite struct KademliaTests {
+    @Test("sixty servers that know one endpoint find each other, with a tenth of all calls lost")
+    func join() throws {
+        let network = try DirectoryNetwork.joined(seed: 20, 60, lossPercent: 10)
+        for (index, member) in network.members.enumerated() {
+            #expect(member.core.contactCount >= 20, "server \(index): \(member.core.contactCount)")
+        }
+        #expect(network.largest <= 1086)
+    }
+
+    @Test("every record is found from every server by search alone, with a tenth of all calls lost")
+    func search() throws {
+        var network = try DirectoryNetwork.joined(seed: 21, 60)
+        var keys: [VerifyingKey] = []
+        for _ in 0..<10 {
+            let publisher = Publisher(&network.entropy)
+            let record = try publisher.record(network.now, entropy: &network.entropy)
+            for holder in network.holders(record.blindedKey, epoch: record.epoch) {
+                #expect(try network.ask(holder, .put(record: record.encode())) == .stored(sequence: 1))
+            }
+            keys.append(record.blindedKey)
+        }
+        try network.run(milliseconds: 10_000)
+        network.lossPercent = 10
+        var found = 0
+        for key in keys {
+            for asker in stride(from: 0, to: 60, by: 7) {
+                let answer = try network.ask(asker, .iterate(key: key, epoch: network.now.epoch), wait: 8000)
+                if case .record = answer { found += 1 }
+            }
+        }
+        #expect(found == 10 * 9)
+        let unknown = VerifyingKey(network.entropy.bytes())
+        #expect(try network.ask(3, .iterate(key: unknown, epoch: network.now.epoch), wait: 8000) == .missing)
+    }
+
+    @Test("a server that restarts needs no bootstrap: it finds the others from its own store")
+    func warmRestart() throws {
+        var network = try DirectoryNetwork.joined(seed: 22, 40)
+        let before = network.members[7].core.contactCount
+        try network.restart(7)
+        #expect(network.members[7].core.contactCount == 0)
+        #expect(!network.members[7].core.storedEndpoints.isEmpty)
+        try network.run(milliseconds: 10_000)
+        #expect(network.members[7].core.contactCount >= min(before, 20))
+    }
+
+    @Test("servers that are dead leave the routing table")
+    func liveness() throws {
+        var network = try DirectoryNetwork.joined(seed: 23, 12)
+        for dead in 8..<12 { network.members[dead].isUp = false }
+        network.now = network.now.adding(milliseconds: 900_000)
+        try network.run(milliseconds: 60_000)
+        for alive in 0..<8 {
+            #expect(network.members[alive].core.contactCount == 7, "server \(alive)")
+        }
+    }
+
+    @Test("a server that comes onto the map gets the copies for which it is responsible now")
+    func repair() throws {
+        var network = try DirectoryNetwork.joined(seed: 24, 40)
+        var records: [DirectoryRecord] = []
+        for _ in 0..<30 {
+            let publisher = Publisher(&network.entropy)
+            let record = try publisher.record(network.now, entropy: &network.entropy)
+            for holder in network.holders(record.blindedKey, epoch: record.epoch) {
+                _ = try network.ask(holder, .put(record: record.encode()))
+            }
+            records.append(record)
+        }
+        try network.run(milliseconds: 5000)
+        for _ in 0..<10 {
+            let index = try network.add()
+            try network.handle(index, .join([network.members[0].endpoint]))
+        }
+        try network.run(milliseconds: 5000)
+        try network.map()
+        try network.run(milliseconds: 60_000)
+        var missing = 0
+        var due = 0
+        for record in records {
+            for holder in network.holders(record.blindedKey, epoch: record.epoch) where holder >= 40 {
+                due += 1
+                if try !network.holds(holder, record.blindedKey) { missing += 1 }
+            }
+        }
+        #expect(due > 50)
+        #expect(missing == 0, "\(missing) of \(due)")
+    }
+
+    @Test("an answer with a forged, foreign or expired descriptor brings nobody into the routing table")
+    func forged() throws {
+        var network = DirectoryNetwork(seed: 25)
+        for _ in 0..<3 { try network.add() }
+        let liar = network.members[1]
+        var changed = liar.descriptor
+        changed[changed.count - 1] ^= 1
+        let forgeries: [(now: Timestamp, descriptor: [UInt8])] = [
+            (network.now, changed), (network.now, network.members[2].descriptor), (network.now, []),
+            (network.now.adding(seconds: 3 * 86_400), liar.descriptor),
+        ]
+        for forgery in forgeries {
+            var core = network.members[0].core
+            var store = network.members[0].store
+            let effects = try core.handle(
+                .join([liar.endpoint]), now: forgery.now, entropy: &network.entropy, store: &store)
+            guard case .call(let call, _, _) = effects.first else {
+                Issue.record("no call")
+                continue
+            }
+            _ = try core.handle(
+                .answer(call: call, message: DirectoryMessage.nodes(descriptor: forgery.descriptor, []).encode()),
+                now: forgery.now, entropy: &network.entropy, store: &store)
+            #expect(core.contactCount == 0)
+            #expect(core.counters.forgedAnswers == 1)
+        }
+    }
+
+    @Test("one liar who answers searches with a false record does not hide the true one")
+    func liar() throws {
+        var network = try DirectoryNetwork.joined(seed: 26, 40)
+        let publisher = Publisher(&network.entropy)
+        let record = try publisher.record(network.now, entropy: &network.entropy)
+        for holder in network.holders(record.blindedKey, epoch: record.epoch) {
+            _ = try network.ask(holder, .put(record: record.encode()))
+        }
+        try network.run(milliseconds: 5000)
+        let holders = network.members.indices.filter { (try? network.holds($0, record.blindedKey)) ?? false }
+        var forged = record.encode()
+        forged[100] ^= 1
+        for liar in holders.dropLast() {
+            try network.members[liar].store.put(RecordStore.table, record.blindedKey.bytes.bytes, forged)
+        }
+        let asker = try #require(network.members.indices.first { !holders.contains($0) })
+        let answer = try network.ask(asker, .iterate(key: record.blindedKey, epoch: record.epoch), wait: 8000)
+        #expect(answer == .record(record.encode()))
+        #expect(network.members[asker].core.counters.forgedAnswers > 0)
+    }
+}

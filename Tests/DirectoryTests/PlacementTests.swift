@@ -1,0 +1,93 @@
+import Primitives
+import Records
+import Testing
+import Wire
+
+@testable import Directory
+
+@Suite struct PlacementTests {
+    static func nodes(_ count: Int, clusters: Int, prefixes: Int, seed: UInt64) -> [Placement.Node] {
+        var entropy = Entropy(seed: seed)
+        let keys = (0..<clusters).map { _ in VerifyingKey(entropy.bytes()) }
+        return (0..<count).map {
+            Placement.Node(id: entropy.bytes(), cluster: keys[$0 % clusters], prefix: [10, UInt8($0 % prefixes)])
+        }
+    }
+
+    @Test("twenty different holders in four rings of five, of different clusters and prefixes")
+    func diversity() {
+        var entropy = Entropy(seed: 1)
+        let nodes = PlacementTests.nodes(300, clusters: 100, prefixes: 200, seed: 2)
+        let byID = Dictionary(uniqueKeysWithValues: nodes.map { ($0.id, $0) })
+        let placement = Placement(nodes: nodes, epoch: 20_000)
+        for _ in 0..<200 {
+            let rings = placement.rings(of: VerifyingKey(entropy.bytes()))
+            #expect(rings.map(\.count) == [5, 5, 5, 5])
+            let holders = rings.flatMap(\.self)
+            #expect(Set(holders).count == 20)
+            #expect(Set(holders.compactMap { byID[$0]?.cluster }).count == 20)
+            #expect(Set(holders.compactMap { byID[$0]?.prefix }).count == 20)
+        }
+    }
+
+    @Test("every node of a network of up to twenty holds every record", arguments: [0, 1, 2, 7, 19, 20])
+    func small(_ count: Int) {
+        var entropy = Entropy(seed: 3)
+        let nodes = PlacementTests.nodes(count, clusters: max(1, count), prefixes: 1, seed: 4)
+        let placement = Placement(nodes: nodes, epoch: 1)
+        for _ in 0..<20 {
+            let key = VerifyingKey(entropy.bytes())
+            #expect(Set(placement.holders(of: key)) == Set(nodes.map(\.id)))
+            #expect(nodes.allSatisfy { placement.isResponsible($0.id, for: key) })
+        }
+    }
+
+    @Test("holders do not depend on the order of the map, change with the epoch, and are all responsible")
+    func deterministic() {
+        var entropy = Entropy(seed: 5)
+        var nodes = PlacementTests.nodes(100, clusters: 100, prefixes: 100, seed: 6)
+        let first = Placement(nodes: nodes, epoch: 7)
+        entropy.shuffle(&nodes)
+        let second = Placement(nodes: nodes, epoch: 7)
+        let later = Placement(nodes: nodes, epoch: 8)
+        var changed = 0
+        for _ in 0..<50 {
+            let key = VerifyingKey(entropy.bytes())
+            #expect(first.rings(of: key) == second.rings(of: key))
+            if first.rings(of: key) != later.rings(of: key) { changed += 1 }
+            #expect(first.holders(of: key).allSatisfy { first.isResponsible($0, for: key) })
+        }
+        #expect(changed == 50)
+    }
+
+    @Test("records are shared out evenly: no node has four times the mean, and few are responsible for any one")
+    func balance() {
+        var entropy = Entropy(seed: 7)
+        let nodes = PlacementTests.nodes(200, clusters: 200, prefixes: 200, seed: 8)
+        let placement = Placement(nodes: nodes, epoch: 9)
+        var load: [NodeID: Int] = [:]
+        for _ in 0..<2000 {
+            for holder in placement.holders(of: VerifyingKey(entropy.bytes())) { load[holder, default: 0] += 1 }
+        }
+        // 2000 records of 20 copies at 200 nodes: 200 each.
+        #expect((load.values.max() ?? 0) < 800)
+        #expect(load.count == 200)
+        let key = VerifyingKey(entropy.bytes())
+        #expect(nodes.count { placement.isResponsible($0.id, for: key) } <= 4 * 13 + 20)
+    }
+
+    @Test("a new node moves few copies of a record")
+    func stability() {
+        var entropy = Entropy(seed: 9)
+        let nodes = PlacementTests.nodes(201, clusters: 201, prefixes: 201, seed: 10)
+        let before = Placement(nodes: Array(nodes.dropLast()), epoch: 3)
+        let after = Placement(nodes: nodes, epoch: 3)
+        var moved = 0
+        for _ in 0..<200 {
+            let key = VerifyingKey(entropy.bytes())
+            moved += Set(after.holders(of: key)).subtracting(before.holders(of: key)).count
+        }
+        // One of 201 nodes takes a two-hundredth of 4000 copies.
+        #expect(moved < 100)
+    }
+}

@@ -1,0 +1,99 @@
+import Envelope
+import Primitives
+import Testing
+import Wire
+
+@testable import Home
+
+@Suite struct HomeMessageTests {
+    @Test("the longest request of each kind fits into an envelope, and the longest answer into a reply")
+    func sizes() throws {
+        let delivery = HomeRequest.deliver(
+            .init(
+                account: Bytes16(), messageID: Bytes16(),
+                blob: [UInt8](repeating: 1, count: HomeRequest.Delivery.blobLimit)))
+        #expect(delivery.encode().count == ServiceRequest.bodyLimit(replyBlocks: 1))
+        var entropy = Entropy(seed: 20)
+        let key = SigningKey(&entropy)
+        let most = [UInt64](repeating: 1, count: HomeRequest.Attachment.acknowledgementsBesideThreeBlocks)
+        let attachment = HomeRequest.attach(home: Bytes32(), counter: 1, acknowledged: most, blocks: [], key: key)
+        #expect(attachment.encode().count <= ServiceRequest.bodyLimit(replyBlocks: 3))
+        let item = HomeAnswer.item(
+            .init(
+                number: 1, pending: 1, messageID: Bytes16(),
+                blob: [UInt8](repeating: 1, count: HomeRequest.Delivery.blobLimit)))
+        #expect(item.encode().count <= Geometry.contentSize)
+    }
+
+    @Test("requests and answers decode to what was encoded")
+    func roundTrip() throws {
+        var entropy = Entropy(seed: 21)
+        let key = SigningKey(&entropy)
+        for request in try HomeMessageTests.requests(key, &entropy) {
+            #expect(try HomeRequest(decoding: request.encode()) == request)
+        }
+        for answer in HomeMessageTests.answers(&entropy) {
+            #expect(try HomeAnswer(decoding: answer.encode()) == answer)
+        }
+    }
+
+    @Test("cut, lengthened, changed and random bytes are decoded to the same bytes or refused")
+    func fuzz() throws {
+        let seed: UInt64 = 22
+        print("home message fuzz seed \(seed)")
+        var entropy = Entropy(seed: seed)
+        let key = SigningKey(&entropy)
+        let valid =
+            try HomeMessageTests.requests(key, &entropy).map { $0.encode() }
+            + HomeMessageTests.answers(&entropy).map { $0.encode() }
+        var accepted = 0
+        for _ in 0..<20_000 {
+            var bytes = valid[entropy.below(valid.count)]
+            switch entropy.below(4) {
+            case 0: bytes = Array(bytes.prefix(entropy.below(bytes.count)))
+            case 1: bytes += entropy.array(1 + entropy.below(8))
+            case 2: bytes[entropy.below(bytes.count)] ^= 1 << UInt8(entropy.below(8))
+            default: bytes = [bytes[0]] + entropy.array(entropy.below(300))
+            }
+            if let request = try? HomeRequest(decoding: bytes) {
+                accepted += 1
+                #expect(request.encode() == bytes)
+            }
+            if let answer = try? HomeAnswer(decoding: bytes) {
+                accepted += 1
+                #expect(answer.encode() == bytes)
+            }
+        }
+        #expect(accepted > 0)
+    }
+
+    @Test("a home survives random requests with random reply blocks")
+    func hostileRequests() throws {
+        var fixture = Fixture(seed: 23)
+        _ = try fixture.register()
+        for _ in 0..<3000 {
+            let kind = [UInt8(1 + fixture.entropy.below(4))]
+            let body = kind + fixture.entropy.array(fixture.entropy.below(400))
+            _ = try fixture.home.handle(.request(body: body, replyBlocks: []), now: fixture.now, store: &fixture.store)
+        }
+        #expect(fixture.home.counters.malformed > 2000)
+        #expect(try fixture.deliver([1]).isAccepted)
+    }
+
+    static func requests(_ key: borrowing SigningKey, _ entropy: inout Entropy) throws -> [HomeRequest] {
+        [
+            .register(home: entropy.bytes(), token: "sesame", key: key),
+            .register(home: entropy.bytes(), token: "", key: key),
+            .attach(home: entropy.bytes(), counter: 7, acknowledged: [1, 2, 3], blocks: [], key: key),
+            .deliver(.init(account: entropy.bytes(), messageID: entropy.bytes(), blob: entropy.array(100))),
+        ]
+    }
+
+    static func answers(_ entropy: inout Entropy) -> [HomeAnswer] {
+        [
+            .registered(account: entropy.bytes()), .attached(pending: 3, blocks: 2),
+            .item(.init(number: 4, pending: 1, messageID: entropy.bytes(), blob: entropy.array(50))),
+            .accepted(messageID: entropy.bytes()), .refused(.inboxFull),
+        ]
+    }
+}
