@@ -61,18 +61,23 @@ struct Fixture: ~Copyable {
         return try request(body, [try block()]).first?.1
     }
 
-    func attachBody(_ counter: UInt64, _ acknowledged: [UInt64], _ blocks: [ReplyBlock]) -> [UInt8] {
+    func attachBody(
+        _ counter: UInt64, isReturning: Bool = false, _ acknowledged: [UInt64], _ blocks: [ReplyBlock]
+    ) -> [UInt8] {
         var writer = Writer()
         for block in blocks { block.encode(&writer) }
         return HomeRequest.attach(
-            home: node, counter: counter, acknowledged: acknowledged, blocks: writer.bytes, key: owner
+            home: node, counter: counter, isReturning: isReturning, acknowledged: acknowledged, blocks: writer.bytes,
+            key: owner
         ).encode()
     }
 
-    mutating func attach(acknowledging: [UInt64] = [], blocks count: Int = 3) throws -> [HomeAnswer] {
+    mutating func attach(
+        isReturning: Bool = false, acknowledging: [UInt64] = [], blocks count: Int = 3
+    ) throws -> [HomeAnswer] {
         counter += 1
         let blocks = try blocks(count)
-        return try request(attachBody(counter, acknowledging, blocks), blocks).map(\.1)
+        return try request(attachBody(counter, isReturning: isReturning, acknowledging, blocks), blocks).map(\.1)
     }
 
     mutating func deliver(_ blob: [UInt8], id: Bytes16? = nil) throws -> [HomeAnswer] {

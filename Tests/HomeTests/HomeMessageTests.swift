@@ -16,7 +16,8 @@ import Wire
         var entropy = Entropy(seed: 20)
         let key = SigningKey(&entropy)
         let most = [UInt64](repeating: 1, count: HomeRequest.Attachment.acknowledgementsBesideThreeBlocks)
-        let attachment = HomeRequest.attach(home: Bytes32(), counter: 1, acknowledged: most, blocks: [], key: key)
+        let attachment = HomeRequest.attach(
+            home: Bytes32(), counter: 1, isReturning: true, acknowledged: most, blocks: [], key: key)
         #expect(attachment.encode().count <= ServiceRequest.bodyLimit(replyBlocks: 3))
         let item = HomeAnswer.item(
             .init(
@@ -84,7 +85,8 @@ import Wire
         [
             .register(home: entropy.bytes(), token: "sesame", key: key),
             .register(home: entropy.bytes(), token: "", key: key),
-            .attach(home: entropy.bytes(), counter: 7, acknowledged: [1, 2, 3], blocks: [], key: key),
+            .attach(
+                home: entropy.bytes(), counter: 7, isReturning: false, acknowledged: [1, 2, 3], blocks: [], key: key),
             .deliver(.init(account: entropy.bytes(), messageID: entropy.bytes(), blob: entropy.array(100))),
         ]
     }

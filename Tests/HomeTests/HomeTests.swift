@@ -149,6 +149,16 @@ import Wire
         #expect(times == [30, 90, 210])
     }
 
+    @Test("an owner who has just come back gets at once what was sent a moment ago")
+    func returning() throws {
+        var fixture = Fixture(seed: 10)
+        _ = try fixture.register()
+        _ = try fixture.attach()
+        #expect(try fixture.deliver([5]).items.map(\.blob) == [[5]])
+        #expect(try fixture.attach().items.isEmpty)
+        #expect(try fixture.attach(isReturning: true).items.map(\.blob) == [[5]])
+    }
+
     @Test("an owner who attaches gets what was sent a while ago, oldest first, and a restarted home forgets nothing")
     func attachAgain() throws {
         var fixture = Fixture(seed: 9)
