@@ -7,10 +7,12 @@ import Wire
 /// Kademlia routing table for joining and as a fallback (specs/directory.md).
 public struct DirectoryCore: Sendable {
     static let contactTable = Table("directory/contacts")
-    private static let sweepInterval: UInt64 = 600_000
+    static let sweepInterval: UInt64 = 600_000
     /// Contacts that are asked after a restart.
-    private static let rejoinLimit = 64
-    private static let verifiedLimit = 8192
+    static let rejoinLimit = 64
+    static let verifiedLimit = 8192
+    /// Milliseconds before the first repetition of a join, doubled up to the refresh interval.
+    static let firstJoinWait: UInt64 = 2000
 
     enum Call: Sendable {
         case ping
@@ -27,7 +29,7 @@ public struct DirectoryCore: Sendable {
     /// Whether the store has room; the driver clears it when the store is nearly full.
     public var acceptsWrites = true
     public internal(set) var counters = DirectoryCounters()
-    public private(set) var nextWake: Timestamp?
+    public internal(set) var nextWake: Timestamp?
 
     var table: RoutingTable
     var nodes: [Placement.Node] = []
@@ -35,14 +37,18 @@ public struct DirectoryCore: Sendable {
     var calls: [UInt64: (call: Call, endpoint: Endpoint)] = [:]
     var nextCall: UInt64 = 1
     var iterations: [UInt64: Iteration] = [:]
-    private var nextIteration: UInt64 = 1
-    private var verified: [NodeID: Bytes32] = [:]
-    private var joining: UInt64?
-    private var newNodes: Set<NodeID> = []
-    private var repairCursor: [UInt8]?
-    private var nextRefresh: Timestamp
-    private var nextSweep: Timestamp
-    private var stored: [Contact] = []
+    var nextIteration: UInt64 = 1
+    var verified: [NodeID: Bytes32] = [:]
+    var joining: UInt64?
+    var newNodes: Set<NodeID> = []
+    var repairCursor: [UInt8]?
+    var nextRefresh: Timestamp
+    var nextSweep: Timestamp
+    var stored: [Contact] = []
+    /// Where joining begins, and begins again while the table is nearly empty.
+    var bootstrap: [Endpoint] = []
+    var nextJoin: Timestamp
+    var joinWait = DirectoryCore.firstJoinWait
 
     /// - Parameters:
     ///   - descriptor: this server's own, encoded.
@@ -59,6 +65,7 @@ public struct DirectoryCore: Sendable {
         nextWake = now
         nextRefresh = now.adding(milliseconds: configuration.refreshInterval)
         nextSweep = now
+        nextJoin = now.adding(milliseconds: DirectoryCore.firstJoinWait)
         var stored: [Contact] = []
         try store.scan(DirectoryCore.contactTable, from: []) { _, value in
             var reader = Reader(value)
@@ -84,6 +91,8 @@ public struct DirectoryCore: Sendable {
         var effects: [DirectoryEffect] = []
         switch event {
         case .join(let endpoints):
+            bootstrap = Array(
+                (endpoints + bootstrap.filter { !endpoints.contains($0) }).prefix(DirectoryCore.rejoinLimit))
             for endpoint in endpoints { call(.ping, endpoint, .ping, &effects) }
         case .request(let from, let token, let message):
             try request(from, token, message, now, &entropy, &effects, &store)
@@ -304,76 +313,13 @@ public struct DirectoryCore: Sendable {
     }
 
     /// Looks for itself: that fills the buckets around it and makes it known there.
-    private mutating func startJoin(_ now: Timestamp, _ entropy: inout Entropy, _ effects: inout [DirectoryEffect]) {
+    mutating func startJoin(_ now: Timestamp, _ entropy: inout Entropy, _ effects: inout [DirectoryEffect]) {
         guard joining == nil, table.count <= RoutingTable.k, let id = start(.nodes, target: own, now, &effects) else {
             return
         }
         joining = id
         for contact in iterations[id]?.next() ?? [] {
             call(.iteration(id, contact.nodeID), contact.endpoint, .findNode(target: own), &effects)
-        }
-    }
-
-    // MARK: Time
-
-    private mutating func wake(
-        _ now: Timestamp, _ entropy: inout Entropy, _ effects: inout [DirectoryEffect],
-        _ store: inout some (KeyValueStore & ~Copyable)
-    ) throws(StorageError) {
-        nextWake = now.adding(milliseconds: configuration.roundInterval)
-        if !stored.isEmpty {
-            let endpoints = stored.map(\.endpoint)
-            stored = []
-            for endpoint in endpoints { call(.ping, endpoint, .ping, &effects) }
-        }
-        for id in iterations.keys.sorted() { try advance(id, now, &effects, &store) }
-        if now >= nextSweep {
-            nextSweep = now.adding(milliseconds: DirectoryCore.sweepInterval)
-            counters.expired += UInt64(try RecordStore.sweep(now, limit: 1000, &store))
-        }
-        if now >= nextRefresh {
-            nextRefresh = now.adding(milliseconds: configuration.refreshInterval)
-            let target = table.target(inBucket: entropy.below(24), &entropy)
-            if let id = start(.nodes, target: target, now, &effects) { try advance(id, now, &effects, &store) }
-        }
-        if let silent = table.stalest(configuration.livenessInterval, now: now) {
-            call(.liveness(silent.nodeID), silent.endpoint, .ping, &effects)
-        }
-        try repair(now, &effects, &store)
-    }
-
-    /// Hands copies of records to nodes that have come onto the map and are now among the holders.
-    private mutating func repair(
-        _ now: Timestamp, _ effects: inout [DirectoryEffect], _ store: inout some (KeyValueStore & ~Copyable)
-    ) throws(StorageError) {
-        guard let cursor = repairCursor else { return }
-        var batch: [(key: [UInt8], value: [UInt8])] = []
-        try store.scan(RecordStore.table, from: cursor) { key, value in
-            batch.append((key, value))
-            return batch.count < configuration.repairBatch
-        }
-        var budget = configuration.repairCalls
-        for (key, value) in batch {
-            guard let record = try? DirectoryRecord(decoding: value) else { continue }
-            let holders = placement(record.epoch).holders(of: record.blindedKey)
-            guard holders.contains(own) else { continue }
-            // A record's copies go out in one round, so that the next round begins at the next record.
-            guard budget > 0 else {
-                repairCursor = key
-                return
-            }
-            for holder in holders where newNodes.contains(holder) {
-                guard let contact = table.contact(holder) else { continue }
-                budget -= 1
-                counters.repairs += 1
-                call(.put(holder), contact.endpoint, .put(record: value), &effects)
-            }
-        }
-        if batch.count < configuration.repairBatch {
-            repairCursor = nil
-            newNodes = []
-        } else if let last = batch.last {
-            repairCursor = last.key + [0]
         }
     }
 

@@ -9,7 +9,8 @@ import Wire
 @Suite struct KademliaTests {
     @Test("sixty servers that know one endpoint find each other, with a tenth of all calls lost")
     func join() throws {
-        let network = try DirectoryNetwork.joined(seed: 20, 60, lossPercent: 10)
+        var network = try DirectoryNetwork.joined(seed: 20, 60, lossPercent: 10)
+        try network.run(milliseconds: 50_000)
         for (index, member) in network.members.enumerated() {
             #expect(member.core.contactCount >= 20, "server \(index): \(member.core.contactCount)")
         }
@@ -124,8 +125,8 @@ import Wire
         }
     }
 
-    @Test("one liar who answers searches with a false record does not hide the true one")
-    func liar() throws {
+    @Test("half of the holders answer searches with a false record and do not hide the true one")
+    func liars() throws {
         var network = try DirectoryNetwork.joined(seed: 26, 40)
         let publisher = Publisher(&network.entropy)
         let record = try publisher.record(network.now, entropy: &network.entropy)
@@ -136,12 +137,15 @@ import Wire
         let holders = network.members.indices.filter { (try? network.holds($0, record.blindedKey)) ?? false }
         var forged = record.encode()
         forged[100] ^= 1
-        for liar in holders.dropLast() {
+        for liar in holders where liar % 2 == 0 {
             try network.members[liar].store.put(RecordStore.table, record.blindedKey.bytes.bytes, forged)
         }
-        let asker = try #require(network.members.indices.first { !holders.contains($0) })
-        let answer = try network.ask(asker, .iterate(key: record.blindedKey, epoch: record.epoch), wait: 8000)
-        #expect(answer == .record(record.encode()))
-        #expect(network.members[asker].core.counters.forgedAnswers > 0)
+        var refused: UInt64 = 0
+        for asker in network.members.indices where !holders.contains(asker) {
+            let answer = try network.ask(asker, .iterate(key: record.blindedKey, epoch: record.epoch), wait: 8000)
+            #expect(answer == .record(record.encode()), "server \(asker)")
+            refused += network.members[asker].core.counters.forgedAnswers
+        }
+        #expect(refused > 0)
     }
 }
