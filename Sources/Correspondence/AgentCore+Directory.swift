@@ -221,7 +221,7 @@ extension AgentCore {
     ) throws(StorageError) {
         for id in lookups.keys.sorted(by: { $0.key < $1.key }) {
             while var lookup = lookups[id] {
-                let step = lookup.step(configuration, now: now, queueDelay: queueDelay(Placement.rings))
+                let step = lookup.step(configuration, now: now, queueDelay: queueDelay(configuration.freshAnswers))
                 lookups[id] = lookup
                 switch step {
                 case .wait: break
@@ -267,19 +267,13 @@ extension AgentCore {
     }
 
     mutating func lookupAnswered(_ id: NetworkID, _ answer: DirectoryMessage, _ now: Timestamp) {
-        guard lookups[id] != nil else { return }
+        guard let reading = lookups[id]?.read(answer, now: now) else { return }
         var found: (record: DirectoryRecord, body: RecordBody)?
-        switch answer {
-        case .record(let bytes):
-            do {
-                let record = try DirectoryRecord(decoding: bytes)
-                try record.verify(at: now)
-                found = (record, try record.open(user: id.key))
-            } catch {
-                counters.invalidRecords += 1
-            }
+        switch reading {
+        case .record(let record, let body): found = (record, body)
         case .missing: break
-        default: counters.malformedAnswers += 1
+        case .invalid: counters.invalidRecords += 1
+        case .malformed: counters.malformedAnswers += 1
         }
         lookups[id]?.take(found, now: now, grace: configuration.waveGrace)
     }

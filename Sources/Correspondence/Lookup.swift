@@ -1,17 +1,21 @@
+import Directory
 import Primitives
 import Records
 import Wire
 
 /// One resolution of a network ID: waves of requests to the record's holders, then the iterative fallback
 /// (specs/correspondence.md, "Lookup").
-struct Lookup: Sendable {
-    enum Stage: Sendable {
+///
+/// Freshness: of all valid answers the highest sequence wins, but not before ``AgentConfiguration/freshAnswers`` holders
+/// have answered; and while the best record is so old that its publisher should have replaced it, all holders are asked.
+package struct Lookup: Sendable {
+    package enum Stage: Sendable {
         case waves
         case fallback
     }
 
     /// What to ask next.
-    enum Step: Sendable {
+    package enum Step: Sendable {
         case ask([NodeID])
         case askFallback([NodeID])
         case wait
@@ -19,29 +23,41 @@ struct Lookup: Sendable {
         case failed(AgentError)
     }
 
+    /// What an answer is worth.
+    package enum Reading: Sendable {
+        case record(DirectoryRecord, RecordBody)
+        case missing
+        /// A record that is not this user's, not of its time, or not signed.
+        case invalid
+        /// No answer to this request at all.
+        case malformed
+    }
+
     /// Servers that are asked to search on the agent's behalf when no holder has the record.
     static let fallbackServers = 2
 
-    let id: NetworkID
-    let epoch: UInt64
-    let blindedKey: VerifyingKey
+    package let id: NetworkID
+    package let epoch: UInt64
+    package let blindedKey: VerifyingKey
     let started: Timestamp
     var requests: [UInt64] = []
     private var waiting: [[NodeID]]
     private var fallbackCandidates: [NodeID]
-    private(set) var stage = Stage.waves
-    private(set) var asked: Set<NodeID> = []
-    private(set) var answered = 0
-    private(set) var missing = 0
-    private(set) var waves = 0
+    package private(set) var stage = Stage.waves
+    package private(set) var asked: Set<NodeID> = []
+    package private(set) var answered = 0
+    package private(set) var missing = 0
+    package private(set) var waves = 0
     private var outstanding = 0
-    private(set) var deadline: Timestamp
+    package private(set) var deadline: Timestamp
     private var best: (record: DirectoryRecord, body: RecordBody)?
+    /// The encoding of ``best``: most holders send the same, which needs no second check.
+    private var bestBytes: [UInt8] = []
 
     /// - Parameters:
-    ///   - rings: the holders by ring; a wave asks one of each.
+    ///   - rings: the holders by ring; a wave asks as many of each.
     ///   - directories: all directory servers, for the fallback.
-    init(
+    package init(
         id: NetworkID, blindedKey: VerifyingKey, rings: [[NodeID]], directories: [NodeID], now: Timestamp,
         entropy: inout Entropy
     ) {
@@ -61,10 +77,34 @@ struct Lookup: Sendable {
         fallbackCandidates = Array(candidates.prefix(Lookup.fallbackServers))
     }
 
-    var usedFallback: Bool { stage == .fallback }
+    package var usedFallback: Bool { stage == .fallback }
+
+    /// Judges an answer, as ``take(_:now:grace:)`` wants it.
+    package mutating func read(_ answer: DirectoryMessage, now: Timestamp) -> Reading {
+        switch answer {
+        case .record(let bytes):
+            if let best, bytes == bestBytes { return .record(best.record, best.body) }
+            do throws(RecordError) {
+                let record = try DirectoryRecord(decoding: bytes)
+                guard record.blindedKey == blindedKey, record.epoch == epoch else { return .invalid }
+                // Not better than what is known already: the costly checks can be left out.
+                if let best, record.sequence <= best.record.sequence { return .record(best.record, best.body) }
+                try record.verify(at: now)
+                let body = try record.open(user: id.key)
+                bestBytes = bytes
+                return .record(record, body)
+            } catch {
+                return .invalid
+            }
+        case .missing: return .missing
+        default: return .malformed
+        }
+    }
 
     /// An answer came.
-    mutating func take(_ record: (record: DirectoryRecord, body: RecordBody)?, now: Timestamp, grace: UInt64) {
+    package mutating func take(
+        _ record: (record: DirectoryRecord, body: RecordBody)?, now: Timestamp, grace: UInt64
+    ) {
         answered += 1
         outstanding = max(0, outstanding - 1)
         guard let record else {
@@ -77,27 +117,38 @@ struct Lookup: Sendable {
     }
 
     /// - Parameter queueDelay: milliseconds until a request that is queued now leaves.
-    mutating func step(_ configuration: AgentConfiguration, now: Timestamp, queueDelay: UInt64) -> Step {
-        if outstanding > 0, now < deadline { return .wait }
-        if let best { return .found(best.record, best.body) }
+    package mutating func step(_ configuration: AgentConfiguration, now: Timestamp, queueDelay: UInt64) -> Step {
+        let isOld = looksOld(configuration, now)
+        if let best, !isOld, answered >= configuration.freshAnswers { return .found(best.record, best.body) }
+        let asksRest = isOld && stage == .waves && waiting.contains { !$0.isEmpty }
+        if outstanding > 0, now < deadline, !asksRest { return .wait }
+        if now >= deadline { outstanding = 0 }
         switch stage {
         case .waves:
-            let wave = nextWave()
+            let wave = nextWave(isOld ? .max : max(waiting.count, configuration.freshAnswers - answered))
             if !wave.isEmpty {
                 waves += 1
                 asked.formUnion(wave)
-                outstanding = wave.count
+                outstanding += wave.count
                 deadline = now.adding(milliseconds: configuration.waveTimeout + queueDelay)
                 return .ask(wave)
             }
+            if let best { return .found(best.record, best.body) }
             stage = .fallback
             outstanding = fallbackCandidates.count
             deadline = now.adding(milliseconds: configuration.fallbackTimeout + queueDelay)
             guard !fallbackCandidates.isEmpty else { return .failed(failure) }
             return .askFallback(fallbackCandidates)
         case .fallback:
+            if let best { return .found(best.record, best.body) }
             return .failed(failure)
         }
+    }
+
+    /// Whether the publisher, who refreshes every 8 to 12 hours, may have published again since.
+    private func looksOld(_ configuration: AgentConfiguration, _ now: Timestamp) -> Bool {
+        guard let best else { return false }
+        return now.seconds > best.record.sequence && now.seconds - best.record.sequence >= configuration.staleAge
     }
 
     /// A negative result is believed when half of those asked say so (ten of twenty).
@@ -106,11 +157,11 @@ struct Lookup: Sendable {
             ? .notFound(asked: asked.count, missing: missing) : .noAnswer(asked: asked.count)
     }
 
-    /// One holder of each ring that was not asked yet; where rings are empty, another of those that are not.
-    private mutating func nextWave() -> [NodeID] {
+    /// Holders that were not asked yet, one of each ring in turn while rings have some.
+    private mutating func nextWave(_ size: Int) -> [NodeID] {
         var wave: [NodeID] = []
-        while wave.count < waiting.count, waiting.contains(where: { !$0.isEmpty }) {
-            for index in waiting.indices where wave.count < waiting.count {
+        while wave.count < size, waiting.contains(where: { !$0.isEmpty }) {
+            for index in waiting.indices where wave.count < size {
                 if let holder = waiting[index].popLast() { wave.append(holder) }
             }
         }

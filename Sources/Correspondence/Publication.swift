@@ -3,7 +3,7 @@ import Records
 import Wire
 
 /// The publishing of one epoch's record to its holders (specs/correspondence.md, "Publishing").
-struct Publication: Sendable {
+package struct Publication: Sendable {
     /// Tries with one holder.
     static let attemptLimit = 4
     /// Milliseconds between two tries.
@@ -11,15 +11,15 @@ struct Publication: Sendable {
 
     let epoch: UInt64
     let record: [UInt8]
-    private(set) var stored: Set<NodeID> = []
-    private(set) var refused: Set<NodeID> = []
+    package private(set) var stored: Set<NodeID> = []
+    package private(set) var refused: Set<NodeID> = []
     private var attempts: [NodeID: Int] = [:]
     private let holders: [NodeID]
     private(set) var nextTry: Timestamp
     /// The last tries have had their time.
     private var isOver = false
 
-    init(epoch: UInt64, record: [UInt8], holders: [NodeID], now: Timestamp) {
+    package init(epoch: UInt64, record: [UInt8], holders: [NodeID], now: Timestamp) {
         self.epoch = epoch
         self.record = record
         self.holders = holders
@@ -29,13 +29,13 @@ struct Publication: Sendable {
     var asked: Int { holders.count }
 
     /// Enough for lookups to find it: half of the holders.
-    var isSufficient: Bool { !holders.isEmpty && stored.count * 2 >= holders.count }
+    package var isSufficient: Bool { !holders.isEmpty && stored.count * 2 >= holders.count }
 
-    var isFinished: Bool {
+    package var isFinished: Bool {
         isOver || holders.allSatisfy { stored.contains($0) || refused.contains($0) }
     }
 
-    mutating func answer(from holder: NodeID, stored isStored: Bool) {
+    package mutating func answer(from holder: NodeID, stored isStored: Bool) {
         if isStored {
             stored.insert(holder)
             refused.remove(holder)
@@ -46,7 +46,7 @@ struct Publication: Sendable {
 
     /// The holders to ask now.
     /// - Parameter queueDelay: milliseconds until the requests leave.
-    mutating func due(_ now: Timestamp, queueDelay: UInt64) -> [NodeID] {
+    package mutating func due(_ now: Timestamp, queueDelay: UInt64) -> [NodeID] {
         guard now >= nextTry else { return [] }
         nextTry = now.adding(milliseconds: Publication.retry + queueDelay)
         if holders.contains(where: { attempts[$0, default: 0] >= Publication.attemptLimit }) { isOver = true }
