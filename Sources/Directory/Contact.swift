@@ -47,21 +47,43 @@ public struct Contact: Hashable, Sendable {
     }
 }
 
+extension SocketAddress {
+    /// ``prefix`` as a number, for counting: IPv4 /16 or IPv6 /32.
+    var prefixKey: UInt64 {
+        address.withUnsafeBytes { raw in
+            let isV4 = raw[0..<10].allSatisfy { $0 == 0 } && raw[10] == 0xff && raw[11] == 0xff
+            if isV4 { return 1 << 32 | UInt64(raw[12]) << 8 | UInt64(raw[13]) }
+            return UInt64(raw[0]) << 24 | UInt64(raw[1]) << 16 | UInt64(raw[2]) << 8 | UInt64(raw[3])
+        }
+    }
+}
+
 extension Bytes32 {
     /// The XOR of two identifiers: Kademlia's distance.
     func distance(to other: Bytes32) -> Bytes32 {
-        let left = bytes
-        let right = other.bytes
-        return Bytes32(zip(left, right).map { $0 ^ $1 }) ?? Bytes32()
+        var out = self
+        out.withUnsafeMutableBytes { left in
+            other.withUnsafeBytes { right in
+                for index in 0..<Bytes32.count { left[index] ^= right[index] }
+            }
+        }
+        return out
     }
 
     /// Leading zero bits, 0 to 256.
     var leadingZeros: Int {
-        var count = 0
-        for byte in bytes {
-            count += byte.leadingZeroBitCount
-            if byte != 0 { break }
+        withUnsafeBytes { raw in
+            var count = 0
+            for byte in raw {
+                count += byte.leadingZeroBitCount
+                if byte != 0 { break }
+            }
+            return count
         }
-        return count
+    }
+
+    /// The first eight bytes as a number, the first byte highest.
+    var leadingWord: UInt64 {
+        withUnsafeBytes { raw in raw.prefix(8).reduce(UInt64(0)) { $0 << 8 | UInt64($1) } }
     }
 }

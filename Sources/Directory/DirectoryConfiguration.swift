@@ -1,3 +1,5 @@
+import Primitives
+
 /// The bounds and habits of a ``DirectoryCore``. Times are in milliseconds.
 public struct DirectoryConfiguration: Sendable {
     /// Records held.
@@ -10,13 +12,15 @@ public struct DirectoryConfiguration: Sendable {
     public var refreshInterval: UInt64 = 600_000
     /// A contact that was silent this long is asked whether it lives.
     public var livenessInterval: UInt64 = 900_000
+    /// A contact that was silent longer is not named to others.
+    public var answerAge: UInt64 = 1_800_000
     /// Between two rounds of housekeeping.
     public var roundInterval: UInt64 = 1000
     /// Records looked at for repair in one round, and calls made for it.
-    public var repairBatch = 64
-    public var repairCalls = 16
+    public var repairBatch = 512
+    public var repairCalls = 64
     /// Copies that the first holders keep at the nodes closest by XOR, for searches without a map.
-    public var kademliaCopies = 5
+    public var kademliaCopies = 8
 
     public init() {}
 }
@@ -41,7 +45,19 @@ public struct DirectoryCounters: Equatable, Sendable {
     /// Answers whose descriptor does not prove who answered.
     public var forgedAnswers: UInt64 = 0
     public var repairs: UInt64 = 0
+    /// Nodes on the map that did not answer twice in a row.
+    public var silentHolders: UInt64 = 0
+    /// Times that several neighbours on the circle fell silent together.
+    public var massLosses: UInt64 = 0
     public var searches: UInt64 = 0
+    /// Round trips that followed one another in searches, added up.
+    public var searchRounds: UInt64 = 0
+    /// Answers that did not come within the wait that the peer's round trips suggest.
+    public var lateAnswers: UInt64 = 0
+    /// Contacts in answers that named the answerer or the asker, or one address twice.
+    public var refusedContacts: UInt64 = 0
+    /// Answerers of whose contacts three failed in one search.
+    public var misleading: UInt64 = 0
 
     public init() {}
 }
@@ -58,6 +74,8 @@ public enum DirectoryEvent: Sendable {
     case failed(call: UInt64)
     /// The directory servers that are on the map now.
     case map([Placement.Node])
+    /// The value on which the clusters agreed for an epoch (``SharedRandom``).
+    case sharedRandom(epoch: UInt64, value: Bytes32)
     /// ``DirectoryCore/nextWake`` has come.
     case wake
 }

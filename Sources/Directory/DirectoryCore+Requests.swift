@@ -16,7 +16,7 @@ extension DirectoryCore {
             answer(token, .refused(.malformed), &effects)
             return
         }
-        if let from { meet(from, &effects) }
+        if let from { meet(from, now, &effects) }
         switch message {
         case .get(let key, let epoch):
             answer(token, try held(key, epoch, now, store), &effects)
@@ -24,10 +24,10 @@ extension DirectoryCore {
             let answer = try put(record, isFromServer: from != nil, now, &effects, &store)
             self.answer(token, answer, &effects)
         case .findNode(let target):
-            answer(token, nodes(near: target), &effects)
+            answer(token, nodes(near: target, now), &effects)
         case .findValue(let key, let epoch):
             let held = try held(key, epoch, now, store)
-            answer(token, held == .missing ? nodes(near: DirectoryCore.kademliaKey(key)) : held, &effects)
+            answer(token, held == .missing ? nodes(near: DirectoryCore.kademliaKey(key), now) : held, &effects)
         case .ping:
             answer(token, .nodes(descriptor: descriptor, []), &effects)
         case .iterate(let key, let epoch):
@@ -55,8 +55,12 @@ extension DirectoryCore {
         effects.append(.answer(token: token, message: message.encode()))
     }
 
-    private func nodes(near target: Bytes32) -> DirectoryMessage {
-        .nodes(descriptor: descriptor, table.closest(to: target, DirectoryMessage.contactLimit))
+    /// Only contacts that were alive lately are named.
+    private func nodes(near target: Bytes32, _ now: Timestamp) -> DirectoryMessage {
+        let age = configuration.answerAge
+        let since = Timestamp(milliseconds: now.milliseconds > age ? now.milliseconds - age : 0)
+        return .nodes(
+            descriptor: descriptor, table.answer(to: target, DirectoryMessage.contactLimit, since: since))
     }
 
     private mutating func held(
@@ -85,7 +89,10 @@ extension DirectoryCore {
             return .refused(error == .expired ? .expired : .wrongEpoch)
         }
         let placement = placement(record.epoch)
-        let isHolder = placement.isResponsible(own, for: record.blindedKey)
+        let key = record.blindedKey
+        let isHolder =
+            placement.isResponsible(own, for: key)
+            || (isFromServer && placement.isResponsible(own, for: key, slack: DirectoryCore.repairSlack))
         guard isHolder || (isFromServer && isClosest(record.blindedKey)) else {
             counters.notResponsible += 1
             return .refused(.notResponsible)

@@ -2,17 +2,33 @@ import Primitives
 import Records
 import Wire
 
-/// One iterative search: α calls at a time over disjoint paths (S/Kademlia, Baumgart and Mies, 2007), towards the
-/// nodes closest to a target.
+/// One iterative search over paths that share no node (S/Kademlia, Baumgart and Mies, 2007), towards the nodes closest
+/// to a target.
+///
+/// Deviations: half of the paths wait until there is trouble (a call that failed or was late, a path at its end), so an
+/// undisturbed search costs no more calls than Kademlia's; and a path takes at most ``sourceLimit`` of what one node
+/// named before it takes what others named, so a liar that names only its friends does not own the path.
 struct Iteration: Sendable {
-    /// Calls under way at a time.
+    /// Calls under way at a time; as many as paths once there is trouble.
     static let alpha = 4
     /// Paths that share no node, so that a liar misleads only one.
-    static let paths = 4
+    static let paths = 8
+    /// Contacts of the own table with which a search begins.
+    static let startLimit = 40
+    /// The nodes that a path asks before it ends: its nearest. Who looks for contacts asks k.
+    static let width = 8
+    /// From this round on all paths are walked: an undisturbed search has ended.
+    private static let wideRound = 4
     /// Calls in all.
-    static let callLimit = 96
+    static let callLimit = 128
     /// Milliseconds after which the search ends with what it has.
     static let deadline: UInt64 = 5000
+    /// Nodes of one address prefix, and nodes named by one node, that a path asks before others.
+    private static let prefixLimit = 2
+    private static let sourceLimit = 3
+    /// Failures of contacts that one node named after which its others come last.
+    private static let misleadingLimit: UInt8 = 3
+    private static let candidateLimit = 512
 
     enum Goal: Sendable {
         /// Contacts near the target, for joining and refreshing.
@@ -26,6 +42,8 @@ struct Iteration: Sendable {
     private enum State: Sendable {
         case fresh
         case asked
+        /// Not answered in time; an answer still counts.
+        case late
         case answered
         case failed
     }
@@ -33,25 +51,45 @@ struct Iteration: Sendable {
     private struct Candidate: Sendable {
         let contact: Contact
         let distance: Bytes32
-        let path: Int
+        let prefix: UInt64
+        /// Who named it; `nil` for the own table.
+        let source: NodeID?
+        /// 1 for a contact of the own table, one more than its source's otherwise.
+        let round: Int
         var state = State.fresh
+        var cluster: VerifyingKey?
+        /// Of those that it named, how many failed.
+        var misled: UInt8 = 0
     }
 
     let target: Bytes32
     let goal: Goal
     let started: Timestamp
-    private var candidates: [NodeID: Candidate] = [:]
+    /// Round trips that had to follow one another so far.
+    private(set) var rounds = 0
+    /// Contacts in answers that named the answerer or this node, or one address twice.
+    private(set) var refusedContacts: UInt64 = 0
+    /// Nodes most of whose contacts failed.
+    private(set) var misleading: UInt64 = 0
+    // Each path in ascending order of distance.
+    private var candidates: [[Candidate]] = Array(repeating: [], count: Iteration.paths)
+    private var pathOf: [NodeID: Int] = [:]
     private var underway = 0
     private var calls = 0
     private var nextPath = 0
+    private var active = Iteration.alpha
     private let own: NodeID
 
-    init(target: Bytes32, goal: Goal, start: [Contact], own: NodeID, now: Timestamp) {
+    /// - Parameter isWide: whether all paths are walked from the start, as during an alarm.
+    init(
+        target: Bytes32, goal: Goal, start: [Contact], own: NodeID, isWide: Bool = false, now: Timestamp
+    ) {
         self.target = target
         self.goal = goal
         self.own = own
         started = now
-        for (index, contact) in start.enumerated() { add(contact, path: index % Iteration.paths) }
+        if isWide { active = Iteration.paths }
+        for (index, contact) in start.enumerated() { add(contact, path: index % Iteration.paths, from: nil, round: 1) }
     }
 
     /// What is asked of each node.
@@ -65,54 +103,151 @@ struct Iteration: Sendable {
     /// The contacts to call now.
     mutating func next() -> [Contact] {
         var out: [Contact] = []
-        while underway < Iteration.alpha, calls < Iteration.callLimit {
-            guard let choice = choose() else { break }
-            candidates[choice]?.state = .asked
+        while underway < active, calls < Iteration.callLimit {
+            guard let (path, place) = choose() else {
+                // These paths are at their end; the others are walked now.
+                guard active < Iteration.paths else { break }
+                widen()
+                continue
+            }
+            candidates[path][place].state = .asked
+            rounds = max(rounds, candidates[path][place].round)
+            if rounds >= Iteration.wideRound { widen() }
             underway += 1
             calls += 1
-            if let contact = candidates[choice]?.contact { out.append(contact) }
+            out.append(candidates[path][place].contact)
         }
         return out
     }
 
-    /// The nearest fresh candidate of the path whose turn it is, among that path's k nearest.
-    private mutating func choose() -> NodeID? {
-        for _ in 0..<Iteration.paths {
-            let path = nextPath
-            nextPath = (nextPath + 1) % Iteration.paths
-            let near = candidates.values.filter { $0.path == path && $0.state != .failed }
-                .sorted { $0.distance < $1.distance }.prefix(RoutingTable.k)
-            if let fresh = near.first(where: { $0.state == .fresh }) { return fresh.contact.nodeID }
+    /// Walks all paths from now on.
+    mutating func widen() { active = Iteration.paths }
+
+    private mutating func choose() -> (path: Int, place: Int)? {
+        for _ in 0..<active {
+            let path = nextPath % active
+            nextPath = (path + 1) % active
+            if let place = freshest(path) { return (path, place) }
         }
         return nil
     }
 
-    /// A node answered with contacts.
-    mutating func answered(_ node: NodeID, _ contacts: [Contact]) {
-        guard let candidate = candidates[node], candidate.state == .asked else { return }
-        underway -= 1
-        candidates[node]?.state = .answered
-        for contact in contacts { add(contact, path: candidate.path) }
+    /// The nearest candidate of the path that was not asked, among the ``width`` nearest that are diverse; when all of
+    /// those were asked and are fewer, among the rest.
+    private func freshest(_ path: Int) -> Int? {
+        var prefixes: [UInt64: Int] = [:]
+        var sources: [NodeID: Int] = [:]
+        var considered = 0
+        var spare: Int?
+        let width = if case .nodes = goal { RoutingTable.k } else { Iteration.width }
+        for place in candidates[path].indices where considered < width {
+            let candidate = candidates[path][place]
+            guard candidate.state != .failed else { continue }
+            var isDiverse = prefixes[candidate.prefix, default: 0] < Iteration.prefixLimit
+            if let source = candidate.source {
+                isDiverse = isDiverse && sources[source, default: 0] < Iteration.sourceLimit
+                isDiverse = isDiverse && misled(by: source) < Iteration.misleadingLimit
+            }
+            guard isDiverse || candidate.state != .fresh else {
+                if spare == nil { spare = place }
+                continue
+            }
+            if candidate.state == .fresh { return place }
+            prefixes[candidate.prefix, default: 0] += 1
+            if let source = candidate.source { sources[source, default: 0] += 1 }
+            considered += 1
+        }
+        return considered < width ? spare : nil
     }
 
+    private func misled(by source: NodeID) -> UInt8 { find(source).map { candidates[$0.path][$0.place].misled } ?? 0 }
+
+    private func find(_ node: NodeID) -> (path: Int, place: Int)? {
+        guard let path = pathOf[node],
+            let place = candidates[path].firstIndex(where: { $0.contact.nodeID == node })
+        else { return nil }
+        return (path, place)
+    }
+
+    /// A node answered with contacts.
+    mutating func answered(_ node: NodeID, _ contacts: [Contact], cluster: VerifyingKey? = nil) {
+        guard let (path, place) = find(node), settle(path, place, .answered) else { return }
+        candidates[path][place].cluster = cluster
+        let round = candidates[path][place].round + 1
+        // Only within one answer: over several, a liar could shut out an honest node by naming its address.
+        var addresses: Set<SocketAddress> = [candidates[path][place].contact.endpoint.address]
+        for contact in contacts {
+            guard contact.nodeID != node, addresses.insert(contact.endpoint.address).inserted else {
+                refusedContacts += 1
+                continue
+            }
+            add(contact, path: path, from: node, round: round)
+        }
+    }
+
+    /// A node did not answer, or not with what it was asked.
     mutating func failed(_ node: NodeID) {
-        guard let candidate = candidates[node], candidate.state == .asked else { return }
+        guard let (path, place) = find(node), settle(path, place, .failed) else { return }
+        widen()
+        guard let source = candidates[path][place].source, let (path, place) = find(source) else { return }
+        candidates[path][place].misled += candidates[path][place].misled < .max ? 1 : 0
+        if candidates[path][place].misled == Iteration.misleadingLimit { misleading += 1 }
+    }
+
+    /// A node's answer is late: others are asked meanwhile.
+    /// - Returns: whether it was awaited.
+    mutating func late(_ node: NodeID) -> Bool {
+        guard let (path, place) = find(node), candidates[path][place].state == .asked else { return false }
+        candidates[path][place].state = .late
         underway -= 1
-        candidates[node]?.state = .failed
+        widen()
+        return true
+    }
+
+    /// Ends a call; false when none is open.
+    private mutating func settle(_ path: Int, _ place: Int, _ state: State) -> Bool {
+        switch candidates[path][place].state {
+        case .asked: underway -= 1
+        case .late: break
+        case .fresh, .answered, .failed: return false
+        }
+        candidates[path][place].state = state
+        return true
     }
 
     var isFinished: Bool { underway == 0 }
 
-    /// The nodes closest to the target that have answered.
+    /// The nodes closest to the target that have answered: of one prefix and one cluster one each while there are others.
     func closest(_ limit: Int) -> [Contact] {
-        candidates.values.filter { $0.state == .answered }.sorted { $0.distance < $1.distance }
-            .prefix(limit).map(\.contact)
+        let near = candidates.joined().filter { $0.state == .answered }.sorted { $0.distance < $1.distance }
+        var prefixes: Set<UInt64> = []
+        var clusters: Set<VerifyingKey> = []
+        var first: [Contact] = []
+        var rest: [Contact] = []
+        // Farther than this many, diversity does not count: searchers would not come there.
+        for candidate in near.prefix(2 * limit) {
+            let isNewCluster = candidate.cluster.map { clusters.insert($0).inserted } ?? true
+            if prefixes.insert(candidate.prefix).inserted, isNewCluster {
+                first.append(candidate.contact)
+            } else {
+                rest.append(candidate.contact)
+            }
+        }
+        return Array((first + rest).prefix(limit))
     }
 
-    private mutating func add(_ contact: Contact, path: Int) {
-        guard contact.nodeID != own, candidates[contact.nodeID] == nil, candidates.count < 4 * Iteration.callLimit
-        else { return }
-        candidates[contact.nodeID] = Candidate(
-            contact: contact, distance: contact.nodeID.distance(to: target), path: path)
+    private mutating func add(_ contact: Contact, path: Int, from source: NodeID?, round: Int) {
+        guard contact.nodeID != own, contact.endpoint.address.port != 0 else {
+            refusedContacts += source == nil ? 0 : 1
+            return
+        }
+        guard pathOf[contact.nodeID] == nil, pathOf.count < Iteration.candidateLimit else { return }
+        pathOf[contact.nodeID] = path
+        let distance = contact.nodeID.distance(to: target)
+        let place = candidates[path].firstIndex { distance < $0.distance } ?? candidates[path].count
+        candidates[path].insert(
+            Candidate(
+                contact: contact, distance: distance, prefix: contact.endpoint.address.prefixKey, source: source,
+                round: round), at: place)
     }
 }

@@ -13,11 +13,19 @@ public struct Placement: Sendable {
         public var cluster: VerifyingKey
         /// The part of the address that one operator's servers share.
         public var prefix: [UInt8]
+        /// Where it answers, if the map says so: then repair needs no search for it.
+        public var endpoint: Endpoint?
+        /// Whether it may hold records yet: not in its first epoch on the map (specs/directory.md, "Probation").
+        public var isCounted: Bool
 
-        public init(id: NodeID, cluster: VerifyingKey, prefix: [UInt8]) {
+        public init(
+            id: NodeID, cluster: VerifyingKey, prefix: [UInt8], endpoint: Endpoint? = nil, isCounted: Bool = true
+        ) {
             self.id = id
             self.cluster = cluster
             self.prefix = prefix
+            self.endpoint = endpoint
+            self.isCounted = isCounted
         }
     }
 
@@ -29,16 +37,31 @@ public struct Placement: Sendable {
     private static let walkLimit = 64
 
     private let ordered: [(position: Bytes32, node: Node)]
+    private let shared: Bytes32
 
-    public init(nodes: [Node], epoch: UInt64) {
-        let shared = Placement.sharedRandom(epoch: epoch)
-        ordered = nodes.map { node in
-            var hash = BLAKE2b(outputCount: 32, domain: Domain("hulda/dir-pos"))
-            hash.update(node.id)
-            hash.update(shared)
-            return (hash.finalize(), node)
-        }.sorted { $0.0 < $1.0 }
+    /// - Parameter shared: the epoch's shared random value; `nil` for the stand-in that everybody can compute.
+    public init(nodes: [Node], epoch: UInt64, shared: Bytes32? = nil) {
+        let shared = shared ?? Placement.sharedRandom(epoch: epoch)
+        self.shared = shared
+        ordered = nodes.filter(\.isCounted).map { (Placement.position(of: $0.id, shared: shared), $0) }
+            .sorted { $0.0 < $1.0 }
     }
+
+    static func position(of node: NodeID, shared: Bytes32) -> Bytes32 {
+        var hash = BLAKE2b(outputCount: 32, domain: Domain("hulda/dir-pos"))
+        hash.update(node)
+        hash.update(shared)
+        return hash.finalize()
+    }
+
+    private func place(of id: NodeID) -> Int? {
+        guard !ordered.isEmpty else { return nil }
+        let place = start(Placement.position(of: id, shared: shared))
+        return ordered[place].node.id == id ? place : nil
+    }
+
+    /// What the map says of a node.
+    func node(_ id: NodeID) -> Node? { place(of: id).map { ordered[$0].node } }
 
     public var nodeCount: Int { ordered.count }
 
@@ -52,7 +75,8 @@ public struct Placement: Sendable {
     }
 
     /// The holders by ring; no two of one cluster or prefix while alternatives are near.
-    public func rings(of key: VerifyingKey) -> [[NodeID]] {
+    /// - Parameter silent: nodes that are passed over, because they do not answer.
+    public func rings(of key: VerifyingKey, without silent: Set<NodeID> = []) -> [[NodeID]] {
         var out = [[NodeID]](repeating: [], count: Placement.rings)
         guard !ordered.isEmpty else { return out }
         let starts = (0..<Placement.rings).map { start(Placement.index(of: key, ring: $0)) }
@@ -66,7 +90,7 @@ public struct Placement: Sendable {
                 var choice: Node?
                 for step in 0..<walk {
                     let node = ordered[(starts[ring] + step) % ordered.count].node
-                    guard !taken.contains(node.id) else { continue }
+                    guard !taken.contains(node.id), !silent.contains(node.id) else { continue }
                     if choice == nil { choice = node }
                     if !clusters.contains(node.cluster), !prefixes.contains(node.prefix) {
                         choice = node
@@ -84,12 +108,33 @@ public struct Placement: Sendable {
     }
 
     /// All holders of a key: twenty, or every node of a smaller network.
-    public func holders(of key: VerifyingKey) -> [NodeID] { rings(of: key).flatMap(\.self) }
+    public func holders(of key: VerifyingKey, without silent: Set<NodeID> = []) -> [NodeID] {
+        rings(of: key, without: silent).flatMap(\.self)
+    }
+
+    /// The `count` nodes before and the `count` nodes after a node: with them it shares its records.
+    func neighbours(of id: NodeID, _ count: Int) -> [Node] {
+        guard let place = place(of: id) else { return [] }
+        let size = ordered.count
+        let reach = min(count, (size - 1) / 2 + (size - 1) % 2)
+        var out: [Node] = []
+        for step in 0..<reach {
+            let after = ordered[(place + 1 + step) % size].node
+            let before = ordered[(place + size - 1 - step) % size].node
+            out.append(after)
+            if before.id != after.id, !out.contains(where: { $0.id == before.id }) { out.append(before) }
+        }
+        return out
+    }
 
     /// Whether `node` is a holder of `key`, or close enough to be one in another's view of the map.
     public func isResponsible(_ node: NodeID, for key: VerifyingKey) -> Bool {
+        isResponsible(node, for: key, slack: Placement.slack)
+    }
+
+    func isResponsible(_ node: NodeID, for key: VerifyingKey, slack: Int) -> Bool {
         guard !ordered.isEmpty else { return true }
-        let reach = min(ordered.count, Placement.holdersPerRing + Placement.slack)
+        let reach = min(ordered.count, Placement.holdersPerRing + slack)
         for ring in 0..<Placement.rings {
             let first = start(Placement.index(of: key, ring: ring))
             for step in 0..<reach where ordered[(first + step) % ordered.count].node.id == node { return true }

@@ -2,31 +2,40 @@ import Primitives
 import Records
 import Wire
 
-/// Kademlia's buckets (Maymounkov and Mazières, 2002), with limits against crowding by one network
+/// Kademlia's buckets (Maymounkov and Mazières, 2002), with limits against crowding by one network or one operator
 /// (specs/directory.md, "Routing table"). Only servers that have proven their identity come in.
 struct RoutingTable: Sendable {
     /// Contacts in one bucket.
     static let k = 20
     /// Contacts of one address prefix in one bucket.
     static let prefixLimit = 4
+    /// Contacts of one cluster in one bucket.
+    static let clusterLimit = 4
+    /// Contacts of one address prefix in an answer while others are known.
+    static let answerPrefixLimit = 2
     /// Contacts that wait for a place in a full bucket.
     private static let waitingLimit = 8
     /// Calls in a row that a contact may leave unanswered.
-    private static let failureLimit = 2
+    private static let failureLimit: UInt8 = 2
 
     struct Entry: Sendable {
         let contact: Contact
+        /// The first eight bytes of the cluster's key; 0 while it is not known.
+        let cluster: UInt64
+        let prefix: UInt64
         var lastSeen: Timestamp
-        var failures = 0
+        var roundTrip = RoundTrip()
+        var failures: UInt8 = 0
     }
 
     private struct Bucket: Sendable {
         var entries: [Entry] = []
-        var waiting: [Contact] = []
+        var waiting: [Entry] = []
     }
 
     let own: NodeID
-    private var buckets: [Int: Bucket] = [:]
+    // By the number of leading bits shared with the own ID; as long as the deepest that was ever used.
+    private var buckets: [Bucket] = []
     private(set) var count = 0
 
     init(own: NodeID) { self.own = own }
@@ -39,70 +48,151 @@ struct RoutingTable: Sendable {
         case refused
     }
 
-    mutating func insert(_ contact: Contact, now: Timestamp) -> Insertion {
+    /// - Parameter isFrozen: whether nobody new comes in; who is there is refreshed all the same.
+    mutating func insert(
+        _ contact: Contact, cluster: VerifyingKey? = nil, isFrozen: Bool = false, now: Timestamp
+    ) -> Insertion {
         guard contact.nodeID != own else { return .refused }
         let index = own.distance(to: contact.nodeID).leadingZeros
-        var bucket = buckets[index] ?? Bucket()
-        defer { buckets[index] = bucket }
-        if let place = bucket.entries.firstIndex(where: { $0.contact.nodeID == contact.nodeID }) {
-            bucket.entries.remove(at: place)
-            bucket.entries.append(Entry(contact: contact, lastSeen: now))
+        while buckets.count <= index { buckets.append(Bucket()) }
+        var entry = Entry(
+            contact: contact, cluster: cluster?.bytes.leadingWord ?? 0, prefix: contact.endpoint.address.prefixKey,
+            lastSeen: now)
+        if let place = buckets[index].entries.firstIndex(where: { $0.contact.nodeID == contact.nodeID }) {
+            entry.roundTrip = buckets[index].entries[place].roundTrip
+            buckets[index].entries.remove(at: place)
+            buckets[index].entries.append(entry)
             return .refreshed
         }
-        let prefix = contact.endpoint.address.prefix
-        guard bucket.entries.count(where: { $0.contact.endpoint.address.prefix == prefix }) < RoutingTable.prefixLimit
+        guard !isFrozen,
+            buckets[index].entries.count(where: { $0.prefix == entry.prefix }) < RoutingTable.prefixLimit,
+            entry.cluster == 0
+                || buckets[index].entries.count(where: { $0.cluster == entry.cluster }) < RoutingTable.clusterLimit
         else { return .refused }
-        guard bucket.entries.count >= RoutingTable.k else {
-            bucket.entries.append(Entry(contact: contact, lastSeen: now))
+        guard buckets[index].entries.count >= RoutingTable.k else {
+            buckets[index].entries.append(entry)
             count += 1
             return .inserted
         }
-        bucket.waiting.removeAll { $0.nodeID == contact.nodeID }
-        bucket.waiting.append(contact)
-        if bucket.waiting.count > RoutingTable.waitingLimit { bucket.waiting.removeFirst() }
-        return bucket.entries.first.map { .full(oldest: $0.contact) } ?? .refused
+        buckets[index].waiting.removeAll { $0.contact.nodeID == contact.nodeID }
+        buckets[index].waiting.append(entry)
+        if buckets[index].waiting.count > RoutingTable.waitingLimit { buckets[index].waiting.removeFirst() }
+        return buckets[index].entries.first.map { .full(oldest: $0.contact) } ?? .refused
     }
 
     /// A contact did not answer.
     /// - Returns: the one that is dropped for it, and who took the place.
     mutating func failed(_ node: NodeID, now: Timestamp) -> (removed: Contact, added: Contact?)? {
-        let index = own.distance(to: node).leadingZeros
-        guard var bucket = buckets[index], let place = bucket.entries.firstIndex(where: { $0.contact.nodeID == node })
-        else { return nil }
-        bucket.entries[place].failures += 1
-        guard bucket.entries[place].failures >= RoutingTable.failureLimit else {
-            buckets[index] = bucket
-            return nil
-        }
-        let removed = bucket.entries.remove(at: place).contact
+        guard let (index, place) = find(node) else { return nil }
+        buckets[index].entries[place].failures += 1
+        buckets[index].entries[place].roundTrip.backOff()
+        guard buckets[index].entries[place].failures >= RoutingTable.failureLimit else { return nil }
+        let removed = buckets[index].entries.remove(at: place).contact
         count -= 1
-        let added = bucket.waiting.popLast()
-        if let added {
-            bucket.entries.append(Entry(contact: added, lastSeen: now))
-            count += 1
-        }
-        buckets[index] = bucket
-        return (removed, added)
+        guard let added = buckets[index].waiting.popLast() else { return (removed, nil) }
+        buckets[index].entries.append(added)
+        count += 1
+        return (removed, added.contact)
     }
 
-    func contact(_ node: NodeID) -> Contact? {
-        buckets[own.distance(to: node).leadingZeros]?.entries.first { $0.contact.nodeID == node }?.contact
+    /// A contact answered after so many milliseconds.
+    mutating func measured(_ node: NodeID, milliseconds: UInt64) {
+        guard let (index, place) = find(node) else { return }
+        buckets[index].entries[place].roundTrip.measured(milliseconds)
+    }
+
+    private func find(_ node: NodeID) -> (bucket: Int, place: Int)? {
+        let index = own.distance(to: node).leadingZeros
+        guard index < buckets.count,
+            let place = buckets[index].entries.firstIndex(where: { $0.contact.nodeID == node })
+        else { return nil }
+        return (index, place)
+    }
+
+    func entry(_ node: NodeID) -> Entry? {
+        find(node).map { buckets[$0.bucket].entries[$0.place] }
+    }
+
+    func contact(_ node: NodeID) -> Contact? { entry(node)?.contact }
+
+    func knows(_ endpoint: Endpoint) -> Bool {
+        buckets.contains { $0.entries.contains { $0.contact.endpoint == endpoint } }
     }
 
     /// The contacts closest to `target` by XOR.
+    ///
+    /// Buckets come in groups that are already in order: the target's own, then all deeper ones together, then one
+    /// shallower after the other. So only the group in which the limit is reached is sorted in vain.
     func closest(to target: Bytes32, _ limit: Int) -> [Contact] {
-        let sorted = contacts.map { (distance: $0.nodeID.distance(to: target), contact: $0) }
-            .sorted { $0.distance < $1.distance }
-        return sorted.prefix(limit).map(\.contact)
+        nearest(to: target, limit, isAlive: { _ in true }, prefixLimit: .max)
     }
 
-    var contacts: [Contact] { buckets.values.flatMap { $0.entries.map(\.contact) } }
+    /// Contacts for an answer to others: seen since `since`, without a failed call, and of one prefix no more than
+    /// ``answerPrefixLimit`` while others are known.
+    func answer(to target: Bytes32, _ limit: Int, since: Timestamp) -> [Contact] {
+        func isAlive(_ entry: Entry) -> Bool { entry.lastSeen >= since && entry.failures == 0 }
+        let near = nearest(to: target, limit, isAlive: isAlive, prefixLimit: RoutingTable.answerPrefixLimit)
+        guard near.count < limit else { return near }
+        let more = nearest(to: target, limit, isAlive: isAlive, prefixLimit: .max).filter { !near.contains($0) }
+        return near + more.prefix(limit - near.count)
+    }
+
+    private func nearest(
+        to target: Bytes32, _ limit: Int, isAlive: (Entry) -> Bool, prefixLimit: Int
+    ) -> [Contact] {
+        var out: [Contact] = []
+        var prefixes: [UInt64: Int] = [:]
+        let depth = min(own.distance(to: target).leadingZeros, buckets.count)
+        func take(_ range: Range<Int>) {
+            var group: [(distance: Bytes32, bucket: Int, place: Int)] = []
+            for index in range {
+                for place in buckets[index].entries.indices {
+                    let entry = buckets[index].entries[place]
+                    guard isAlive(entry) else { continue }
+                    group.append((entry.contact.nodeID.distance(to: target), index, place))
+                }
+            }
+            group.sort { $0.distance < $1.distance }
+            for (_, bucket, place) in group where out.count < limit {
+                let entry = buckets[bucket].entries[place]
+                if prefixLimit != .max {
+                    guard prefixes[entry.prefix, default: 0] < prefixLimit else { continue }
+                    prefixes[entry.prefix, default: 0] += 1
+                }
+                out.append(entry.contact)
+            }
+        }
+        if depth < buckets.count {
+            take(depth..<depth + 1)
+            if out.count < limit { take(depth + 1..<buckets.count) }
+        }
+        for index in stride(from: depth - 1, through: 0, by: -1) where out.count < limit { take(index..<index + 1) }
+        return out
+    }
+
+    /// All contacts, the farthest buckets first.
+    var contacts: [Contact] { buckets.flatMap { $0.entries.map(\.contact) } }
+
+    /// The entries of all buckets, the farthest first.
+    var entries: [Entry] { buckets.flatMap(\.entries) }
+
+    /// The contact that was silent longest, and since when.
+    var stalest: (contact: Contact, lastSeen: Timestamp)? {
+        var best: (bucket: Int, place: Int)?
+        var since = Timestamp(milliseconds: .max)
+        for index in buckets.indices {
+            for place in buckets[index].entries.indices where buckets[index].entries[place].lastSeen < since {
+                since = buckets[index].entries[place].lastSeen
+                best = (index, place)
+            }
+        }
+        return best.map { (buckets[$0.bucket].entries[$0.place].contact, since) }
+    }
 
     /// The contact that was silent longest, when it was silent for `age` milliseconds.
     func stalest(_ age: UInt64, now: Timestamp) -> Contact? {
-        let oldest = buckets.values.flatMap(\.entries).min { $0.lastSeen < $1.lastSeen }
-        guard let oldest, now.milliseconds(since: oldest.lastSeen) >= age else { return nil }
-        return oldest.contact
+        guard let stalest, now.milliseconds(since: stalest.lastSeen) >= age else { return nil }
+        return stalest.contact
     }
 
     /// A random target in the bucket `index`, for refreshing it.

@@ -211,7 +211,11 @@ final class CoreOwner: @unchecked Sendable {
         handle(
             .directory(
                 .map(
-                    servers.map { Placement.Node(id: $0.nodeID, cluster: $0.clusterID, prefix: $0.udp.prefix) })))
+                    servers.map {
+                        Placement.Node(
+                            id: $0.nodeID, cluster: $0.clusterID, prefix: $0.udp.prefix,
+                            endpoint: Endpoint(linkKey: $0.linkKey, address: $0.udp))
+                    })))
         if directory.contactCount < 20 {
             let own = directory.descriptor
             let endpoints = servers.filter { $0.encode() != own }.prefix(40).map {

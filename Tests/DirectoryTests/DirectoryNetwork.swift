@@ -30,6 +30,8 @@ struct DirectoryNetwork: ~Copyable {
     var entropy: Entropy
     var now = DirectoryNetwork.noon
     var lossPercent = 0
+    /// Whether the map says where nodes answer.
+    var namesEndpoints = true
     var largest = 0
     /// Answers to requests of the test, by token.
     var answers: [UInt64: DirectoryMessage] = [:]
@@ -69,7 +71,9 @@ struct DirectoryNetwork: ~Copyable {
 
     var nodes: [Placement.Node] {
         members.map {
-            Placement.Node(id: Node.id(of: $0.serverID), cluster: $0.cluster, prefix: $0.endpoint.address.prefix)
+            Placement.Node(
+                id: Node.id(of: $0.serverID), cluster: $0.cluster, prefix: $0.endpoint.address.prefix,
+                endpoint: namesEndpoints ? $0.endpoint : nil)
         }
     }
 

@@ -65,9 +65,10 @@ import Wire
         }
     }
 
-    @Test("a server that comes onto the map gets the copies for which it is responsible now")
-    func repair() throws {
+    @Test("a server that comes onto the map gets the copies for which it is responsible now", arguments: [true, false])
+    func repair(namesEndpoints: Bool) throws {
         var network = try DirectoryNetwork.joined(seed: 24, 40)
+        network.namesEndpoints = namesEndpoints
         var records: [DirectoryRecord] = []
         for _ in 0..<30 {
             let publisher = Publisher(&network.entropy)
@@ -84,7 +85,7 @@ import Wire
         }
         try network.run(milliseconds: 5000)
         try network.map()
-        try network.run(milliseconds: 60_000)
+        try network.run(milliseconds: 120_000)
         var missing = 0
         var due = 0
         for record in records {
@@ -95,6 +96,37 @@ import Wire
         }
         #expect(due > 50)
         #expect(missing == 0, "\(missing) of \(due)")
+    }
+
+    @Test("when half of all servers die, every record has twenty living holders again within 15 minutes")
+    func repairAfterLoss() throws {
+        var network = try DirectoryNetwork.joined(seed: 27, 60)
+        var records: [DirectoryRecord] = []
+        for _ in 0..<20 {
+            let publisher = Publisher(&network.entropy)
+            let record = try publisher.record(network.now, entropy: &network.entropy)
+            for holder in network.holders(record.blindedKey, epoch: record.epoch) {
+                _ = try network.ask(holder, .put(record: record.encode()))
+            }
+            records.append(record)
+        }
+        for index in network.members.indices where index % 2 == 1 { network.members[index].isUp = false }
+        func copies() throws -> [Int] {
+            try records.map { record in
+                try network.members.indices.count {
+                    try network.members[$0].isUp && network.holds($0, record.blindedKey)
+                }
+            }
+        }
+        #expect(try (copies().min() ?? 20) < 14)
+        // The map does not change: the holders notice by themselves.
+        try network.run(milliseconds: 15 * 60_000)
+        let after = try copies()
+        #expect(after.allSatisfy { $0 >= 20 }, "\(after)")
+        let alive = network.members.filter(\.isUp).map { $0.core.counters }
+        #expect(alive.allSatisfy { $0.silentHolders > 0 })
+        // Four of a record's holders hand it on, not all.
+        #expect(alive.reduce(0) { $0 + $1.repairs } < 20 * 20 * 8)
     }
 
     @Test("an answer with a forged, foreign or expired descriptor brings nobody into the routing table")

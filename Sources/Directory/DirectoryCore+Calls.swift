@@ -1,0 +1,164 @@
+import Primitives
+import Records
+import Storage
+import Wire
+
+/// Calls to other servers, and what their answers prove.
+extension DirectoryCore {
+    mutating func call(
+        _ call: Call, _ endpoint: Endpoint, _ message: DirectoryMessage, _ now: Timestamp,
+        _ effects: inout [DirectoryEffect]
+    ) {
+        guard calls.count < configuration.callLimit else {
+            counters.busy += 1
+            return
+        }
+        let id = nextCall
+        nextCall += 1
+        let wait = call.node.flatMap { table.entry($0)?.roundTrip.timeout } ?? RoundTrip.first
+        calls[id] = Pending(call: call, endpoint: endpoint, started: now, deadline: now.adding(milliseconds: wait))
+        if case .iteration = call, let deadline = calls[id]?.deadline {
+            nextDeadline = min(nextDeadline ?? deadline, deadline)
+        }
+        effects.append(.call(id, to: endpoint, message: message.encode()))
+    }
+
+    mutating func answered(
+        _ id: UInt64, _ bytes: [UInt8], _ now: Timestamp, _ entropy: inout Entropy,
+        _ effects: inout [DirectoryEffect], _ store: inout some (KeyValueStore & ~Copyable)
+    ) throws(StorageError) {
+        guard let pending = calls.removeValue(forKey: id) else { return }
+        let (call, endpoint) = (pending.call, pending.endpoint)
+        if let node = call.node { table.measured(node, milliseconds: now.milliseconds(since: pending.started)) }
+        guard let message = try? DirectoryMessage(decoding: bytes) else {
+            counters.malformed += 1
+            try callFailed(call, now, &entropy, &effects, &store)
+            return
+        }
+        switch (call, message) {
+        case (.ping, .nodes(let descriptor, _)):
+            if let contact = verify(descriptor, endpoint, now) {
+                try learn(contact, now, &effects, &store)
+                startJoin(now, &entropy, &effects)
+            }
+        case (.liveness(let node), .nodes(let descriptor, _)):
+            guard let contact = verify(descriptor, endpoint, now), contact.contact.nodeID == node else {
+                return try callFailed(call, now, &entropy, &effects, &store)
+            }
+            try learn(contact, now, &effects, &store)
+        case (.iteration(let iteration, let node), .nodes(let descriptor, let contacts)):
+            guard let contact = verify(descriptor, endpoint, now), contact.contact.nodeID == node else {
+                return try callFailed(call, now, &entropy, &effects, &store)
+            }
+            try learn(contact, now, &effects, &store)
+            iterations[iteration]?.answered(node, contacts, cluster: contact.cluster)
+            try advance(iteration, now, &effects, &store)
+        case (.iteration(let iteration, let node), .record(let record)):
+            try found(record, iteration, from: node, now, &entropy, &effects, &store)
+        case (.put(let node), .stored), (.put(let node), .refused): heard(node)
+        default:
+            counters.malformed += 1
+            try callFailed(call, now, &entropy, &effects, &store)
+        }
+    }
+
+    /// Lets searches ask others where an answer is late.
+    mutating func timeOut(
+        _ now: Timestamp, _ effects: inout [DirectoryEffect], _ store: inout some (KeyValueStore & ~Copyable)
+    ) throws(StorageError) {
+        guard let due = nextDeadline, due <= now else { return }
+        var searches: Set<UInt64> = []
+        nextDeadline = nil
+        for id in calls.keys.sorted() {
+            guard let pending = calls[id], case .iteration(let search, let node) = pending.call else { continue }
+            if pending.deadline > now {
+                nextDeadline = min(nextDeadline ?? pending.deadline, pending.deadline)
+            } else if iterations[search]?.late(node) ?? false {
+                counters.lateAnswers += 1
+                searches.insert(search)
+            }
+        }
+        for search in searches.sorted() { try advance(search, now, &effects, &store) }
+    }
+
+    mutating func failed(
+        _ id: UInt64, _ now: Timestamp, _ entropy: inout Entropy, _ effects: inout [DirectoryEffect],
+        _ store: inout some (KeyValueStore & ~Copyable)
+    ) throws(StorageError) {
+        guard let call = calls.removeValue(forKey: id)?.call else { return }
+        counters.callsFailed += 1
+        try callFailed(call, now, &entropy, &effects, &store)
+    }
+
+    private mutating func callFailed(
+        _ call: Call, _ now: Timestamp, _ entropy: inout Entropy, _ effects: inout [DirectoryEffect],
+        _ store: inout some (KeyValueStore & ~Copyable)
+    ) throws(StorageError) {
+        switch call {
+        case .ping: break
+        case .liveness(let node), .put(let node):
+            try drop(node, now, &store)
+            missed(node, now)
+        case .iteration(let iteration, let node):
+            try drop(node, now, &store)
+            iterations[iteration]?.failed(node)
+            try advance(iteration, now, &effects, &store)
+        }
+    }
+
+    private mutating func drop(
+        _ node: NodeID, _ now: Timestamp, _ store: inout some (KeyValueStore & ~Copyable)
+    ) throws(StorageError) {
+        guard let change = table.failed(node, now: now) else { return }
+        try store.delete(DirectoryCore.contactTable, change.removed.nodeID.bytes)
+        if let added = change.added { try save(added, &store) }
+    }
+
+    /// The contact that a descriptor proves: signed, certified, and of the link key that answered.
+    mutating func verify(_ bytes: [UInt8], _ endpoint: Endpoint, _ now: Timestamp) -> (
+        contact: Contact, cluster: VerifyingKey
+    )? {
+        guard let descriptor = try? ServerDescriptor(decoding: bytes), descriptor.linkKey == endpoint.linkKey else {
+            counters.forgedAnswers += 1
+            return nil
+        }
+        let digest = BLAKE2b.h(Domain("hulda/dir-desc"), bytes)
+        if verified[descriptor.nodeID] != digest || !descriptor.isCurrent(at: now) {
+            do throws(DescriptorError) { try descriptor.verify(at: now) } catch {
+                counters.forgedAnswers += 1
+                return nil
+            }
+            if verified.count >= DirectoryCore.verifiedLimit { verified.removeAll(keepingCapacity: true) }
+            verified[descriptor.nodeID] = digest
+        }
+        return (Contact(serverID: descriptor.serverID, endpoint: endpoint), descriptor.clusterID)
+    }
+
+    mutating func learn(
+        _ proven: (contact: Contact, cluster: VerifyingKey), _ now: Timestamp, _ effects: inout [DirectoryEffect],
+        _ store: inout some (KeyValueStore & ~Copyable)
+    ) throws(StorageError) {
+        let contact = proven.contact
+        heard(contact.nodeID)
+        let isMoved = table.contact(contact.nodeID).map { $0.endpoint != contact.endpoint } ?? false
+        switch table.insert(contact, cluster: proven.cluster, now: now) {
+        case .inserted: try save(contact, &store)
+        case .full(let oldest): call(.liveness(oldest.nodeID), oldest.endpoint, .ping, now, &effects)
+        case .refreshed: if isMoved { try save(contact, &store) }
+        case .refused: break
+        }
+    }
+
+    func save(_ contact: Contact, _ store: inout some (KeyValueStore & ~Copyable)) throws(StorageError) {
+        guard acceptsWrites else { return }
+        var writer = Writer(capacity: Contact.encodedSize)
+        contact.encode(&writer)
+        try store.put(DirectoryCore.contactTable, contact.nodeID.bytes, writer.bytes)
+    }
+
+    /// A proven sender that is not in the table yet is asked who it is.
+    mutating func meet(_ endpoint: Endpoint, _ now: Timestamp, _ effects: inout [DirectoryEffect]) {
+        guard !table.knows(endpoint), !calls.values.contains(where: { $0.endpoint == endpoint }) else { return }
+        call(.ping, endpoint, .ping, now, &effects)
+    }
+}

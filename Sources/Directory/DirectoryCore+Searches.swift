@@ -1,0 +1,104 @@
+import Primitives
+import Records
+import Storage
+import Wire
+
+/// Searches of the network by distance, without a map.
+extension DirectoryCore {
+    mutating func start(
+        _ goal: Iteration.Goal, target: Bytes32, _ now: Timestamp, _ effects: inout [DirectoryEffect]
+    ) -> UInt64? {
+        guard iterations.count < configuration.iterationLimit else {
+            counters.busy += 1
+            return nil
+        }
+        let id = nextIteration
+        nextIteration += 1
+        counters.searches += 1
+        iterations[id] = Iteration(
+            target: target, goal: goal, start: table.closest(to: target, Iteration.startLimit), own: own,
+            now: now)
+        return id
+    }
+
+    /// Calls the next nodes, or ends the search.
+    mutating func advance(
+        _ id: UInt64, _ now: Timestamp, _ effects: inout [DirectoryEffect],
+        _ store: inout some (KeyValueStore & ~Copyable)
+    ) throws(StorageError) {
+        guard var iteration = iterations[id] else { return }
+        let contacts = iteration.next()
+        iterations[id] = iteration
+        for contact in contacts {
+            call(.iteration(id, contact.nodeID), contact.endpoint, iteration.message, now, &effects)
+        }
+        let isLate = now.milliseconds(since: iteration.started) >= Iteration.deadline
+        if (contacts.isEmpty && iteration.isFinished) || isLate { finish(id, iteration, now, &effects) }
+    }
+
+    private mutating func finish(
+        _ id: UInt64, _ iteration: Iteration, _ now: Timestamp, _ effects: inout [DirectoryEffect]
+    ) {
+        close(id, iteration)
+        switch iteration.goal {
+        case .nodes:
+            if joining == id {
+                joining = nil
+                effects.append(.joined(contacts: table.count))
+            }
+        case .value(_, _, let token):
+            effects.append(.answer(token: token, message: DirectoryMessage.missing.encode()))
+        case .place(let record):
+            for contact in iteration.closest(configuration.kademliaCopies) {
+                call(.put(contact.nodeID), contact.endpoint, .put(record: record), now, &effects)
+            }
+        }
+    }
+
+    private mutating func close(_ id: UInt64, _ iteration: Iteration) {
+        iterations[id] = nil
+        counters.searchRounds += UInt64(iteration.rounds)
+        counters.refusedContacts += iteration.refusedContacts
+        counters.misleading += iteration.misleading
+    }
+
+    /// A record came in answer to a search; a false one counts as no answer.
+    mutating func found(
+        _ bytes: [UInt8], _ id: UInt64, from node: NodeID, _ now: Timestamp, _ entropy: inout Entropy,
+        _ effects: inout [DirectoryEffect], _ store: inout some (KeyValueStore & ~Copyable)
+    ) throws(StorageError) {
+        guard let iteration = iterations[id], case .value(let key, let epoch, let token) = iteration.goal else {
+            return
+        }
+        do throws(RecordError) {
+            let record = try DirectoryRecord(decoding: bytes)
+            guard record.blindedKey == key, record.epoch == epoch else { throw .wrongEpoch(record.epoch) }
+            try record.verify(at: now)
+        } catch {
+            counters.forgedAnswers += 1
+            iterations[id]?.failed(node)
+            return try advance(id, now, &effects, &store)
+        }
+        close(id, iteration)
+        effects.append(.answer(token: token, message: DirectoryMessage.record(bytes).encode()))
+    }
+
+    /// Makes the first calls of a search that was just started.
+    mutating func seek(_ id: UInt64, _ now: Timestamp, _ effects: inout [DirectoryEffect]) {
+        guard var iteration = iterations[id] else { return }
+        let contacts = iteration.next()
+        iterations[id] = iteration
+        for contact in contacts {
+            call(.iteration(id, contact.nodeID), contact.endpoint, iteration.message, now, &effects)
+        }
+    }
+
+    /// Looks for itself: that fills the buckets around it and makes it known there.
+    mutating func startJoin(_ now: Timestamp, _ entropy: inout Entropy, _ effects: inout [DirectoryEffect]) {
+        guard joining == nil, table.count <= RoutingTable.k, let id = start(.nodes, target: own, now, &effects) else {
+            return
+        }
+        joining = id
+        seek(id, now, &effects)
+    }
+}

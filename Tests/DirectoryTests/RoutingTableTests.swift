@@ -1,0 +1,203 @@
+import Foundation
+import Primitives
+import Records
+import Storage
+import Testing
+import Wire
+
+@testable import Directory
+
+@Suite struct RoutingTableTests {
+    static let noon = DirectoryNetwork.noon
+
+    static func contact(_ entropy: inout Entropy, prefix: Int? = nil) -> Contact {
+        let first = prefix.map { (UInt8(truncatingIfNeeded: $0 >> 8), UInt8(truncatingIfNeeded: $0)) }
+        let raw = entropy.array(4)
+        return Contact(
+            serverID: VerifyingKey(entropy.bytes()),
+            endpoint: Endpoint(
+                linkKey: X25519PublicKey(entropy.bytes()),
+                address: SocketAddress(v4: (first?.0 ?? raw[0], first?.1 ?? raw[1], raw[2], raw[3]), port: 4000)))
+    }
+
+    static func residentBytes() -> Int {
+        let text = (try? String(contentsOfFile: "/proc/self/statm", encoding: .ascii)) ?? ""
+        return (text.split(separator: " ").dropFirst().first.flatMap { Int($0) } ?? 0) * 4096
+    }
+
+    @Test("the closest contacts are those that sorting all of them gives, for near and far targets")
+    func closest() {
+        var entropy = Entropy(seed: 210)
+        var table = RoutingTable(own: entropy.bytes())
+        for _ in 0..<3000 {
+            _ = table.insert(RoutingTableTests.contact(&entropy), now: RoutingTableTests.noon)
+        }
+        #expect(table.count > 100)
+        var targets: [Bytes32] = (0..<100).map { _ in entropy.bytes() }
+        for bucket in 0..<14 { targets.append(table.target(inBucket: bucket, &entropy)) }
+        targets.append(table.own)
+        for target in targets {
+            let sorted = table.contacts.sorted { $0.nodeID.distance(to: target) < $1.nodeID.distance(to: target) }
+            for limit in [1, 6, 20, 1000] {
+                #expect(table.closest(to: target, limit) == Array(sorted.prefix(limit)))
+            }
+        }
+    }
+
+    @Test("one prefix and one cluster take four places of a bucket, and an answer names two of a prefix first")
+    func diversity() {
+        var entropy = Entropy(seed: 211)
+        let own: NodeID = entropy.bytes()
+        func far(_ entropy: inout Entropy, prefix: Int?) -> Contact {
+            while true {
+                let contact = RoutingTableTests.contact(&entropy, prefix: prefix)
+                if contact.nodeID.distance(to: own).leadingZeros == 0 { return contact }
+            }
+        }
+        var table = RoutingTable(own: own)
+        for _ in 0..<20 { _ = table.insert(far(&entropy, prefix: 7), now: RoutingTableTests.noon) }
+        #expect(table.count == 4)
+        let cluster = VerifyingKey(entropy.bytes())
+        for index in 0..<20 {
+            _ = table.insert(far(&entropy, prefix: 100 + index), cluster: cluster, now: RoutingTableTests.noon)
+        }
+        #expect(table.count == 8)
+        let target: Bytes32 = entropy.bytes()
+        let named = table.answer(to: target, 6, since: RoutingTableTests.noon)
+        #expect(named.count == 6)
+        #expect(named.count { $0.endpoint.address.prefixKey == 1 << 32 | 7 } == 2)
+        // There are not enough others for eight: then the limit gives way.
+        #expect(table.answer(to: target, 8, since: RoutingTableTests.noon).count == 8)
+    }
+
+    @Test("contacts that were silent for long, or did not answer, are not named to others")
+    func answersAreAlive() {
+        var entropy = Entropy(seed: 212)
+        var table = RoutingTable(own: entropy.bytes())
+        let old = RoutingTableTests.contact(&entropy)
+        let failing = RoutingTableTests.contact(&entropy)
+        let alive = RoutingTableTests.contact(&entropy)
+        let later = RoutingTableTests.noon.adding(seconds: 1000)
+        _ = table.insert(old, now: RoutingTableTests.noon)
+        _ = table.insert(failing, now: later)
+        _ = table.insert(alive, now: later)
+        #expect(table.failed(failing.nodeID, now: later) == nil)
+        #expect(table.answer(to: entropy.bytes(), 6, since: later) == [alive])
+        #expect(table.closest(to: entropy.bytes(), 6).count == 3)
+        let dropped = table.failed(failing.nodeID, now: later)
+        #expect(dropped?.removed == failing)
+    }
+
+    @Test("the wait follows a peer's round trips, doubles after silence, and stays within its bounds")
+    func roundTrips() {
+        var peer = RoundTrip()
+        #expect(peer.timeout == 1000)
+        peer.measured(100)
+        // RFC 6298: 100 + 4 · 50.
+        #expect(peer.timeout == 300)
+        for _ in 0..<50 { peer.measured(100) }
+        #expect(peer.timeout == 200)
+        peer.backOff()
+        #expect(peer.timeout == 400)
+        for _ in 0..<10 { peer.backOff() }
+        #expect(peer.timeout == RoundTrip.longest - 800 || peer.timeout == 3200)
+        peer.measured(.max)
+        #expect(peer.timeout <= RoundTrip.longest)
+        for _ in 0..<50 { peer.measured(0) }
+        #expect(peer.timeout == RoundTrip.shortest)
+    }
+
+    @Test("a late answer lets a search ask others before the driver gives up, and still counts")
+    func late() throws {
+        var network = try DirectoryNetwork.joined(seed: 213, 30)
+        let asker = network.members[3]
+        var core = asker.core
+        var store = asker.store
+        let effects = try core.handle(
+            .request(
+                from: nil, token: 1,
+                message: DirectoryMessage.iterate(key: VerifyingKey(network.entropy.bytes()), epoch: 1).encode()),
+            now: network.now, entropy: &network.entropy, store: &store)
+        let calls = effects.compactMap { effect -> UInt64? in
+            guard case .call(let id, _, _) = effect else { return nil }
+            return id
+        }
+        #expect(calls.count == Iteration.alpha)
+        let deadline = try #require(calls.compactMap { core.deadline(for: $0) }.max())
+        #expect(deadline > network.now && deadline <= network.now.adding(milliseconds: RoundTrip.first))
+        #expect(core.nextWake ?? deadline <= deadline)
+        let more = try core.handle(.wake, now: deadline, entropy: &network.entropy, store: &store)
+        let again = more.count { if case .call = $0 { true } else { false } }
+        #expect(again >= Iteration.alpha)
+        #expect(core.counters.lateAnswers >= UInt64(Iteration.alpha))
+        let forged = core.counters.forgedAnswers
+        for call in calls {
+            _ = try core.handle(
+                .answer(call: call, message: DirectoryMessage.nodes(descriptor: asker.descriptor, []).encode()),
+                now: deadline, entropy: &network.entropy, store: &store)
+        }
+        #expect(core.counters.forgedAnswers == forged + UInt64(calls.count))
+        #expect(core.deadline(for: calls[0]) == nil)
+    }
+
+    @Test("a server that names itself and forged contacts is counted, asked once, and does not end the search")
+    func selfAnswers() {
+        var entropy = Entropy(seed: 214)
+        let honest = (0..<15).map { _ in RoutingTableTests.contact(&entropy) }
+        let liar = RoutingTableTests.contact(&entropy)
+        let target = liar.nodeID
+        var iteration = Iteration(
+            target: target, goal: .nodes, start: [liar] + honest, own: entropy.bytes(), now: RoutingTableTests.noon)
+        var forged: Set<NodeID> = []
+        var asked: [NodeID: Int] = [:]
+        while true {
+            let calls = iteration.next()
+            guard !calls.isEmpty else { break }
+            for call in calls {
+                asked[call.nodeID, default: 0] += 1
+                if call.nodeID == liar.nodeID {
+                    let near = (0..<4).map { _ in RoutingTableTests.contact(&entropy) }
+                    forged.formUnion(near.map(\.nodeID))
+                    let twin = Contact(serverID: VerifyingKey(entropy.bytes()), endpoint: liar.endpoint)
+                    iteration.answered(call.nodeID, near + [liar, twin])
+                } else if forged.contains(call.nodeID) {
+                    iteration.failed(call.nodeID)
+                } else {
+                    iteration.answered(call.nodeID, [])
+                }
+            }
+        }
+        #expect(iteration.refusedContacts == 2)
+        #expect(iteration.misleading == 1)
+        #expect(asked.values.allSatisfy { $0 == 1 })
+        #expect(honest.allSatisfy { asked[$0.nodeID] == 1 })
+        #expect(iteration.closest(16).count == 16)
+        #expect(Set(iteration.closest(16).map(\.nodeID)).isDisjoint(with: forged))
+    }
+
+    @Test("an idle server with 160 contacts and more takes less than 200 kB, so that 100,000 fit in 20 GB")
+    func memory() throws {
+        var entropy = Entropy(seed: 215)
+        let server = VerifyingKey(entropy.bytes())
+        var full = RoutingTable(own: Node.id(of: server))
+        for _ in 0..<60_000 { _ = full.insert(RoutingTableTests.contact(&entropy), now: RoutingTableTests.noon) }
+        let contacts = full.contacts
+        #expect(contacts.count >= 160)
+        let store = MemoryStore()
+        var cores: [DirectoryCore] = []
+        let count = 500
+        cores.reserveCapacity(count)
+        let before = RoutingTableTests.residentBytes()
+        for _ in 0..<count {
+            var core = try DirectoryCore(serverID: server, descriptor: [], now: RoutingTableTests.noon, store: store)
+            for contact in contacts { _ = core.table.insert(contact, now: RoutingTableTests.noon) }
+            cores.append(core)
+        }
+        let used = RoutingTableTests.residentBytes() - before
+        let each = used / count + MemoryLayout<DirectoryCore>.size
+        print(
+            "\(contacts.count) contacts: \(each) bytes per core, \(MemoryLayout<RoutingTable.Entry>.stride) per entry")
+        #expect(each < 200_000)
+        #expect(cores.allSatisfy { $0.contactCount == contacts.count })
+    }
+}
