@@ -7,7 +7,7 @@ package struct Publication: Sendable {
     /// Tries with one holder.
     static let attemptLimit = 4
     /// Milliseconds between two tries.
-    static let retry: UInt64 = 5000
+    package static let retry: UInt64 = 5000
 
     let epoch: UInt64
     let record: [UInt8]

@@ -1,0 +1,136 @@
+import Correspondence
+
+/// What became of a number of lookups.
+struct LookupTally: Sendable {
+    var found = Proportion()
+    var stale = Proportion()
+    var failed = Proportion()
+    var oneHop = Proportion()
+    var milliseconds = RankedSample()
+    var asked = RankedSample()
+
+    mutating func add(_ outcome: LookupOutcome) {
+        found.count(outcome.end == .found)
+        stale.count(outcome.end == .stale)
+        failed.count(outcome.end == .failed)
+        oneHop.count(outcome.end == .found && !outcome.usedFallback)
+        milliseconds.add(Double(outcome.milliseconds))
+        asked.add(Double(outcome.asked))
+    }
+
+    mutating func add(_ other: LookupTally) {
+        found.add(other.found)
+        stale.add(other.stale)
+        failed.add(other.failed)
+        oneHop.add(other.oneHop)
+        for value in other.milliseconds.values { milliseconds.add(value) }
+        for value in other.asked.values { asked.add(value) }
+    }
+
+    /// The rows of an experiment on retrieval.
+    func rows(_ prefix: String) -> [ResultRow] {
+        [
+            ResultRow("\(prefix): current record found", .share(found)),
+            ResultRow("\(prefix): replaced record believed", .share(stale)),
+            ResultRow("\(prefix): nothing found", .share(failed)),
+            ResultRow("\(prefix): holders asked, mean", .number(asked.mean, unit: "")),
+            ResultRow("\(prefix): median time", .number(milliseconds.quantile(0.5), unit: "ms")),
+        ]
+    }
+}
+
+/// Retrieval by the agent's lookup over the mix network. No server searches on an agent's behalf here: what the holders
+/// themselves do not yield counts as not found.
+extension DirectoryExperiments {
+    /// Distinct records; lookups beyond go to the same ones under other faults.
+    static let userLimit = 2000
+    /// Draws of who is faulty.
+    static let strikes = 8
+
+    static func world(
+        _ nodes: Int, _ seed: UInt64, _ trials: Int, isEarly: Bool = false, _ progress: (Double) -> Void
+    ) throws(DirectoryExperimentError) -> DirectoryWorld {
+        let world = try DirectoryWorld(nodes: nodes, seed: seed)
+        try world.addUsers(max(1, min(trials, userLimit)), isEarly: isEarly) { progress($0 * 0.4) }
+        return world
+    }
+
+    /// Lookups while a share of the servers lies and a share of the others is dead, in several draws of both.
+    static func lookups(
+        _ world: DirectoryWorld, _ trials: Int, liars: Double, conduct: [DirectoryConduct], dead: Double,
+        configuration: AgentConfiguration? = nil, _ progress: (Double) -> Void
+    ) throws(DirectoryExperimentError) -> LookupTally {
+        var tally = LookupTally()
+        for trial in 0..<trials {
+            if trial % max(1, trials / strikes) == 0 { world.strike(liars: liars, conduct: conduct, dead: dead) }
+            let user = world.users[world.entropy.below(world.users.count)]
+            tally.add(try world.lookup(user, over: .mixed, configuration: configuration))
+            if trial % 256 == 0 { progress(Double(trial) / Double(trials)) }
+        }
+        world.revive()
+        return tally
+    }
+
+    static func death(
+        _ nodes: Int, _ seed: UInt64, _ trials: Int, _ progress: (Double) -> Void
+    ) throws(DirectoryExperimentError) -> [ResultRow] {
+        let world = try world(nodes, seed, trials, progress)
+        return try lookups(world, trials, liars: 0, conduct: [.silent], dead: 0.5) { progress(0.4 + 0.6 * $0) }
+            .rows("half dead")
+    }
+
+    static func liars(
+        _ nodes: Int, _ seed: UInt64, _ trials: Int, _ progress: (Double) -> Void
+    ) throws(DirectoryExperimentError) -> [ResultRow] {
+        let world = try world(nodes, seed, trials, progress)
+        var rows: [ResultRow] = []
+        for (step, share) in [0.2, 0.3].enumerated() {
+            var total = LookupTally()
+            let kinds = DirectoryConduct.lies.map { [$0] } + [DirectoryConduct.lies]
+            for (index, conduct) in kinds.enumerated() {
+                let tally = try lookups(world, trials / kinds.count, liars: share, conduct: conduct, dead: 0) {
+                    progress(0.4 + 0.3 * Double(step) + 0.3 * (Double(index) + $0) / Double(kinds.count))
+                }
+                let name = conduct.count == 1 ? conduct.map(\.rawValue).joined() : "mixed"
+                rows.append(
+                    ResultRow("\(Int(share * 100)) % \(name): current record found", .share(tally.found)))
+                total.add(tally)
+            }
+            rows += total.rows("\(Int(share * 100)) % liars of all kinds")
+        }
+        return rows
+    }
+
+    static func liarsAndDeath(
+        _ nodes: Int, _ seed: UInt64, _ trials: Int, _ progress: (Double) -> Void
+    ) throws(DirectoryExperimentError) -> [ResultRow] {
+        let world = try world(nodes, seed, trials, progress)
+        return try lookups(world, trials, liars: 0.3, conduct: DirectoryConduct.lies, dead: 0.5) {
+            progress(0.4 + 0.6 * $0)
+        }.rows("30 % liars, half of the others dead")
+    }
+
+    static func stale(
+        _ nodes: Int, _ seed: UInt64, _ trials: Int, _ progress: (Double) -> Void
+    ) throws(DirectoryExperimentError) -> [ResultRow] {
+        var rows: [ResultRow] = []
+        let kinds = [("refreshed", false), ("changed within hours", true)]
+        for (step, kind) in kinds.enumerated() {
+            func part(_ share: Double) { progress((Double(step) + share) / Double(kinds.count)) }
+            let world = try world(nodes, seed, trials, isEarly: kind.1, part)
+            let tally = try lookups(world, trials, liars: 0.3, conduct: [.stale], dead: 0) { part(0.4 + 0.5 * $0) }
+            rows.append(ResultRow("\(kind.0): replaced record believed", .share(tally.stale)))
+            rows.append(ResultRow("\(kind.0): current record found", .share(tally.found)))
+            rows.append(ResultRow("\(kind.0): holders asked, mean", .number(tally.asked.mean, unit: "")))
+            // The same without the rule, to show what it does.
+            var weak = AgentConfiguration()
+            weak.freshAnswers = 1
+            weak.staleAge = .max
+            let without = try lookups(
+                world, max(1, trials / 10), liars: 0.3, conduct: [.stale], dead: 0, configuration: weak
+            ) { part(0.9 + 0.1 * $0) }
+            rows.append(ResultRow("\(kind.0), without the rule: replaced record believed", .share(without.stale)))
+        }
+        return rows
+    }
+}

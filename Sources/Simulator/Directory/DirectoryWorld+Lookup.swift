@@ -1,0 +1,147 @@
+import Correspondence
+import Directory
+import Glibc
+import Primitives
+import Records
+import Wire
+
+/// How an agent's requests travel.
+enum LookupRoute: Sendable {
+    /// To the holder and back, nothing between.
+    case direct
+    /// In envelopes: five links and three mixes there, as many back, and the agent's queue. The delays are drawn; the
+    /// envelopes themselves are not built.
+    case mixed
+
+    /// The habits of an agent on this route. Direct lookups are for callers that want the first valid answer.
+    var configuration: AgentConfiguration {
+        var configuration = AgentConfiguration()
+        if case .direct = self {
+            configuration.waveTimeout = 1000
+            configuration.waveGrace = 300
+        }
+        return configuration
+    }
+}
+
+/// How a lookup ended.
+struct LookupOutcome: Sendable {
+    enum End: Sendable, Equatable {
+        case found
+        /// A record, but not the current one.
+        case stale
+        case failed
+    }
+
+    var end: End
+    var milliseconds: UInt64
+    var asked: Int
+    var waves: Int
+    var usedFallback: Bool
+}
+
+extension DirectoryWorld {
+    /// An agent's whole lookup, with the agent's own state machine; time stands still for the servers meanwhile.
+    /// - Parameters:
+    ///   - rings: the holders by the agent's own map, if that differs from everybody's.
+    ///   - configuration: the agent's, if not the usual one of the route.
+    func lookup(
+        _ user: DirectoryUser, over route: LookupRoute, rings: [[NodeID]]? = nil,
+        configuration: AgentConfiguration? = nil
+    ) throws(DirectoryExperimentError) -> LookupOutcome {
+        let configuration = configuration ?? route.configuration
+        let region = latency.region(&entropy)
+        var lookup = Lookup(
+            id: user.id, blindedKey: user.blindedKey, rings: rings ?? placement.rings(of: user.blindedKey),
+            directories: directories, now: now, entropy: &entropy)
+        var arrivals = VirtualQueue<DirectoryMessage>()
+        var time = now
+        func outcome(_ end: LookupOutcome.End) -> LookupOutcome {
+            LookupOutcome(
+                end: end, milliseconds: time.milliseconds(since: now), asked: lookup.asked.count, waves: lookup.waves,
+                usedFallback: lookup.usedFallback)
+        }
+        while true {
+            let queueDelay = route.queueDelay(configuration.freshAnswers, configuration)
+            switch lookup.step(configuration, now: time, queueDelay: queueDelay) {
+            case .found(let record, _):
+                return outcome(record.sequence == user.sequence ? .found : .stale)
+            case .failed: return outcome(.failed)
+            case .ask(let holders):
+                var departure = 0.0
+                for holder in holders {
+                    let request = DirectoryMessage.get(key: user.blindedKey, epoch: lookup.epoch)
+                    if case .mixed = route { departure += exponential(1000 / configuration.rate) }
+                    guard let index = indices[holder], let answer = try ask(index, request, user.blindedKey) else {
+                        continue
+                    }
+                    let travel = departure + delay(route, region, index, configuration)
+                    arrivals.push(answer, due: time.adding(milliseconds: UInt64(travel)).milliseconds)
+                }
+            case .askFallback(let servers):
+                for server in servers {
+                    let request = DirectoryMessage.iterate(key: user.blindedKey, epoch: lookup.epoch)
+                    guard let index = indices[server], let answer = try ask(index, request, user.blindedKey) else {
+                        continue
+                    }
+                    let travel = delay(route, region, index, configuration)
+                    arrivals.push(answer, due: time.adding(milliseconds: UInt64(travel)).milliseconds)
+                }
+            case .wait:
+                guard let due = arrivals.next, due < lookup.deadline.milliseconds, let (at, answer) = arrivals.pop()
+                else {
+                    time = max(time.adding(milliseconds: 1), lookup.deadline)
+                    continue
+                }
+                time = max(time, Timestamp(milliseconds: at))
+                var found: (record: DirectoryRecord, body: RecordBody)?
+                if case .record(let record, let body) = lookup.read(answer, now: time) { found = (record, body) }
+                lookup.take(found, now: time, grace: configuration.waveGrace)
+            }
+        }
+    }
+
+    /// What a server answers to an agent; `nil` for silence.
+    private func ask(
+        _ index: Int, _ message: DirectoryMessage, _ key: VerifyingKey
+    ) throws(DirectoryExperimentError) -> DirectoryMessage? {
+        let node = nodes[index]
+        guard node.isUp else { return nil }
+        guard node.conduct == .honest else { return conspiracy.answer(node.conduct, key, entropy: &entropy) }
+        return try node.ask(message, now: now, entropy: &entropy)
+    }
+
+    private func delay(
+        _ route: LookupRoute, _ region: Int, _ node: Int, _ configuration: AgentConfiguration
+    ) -> Double {
+        switch route {
+        case .direct: return latency.delay(region, regions[node], &entropy) + latency.delay(regions[node], region, &entropy)
+        case .mixed:
+            var sum = 0.0
+            for _ in 0..<2 {
+                // Gateway, mixes, holder, or the same from the other end: the relays are anywhere.
+                var from = region
+                for _ in 0..<configuration.mixes + 1 {
+                    let to = latency.region(&entropy)
+                    sum += latency.delay(from, to, &entropy)
+                    from = to
+                }
+                sum += latency.delay(from, regions[node], &entropy)
+                for _ in 0..<configuration.mixes { sum += exponential(configuration.meanDelay) }
+            }
+            return sum
+        }
+    }
+
+    func exponential(_ mean: Double) -> Double { -Glibc.log(entropy.unit()) * mean }
+}
+
+extension LookupRoute {
+    /// Milliseconds until the last of so many requests has left the agent's queue, on average.
+    func queueDelay(_ requests: Int, _ configuration: AgentConfiguration) -> UInt64 {
+        switch self {
+        case .direct: 0
+        case .mixed: UInt64(Double(requests) * 1000 / configuration.rate)
+        }
+    }
+}

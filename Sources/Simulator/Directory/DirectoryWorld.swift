@@ -1,0 +1,162 @@
+import Correspondence
+import Directory
+import Primitives
+import Records
+import Wire
+
+/// Directory servers in one process, on one map, and the users whose records they hold.
+final class DirectoryWorld {
+    /// Six in the evening: enough of the epoch has passed for every record to have a predecessor.
+    static let evening = Timestamp(seconds: 20_000 * 86_400 + 18 * 3600)
+
+    let latency = RegionLatency()
+    let configuration: DirectoryConfiguration
+    var nodes: [SimulatedDirectory] = []
+    var regions: [Int] = []
+    var users: [DirectoryUser] = []
+    var conspiracy = Conspiracy()
+    var entropy: Entropy
+    var now: Timestamp
+    private(set) var indices: [NodeID: Int] = [:]
+    private(set) var addresses: [SocketAddress: Int] = [:]
+    /// What all agree on: the map of this epoch.
+    private(set) var placement: Placement
+    private(set) var listed: [Placement.Node] = []
+    private(set) var directories: [NodeID] = []
+
+    // The network among servers.
+    var queue = VirtualQueue<DirectoryDelivery>()
+    var waiting: [UInt64: DirectoryWaiting] = [:]
+    var nextToken: UInt64 = 1 << 40
+    /// Answers to requests of the experiment itself, by token.
+    var answers: [UInt64: (at: Timestamp, message: DirectoryMessage)] = [:]
+    /// Milliseconds there and back when all links are alike; `nil` for the latencies of regions.
+    var roundTrip: UInt64?
+    /// Node IDs of colluders, in ascending order, for lies in searches.
+    var colluders: [NodeID] = []
+    var calls = 0
+    /// An agent's view that differs from everybody's.
+    var agentPlacement: Placement?
+
+    init(
+        nodes count: Int, seed: UInt64, now: Timestamp = DirectoryWorld.evening,
+        configuration: DirectoryConfiguration = DirectoryConfiguration()
+    ) throws(DirectoryExperimentError) {
+        guard count >= 40 else { throw .tooFewNodes(needed: 40) }
+        self.configuration = configuration
+        self.now = now
+        entropy = Entropy(seed: seed)
+        placement = Placement(nodes: [], epoch: now.epoch)
+        for index in 0..<count { try add(index) }
+        list(nodes)
+    }
+
+    private func add(_ index: Int, seed: UInt64? = nil) throws(DirectoryExperimentError) {
+        var own = Entropy(seed: seed ?? entropy.uint64())
+        let node = try SimulatedDirectory(index, configuration: configuration, now: now, entropy: &own)
+        indices[node.nodeID] = index
+        addresses[node.endpoint.address] = index
+        nodes.append(node)
+        regions.append(latency.region(&entropy))
+    }
+
+    /// Puts these servers, and no others, on the map of all.
+    func list(_ members: [SimulatedDirectory]) {
+        listed = members.map { $0.listing }
+        directories = members.map(\.nodeID)
+        placement = Placement(nodes: listed, epoch: now.epoch)
+        let placements = [now.epoch: placement]
+        for node in nodes { node.core.share(listed, placements: placements) }
+    }
+
+    /// A server that is on no map.
+    /// - Parameter seed: of its identity, if that was looked for.
+    func addStranger(seed: UInt64? = nil) throws(DirectoryExperimentError) -> Int {
+        let index = nodes.count
+        try add(index, seed: seed)
+        nodes[index].core.share(listed, placements: [now.epoch: placement])
+        return index
+    }
+
+    // MARK: Users
+
+    /// Makes users whose record is as old as that of publishers who refresh every 8 to 12 hours, and the record before it.
+    /// - Parameter isEarly: the users have changed their record of late, ahead of the refresh, so that both are young.
+    func addUsers(_ count: Int, isEarly: Bool = false, progress: (Double) -> Void = { _ in }) throws(DirectoryExperimentError) {
+        let hour = 3600
+        let epochStart = now.epoch * Timestamp.secondsPerEpoch
+        for index in 0..<count {
+            // A moment falls into a long interval more often than into a short one.
+            var interval = 8 * hour + entropy.below(4 * hour)
+            while entropy.below(12 * hour) > interval { interval = 8 * hour + entropy.below(4 * hour) }
+            let published = now.seconds - UInt64(entropy.below(isEarly ? 4 * hour : interval))
+            let before = published - UInt64(isEarly ? 1 + entropy.below(4 * hour) : 8 * hour + entropy.below(4 * hour))
+            let user = try DirectoryUser(seed: entropy.uint64(), published: published, epoch: now.epoch)
+            // Earlier than three hours ahead nothing is published for an epoch.
+            let old = max(before, epochStart - 3 * 3600)
+            conspiracy.stale[user.blindedKey] = try user.record(published: old, epoch: now.epoch).encode()
+            conspiracy.foreign.append(user.record)
+            if conspiracy.foreign.count > 64 { conspiracy.foreign.removeFirst() }
+            try publish(user)
+            users.append(user)
+            if index % 64 == 0 { progress(Double(index) / Double(count)) }
+        }
+    }
+
+    /// Publishes a record with the agent's own state machine, over a path without loss.
+    /// - Returns: the holders that took it.
+    @discardableResult
+    func publish(_ user: DirectoryUser) throws(DirectoryExperimentError) -> Int {
+        var publication = Publication(
+            epoch: now.epoch, record: user.record, holders: placement.holders(of: user.blindedKey), now: now)
+        var time = now
+        while !publication.isFinished {
+            for holder in publication.due(time, queueDelay: 0) {
+                guard let index = indices[holder], nodes[index].isUp else { continue }
+                let effects = try nodes[index].handle(
+                    .request(from: nil, token: 1, message: DirectoryMessage.put(record: user.record).encode()),
+                    now: now, entropy: &entropy)
+                for effect in effects {
+                    if case .answer(1, let bytes) = effect, case .stored = try? DirectoryMessage(decoding: bytes) {
+                        publication.answer(from: holder, stored: true)
+                    } else if case .answer(1, _) = effect {
+                        publication.answer(from: holder, stored: false)
+                    } else {
+                        perform(effect, of: index)
+                    }
+                }
+                schedule(index)
+            }
+            time = time.adding(milliseconds: Publication.retry)
+        }
+        return publication.stored.count
+    }
+
+    // MARK: Faults
+
+    func revive() {
+        for node in nodes {
+            node.isUp = true
+            node.conduct = .honest
+        }
+    }
+
+    /// Makes a share of all servers liars of one kind, and then a share of the others dead.
+    func strike(liars: Double, conduct: [DirectoryConduct], dead: Double) {
+        revive()
+        var order = Array(nodes.indices)
+        entropy.shuffle(&order)
+        let lying = Int(Double(order.count) * liars)
+        for index in order.prefix(lying) { nodes[index].conduct = conduct[entropy.below(conduct.count)] }
+        let rest = order.dropFirst(lying)
+        for index in rest.prefix(Int(Double(rest.count) * dead)) { nodes[index].isUp = false }
+        colluders = order.prefix(lying).map { nodes[$0].nodeID }.sorted()
+    }
+}
+
+extension SimulatedDirectory {
+    /// The server as placement knows it.
+    var listing: Placement.Node {
+        Placement.Node(id: nodeID, cluster: cluster, prefix: endpoint.address.prefix, endpoint: endpoint)
+    }
+}

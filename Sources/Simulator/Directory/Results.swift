@@ -1,0 +1,89 @@
+import Glibc
+
+/// One figure of an experiment.
+public struct ResultRow: Sendable, Equatable {
+    public enum Value: Sendable, Equatable {
+        /// So many of so many, with a 95 % Wilson interval.
+        case share(Proportion)
+        /// A number and its unit.
+        case number(Double, unit: String)
+    }
+
+    public let name: String
+    public let value: Value
+
+    public init(_ name: String, _ value: Value) {
+        self.name = name
+        self.value = value
+    }
+
+    /// A line of a table: name, figure, interval.
+    public var text: String {
+        switch value {
+        case .share(let share): "\(name): \(share)"
+        case .number(let number, let unit): "\(name): \(Self.rounded(number)) \(unit)"
+        }
+    }
+
+    static func rounded(_ number: Double) -> String {
+        guard number.isFinite else { return "\(number)" }
+        let scale = Glibc.fabs(number) < 10 ? 1000.0 : 10.0
+        return "\((number * scale).rounded() / scale)"
+    }
+}
+
+/// Successes among trials.
+public struct Proportion: Sendable, Equatable, CustomStringConvertible {
+    public private(set) var successes: Int
+    public private(set) var trials: Int
+
+    public init(successes: Int = 0, trials: Int = 0) {
+        self.successes = successes
+        self.trials = trials
+    }
+
+    public mutating func count(_ isSuccess: Bool) {
+        trials += 1
+        if isSuccess { successes += 1 }
+    }
+
+    public mutating func add(_ other: Proportion) {
+        trials += other.trials
+        successes += other.successes
+    }
+
+    /// 0 without trials.
+    public var value: Double { trials == 0 ? 0 : Double(successes) / Double(trials) }
+
+    /// The 95 % interval of Wilson (1927), which is sound at shares of 0 and 1 too.
+    public var interval: (low: Double, high: Double) {
+        guard trials > 0 else { return (0, 1) }
+        let z = 1.959964
+        let count = Double(trials)
+        let middle = (value + z * z / (2 * count)) / (1 + z * z / count)
+        let half = z / (1 + z * z / count) * (value * (1 - value) / count + z * z / (4 * count * count)).squareRoot()
+        return (max(0, middle - half), min(1, middle + half))
+    }
+
+    public var description: String {
+        func percent(_ share: Double) -> String { "\((share * 1_000_000).rounded() / 10_000)" }
+        let (low, high) = interval
+        return "\(percent(value)) % (\(successes) of \(trials); 95 %: \(percent(low)) to \(percent(high)) %)"
+    }
+}
+
+/// Numbers whose ranks are asked for.
+struct RankedSample: Sendable {
+    private(set) var values: [Double] = []
+
+    mutating func add(_ value: Double) { values.append(value) }
+
+    /// The value below which the share lies; 0 without values.
+    func quantile(_ share: Double) -> Double {
+        let sorted = values.sorted()
+        guard !sorted.isEmpty else { return 0 }
+        return sorted[min(sorted.count - 1, Int(Double(sorted.count) * share))]
+    }
+
+    var mean: Double { values.isEmpty ? 0 : values.reduce(0, +) / Double(values.count) }
+}
