@@ -19,9 +19,9 @@ public struct AgentConfiguration: Sendable {
     /// Holders that must have answered before a young record is believed. Of eight, all lie together in one lookup of
     /// 15,000 when three servers in ten do.
     public var freshAnswers = 8
-    /// A record of this age in seconds may have a successor, for publishers refresh every 8 to 12 hours: all holders are
-    /// asked for it.
-    public var staleAge: UInt64 = 8 * 3600
+    /// A record of this age in seconds ought to have a successor, for publishers refresh every 8 to 12 hours: all holders
+    /// are asked for it.
+    public var staleAge: UInt64 = 12 * 3600
     /// How long the fallback lookup may take.
     public var fallbackTimeout: UInt64 = 8000
     /// First and longest wait for a home's answer before a message is sent again on a fresh path.

@@ -72,9 +72,14 @@ package struct Lookup: Sendable {
             return order
         }
         entropy.shuffle(&waiting)
-        var candidates = directories
-        entropy.shuffle(&candidates)
-        fallbackCandidates = Array(candidates.prefix(Lookup.fallbackServers))
+        // A few draws instead of a shuffle: a map may have a hundred thousand servers.
+        var candidates: [NodeID] = []
+        for _ in 0..<8 * Lookup.fallbackServers
+        where candidates.count < Lookup.fallbackServers && !directories.isEmpty {
+            let choice = directories[entropy.below(directories.count)]
+            if !candidates.contains(choice) { candidates.append(choice) }
+        }
+        fallbackCandidates = candidates
     }
 
     package var usedFallback: Bool { stage == .fallback }
@@ -145,7 +150,7 @@ package struct Lookup: Sendable {
         }
     }
 
-    /// Whether the publisher, who refreshes every 8 to 12 hours, may have published again since.
+    /// Whether the publisher, who refreshes every 8 to 12 hours, should have published again since.
     private func looksOld(_ configuration: AgentConfiguration, _ now: Timestamp) -> Bool {
         guard let best else { return false }
         return now.seconds > best.record.sequence && now.seconds - best.record.sequence >= configuration.staleAge

@@ -17,6 +17,7 @@ extension DirectoryExperiments {
         let median = world.latency.medianRoundTrip(&world.entropy)
         var first = LookupRoute.direct.configuration
         first.freshAnswers = 1
+        first.staleAge = 8 * 3600
         let routes: [(name: String, route: LookupRoute, configuration: AgentConfiguration)] = [
             ("direct, first young record", .direct, first),
             ("direct, eight answers", .direct, LookupRoute.direct.configuration),

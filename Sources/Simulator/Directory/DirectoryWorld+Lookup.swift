@@ -17,8 +17,9 @@ enum LookupRoute: Sendable {
     var configuration: AgentConfiguration {
         var configuration = AgentConfiguration()
         if case .direct = self {
-            configuration.waveTimeout = 1000
-            configuration.waveGrace = 300
+            // A little more than the longest round trip of the world.
+            configuration.waveTimeout = 400
+            configuration.waveGrace = 200
         }
         return configuration
     }
@@ -115,7 +116,8 @@ extension DirectoryWorld {
         _ route: LookupRoute, _ region: Int, _ node: Int, _ configuration: AgentConfiguration
     ) -> Double {
         switch route {
-        case .direct: return latency.delay(region, regions[node], &entropy) + latency.delay(regions[node], region, &entropy)
+        case .direct:
+            return latency.delay(region, regions[node], &entropy) + latency.delay(regions[node], region, &entropy)
         case .mixed:
             var sum = 0.0
             for _ in 0..<2 {
