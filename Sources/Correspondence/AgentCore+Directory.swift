@@ -278,7 +278,7 @@ extension AgentCore {
             } catch {
                 counters.invalidRecords += 1
             }
-        case .missing: break
+        case .missing, .absent: break
         default: counters.malformedAnswers += 1
         }
         lookups[id]?.take(found, now: now, grace: configuration.waveGrace)
