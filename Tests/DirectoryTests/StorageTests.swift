@@ -262,6 +262,8 @@ private struct VastStore: KeyValueStore {
 final class SharedKey: Sendable {
     let key: SigningKey
     init(_ key: borrowing SigningKey) { self.key = key.copy() }
+    var publicKey: VerifyingKey { key.publicKey }
+    func sign(_ message: [UInt8]) -> Signature { key.sign(message) }
 }
 
 @Suite struct BudgetTests {
