@@ -101,7 +101,7 @@ package struct Lookup: Sendable {
             } catch {
                 return .invalid
             }
-        case .missing: return .missing
+        case .missing, .absent: return .missing
         default: return .malformed
         }
     }

@@ -4,6 +4,20 @@ import Primitives
 public struct DirectoryConfiguration: Sendable {
     /// Records held.
     public var recordLimit = 200_000
+    /// Bytes of records held.
+    public var byteLimit = 200_000 * 1024
+    /// Records held that agents brought, all together: servers keep room for repair.
+    public var sealedRecordLimit = 160_000
+    /// Records held that servers of one address prefix brought.
+    public var prefixRecordLimit = 20_000
+    /// Requests a second from servers of one address prefix.
+    public var prefixRate = 500
+    /// Requests a second in envelopes, all together.
+    public var sealedRate = 20_000
+    /// Records a second whose signature is checked; further ones wait.
+    public var checkRate = 4000
+    /// Negative statements signed a second; further misses are not signed.
+    public var signatureRate = 4000
     /// Searches under way at a time.
     public var iterationLimit = 64
     /// Calls under way at a time.
@@ -41,6 +55,16 @@ public struct DirectoryCounters: Equatable, Sendable {
     public var wrongSignature: UInt64 = 0
     public var full: UInt64 = 0
     public var busy: UInt64 = 0
+    /// Requests refused because a prefix, or all envelopes together, sent too many a second.
+    public var overRate: UInt64 = 0
+    /// Records that waited for a signature check.
+    public var queued: UInt64 = 0
+    /// Records refused because those who bring them have used up their share.
+    public var overQuota: UInt64 = 0
+    /// Records refused because a higher sequence of an expired one is remembered.
+    public var belowFloor: UInt64 = 0
+    /// Negative statements signed.
+    public var signedMisses: UInt64 = 0
     public var callsFailed: UInt64 = 0
     /// Answers whose descriptor does not prove who answered.
     public var forgedAnswers: UInt64 = 0

@@ -11,6 +11,8 @@ extension DirectoryCore {
     ) {
         guard calls.count < configuration.callLimit else {
             counters.busy += 1
+            // The search goes on with others when calls are free again.
+            if case .iteration(let search, let node) = call { _ = iterations[search]?.late(node) }
             return
         }
         let id = nextCall

@@ -10,6 +10,11 @@ extension DirectoryCore {
         _ effects: inout [DirectoryEffect], _ store: inout some (KeyValueStore & ~Copyable)
     ) throws(StorageError) {
         counters.requests += 1
+        guard budget.admit(from?.address.prefixKey ?? RequestBudget.sealed, configuration, now) else {
+            counters.overRate += 1
+            answer(token, .refused(.busy), &effects)
+            return
+        }
         let message: DirectoryMessage
         do throws(WireError) { message = try DirectoryMessage(decoding: bytes) } catch {
             counters.malformed += 1
@@ -19,10 +24,13 @@ extension DirectoryCore {
         if let from { meet(from, now, &effects) }
         switch message {
         case .get(let key, let epoch):
-            answer(token, try held(key, epoch, now, store), &effects)
+            let held = try held(key, epoch, now, store)
+            answer(token, held == .missing ? absence(key, epoch, now) : held, &effects)
         case .put(let record):
-            let answer = try put(record, isFromServer: from != nil, now, &effects, &store)
-            self.answer(token, answer, &effects)
+            let item = FairQueue.Item(from: from, token: token, record: record)
+            if let answer = try put(item, isChecked: false, now, &effects, &store) {
+                self.answer(token, answer, &effects)
+            }
         case .findNode(let target):
             answer(token, nodes(near: target, now), &effects)
         case .findValue(let key, let epoch):
@@ -42,7 +50,7 @@ extension DirectoryCore {
                 return
             }
             try advance(id, now, &effects, &store)
-        case .record, .missing, .stored, .refused, .nodes:
+        case .record, .missing, .absent, .stored, .refused, .nodes:
             counters.malformed += 1
             answer(token, .refused(.malformed), &effects)
         }
@@ -74,13 +82,35 @@ extension DirectoryCore {
         return .record(record.encode())
     }
 
-    /// Checks in the design's order: size, epoch, responsibility, sequence, and the signature last, which costs most.
+    /// A signed *missing*, if there is a signer and it is not asked too much.
+    private mutating func absence(_ key: VerifyingKey, _ epoch: UInt64, _ now: Timestamp) -> DirectoryMessage {
+        guard let sign, budget.sign(configuration, now) else { return .missing }
+        counters.signedMisses += 1
+        let digest = Absence.digest(server: serverID, key: key, epoch: epoch, time: now.seconds)
+        return .absent(Absence(serverID: serverID, time: now.seconds, signature: sign(digest)))
+    }
+
+    /// Checks the records that waited, as many as may be checked now.
+    mutating func checkWaiting(
+        _ now: Timestamp, _ effects: inout [DirectoryEffect], _ store: inout some (KeyValueStore & ~Copyable)
+    ) throws(StorageError) {
+        while !waiting.isEmpty, budget.check(configuration, now), let item = waiting.next() {
+            if let answer = try put(item, isChecked: true, now, &effects, &store) {
+                self.answer(item.token, answer, &effects)
+            }
+        }
+    }
+
+    /// Checks in the design's order: size, epoch, responsibility, sequence, quota, and the signature last, which costs
+    /// most.
+    /// - Parameter isChecked: whether the budget for signatures was already charged.
+    /// - Returns: the answer, or `nil` when the record waits.
     private mutating func put(
-        _ bytes: [UInt8], isFromServer: Bool, _ now: Timestamp, _ effects: inout [DirectoryEffect],
+        _ item: FairQueue.Item, isChecked: Bool, _ now: Timestamp, _ effects: inout [DirectoryEffect],
         _ store: inout some (KeyValueStore & ~Copyable)
-    ) throws(StorageError) -> DirectoryMessage {
+    ) throws(StorageError) -> DirectoryMessage? {
         let record: DirectoryRecord
-        do throws(RecordError) { record = try DirectoryRecord(decoding: bytes) } catch {
+        do throws(RecordError) { record = try DirectoryRecord(decoding: item.record) } catch {
             counters.malformed += 1
             return .refused(.malformed)
         }
@@ -88,28 +118,21 @@ extension DirectoryCore {
             counters.wrongEpoch += 1
             return .refused(error == .expired ? .expired : .wrongEpoch)
         }
-        let placement = placement(record.epoch)
-        let key = record.blindedKey
-        let isHolder =
-            placement.isResponsible(own, for: key)
-            || (isFromServer && placement.isResponsible(own, for: key, slack: DirectoryCore.repairSlack))
-        guard isHolder || (isFromServer && isClosest(record.blindedKey)) else {
+        guard takes(record, isFromServer: item.from != nil) else {
             counters.notResponsible += 1
             return .refused(.notResponsible)
         }
         let old = try RecordStore.get(record.blindedKey, store)
-        if let old, old.sequence > record.sequence {
-            counters.notNewer += 1
-            return .refused(.notNewer)
-        }
         if let old, old == record { return .stored(sequence: record.sequence) }
-        guard acceptsWrites else {
-            counters.full += 1
-            return .refused(.full)
-        }
-        if old == nil, try store.count(RecordStore.table) >= configuration.recordLimit {
-            counters.full += 1
-            return .refused(.full)
+        let group = RecordStore.Group(item.from)
+        if let refusal = try refusal(record, old, group, store) { return .refused(refusal) }
+        guard isChecked || (waiting.isEmpty && budget.check(configuration, now)) else {
+            counters.queued += 1
+            guard waiting.append(item, of: group.number) else {
+                counters.busy += 1
+                return .refused(.busy)
+            }
+            return nil
         }
         do throws(RecordError) { try record.verify(at: now) } catch {
             counters.wrongSignature += 1
@@ -118,21 +141,66 @@ extension DirectoryCore {
         if let old, old.sequence == record.sequence {
             counters.conflicting += 1
             if try store.count(RecordStore.evidence) < RecordStore.evidenceLimit {
-                try store.put(RecordStore.evidence, record.blindedKey.bytes.bytes, bytes)
+                try store.put(RecordStore.evidence, record.blindedKey.bytes.bytes, item.record)
             }
             return .refused(.notNewer)
         }
-        try store.put(RecordStore.table, record.blindedKey.bytes.bytes, bytes)
+        try RecordStore.put(record, replacing: old, from: group, &store)
         counters.stored += 1
-        // The first holder of each of two rings also keeps copies where a search without a map ends.
-        let isFirst = placement.rings(of: record.blindedKey).prefix(2).contains { $0.first == own }
-        if isFirst, !isFromServer,
-            let id = start(
-                .place(record: bytes), target: DirectoryCore.kademliaKey(record.blindedKey), now, &effects)
-        {
+        try copy(record, item, now, &effects, &store)
+        return .stored(sequence: record.sequence)
+    }
+
+    private mutating func takes(_ record: DirectoryRecord, isFromServer: Bool) -> Bool {
+        let placement = placement(record.epoch)
+        let key = record.blindedKey
+        if placement.isResponsible(own, for: key) { return true }
+        guard isFromServer else { return false }
+        return placement.isResponsible(own, for: key, slack: DirectoryCore.repairSlack) || isClosest(key)
+    }
+
+    /// Why a record is not kept, as far as that shows without its signature.
+    private mutating func refusal(
+        _ record: DirectoryRecord, _ old: DirectoryRecord?, _ group: RecordStore.Group,
+        _ store: borrowing some (KeyValueStore & ~Copyable)
+    ) throws(StorageError) -> DirectoryMessage.Refusal? {
+        if let old, old.sequence > record.sequence {
+            counters.notNewer += 1
+            return .notNewer
+        }
+        let floor = try old == nil ? RecordStore.floor(record.blindedKey, epoch: record.epoch, store) : 0
+        guard record.sequence >= floor else {
+            counters.belowFloor += 1
+            return .notNewer
+        }
+        let usage = try RecordStore.usage(.all, store)
+        let isFull =
+            usage.bytes >= UInt64(configuration.byteLimit) || usage.records >= UInt64(configuration.recordLimit)
+        guard acceptsWrites, old != nil || !isFull else {
+            counters.full += 1
+            return .full
+        }
+        let share = group == .agents ? configuration.sealedRecordLimit : configuration.prefixRecordLimit
+        let held = try RecordStore.usage(group, store)
+        guard old != nil || held.records < UInt64(share) else {
+            counters.overQuota += 1
+            return .full
+        }
+        return nil
+    }
+
+    /// The first two holders of each ring also keep copies where a search without a map ends: if only two servers did,
+    /// liars would prevent it for one record in eleven when three servers in ten lie.
+    private mutating func copy(
+        _ record: DirectoryRecord, _ item: FairQueue.Item, _ now: Timestamp, _ effects: inout [DirectoryEffect],
+        _ store: inout some (KeyValueStore & ~Copyable)
+    ) throws(StorageError) {
+        let isFirst = placement(record.epoch).rings(of: record.blindedKey).contains { $0.prefix(2).contains(own) }
+        guard isFirst, item.from == nil else { return }
+        let target = DirectoryCore.kademliaKey(record.blindedKey)
+        if let id = start(.place(record: item.record), target: target, now, &effects) {
             try advance(id, now, &effects, &store)
         }
-        return .stored(sequence: record.sequence)
     }
 
     /// Whether this server is among the k nodes closest to the record's Kademlia key, as far as it knows.

@@ -49,7 +49,9 @@ extension DirectoryCore {
         case .value(_, _, let token):
             effects.append(.answer(token: token, message: DirectoryMessage.missing.encode()))
         case .place(let record):
-            for contact in iteration.closest(configuration.kademliaCopies) {
+            // Strangers answer searches too, but only servers of the map are given records.
+            let near = iteration.closest(RoutingTable.k).filter { isListed($0.nodeID) }
+            for contact in near.prefix(configuration.kademliaCopies) {
                 call(.put(contact.nodeID), contact.endpoint, .put(record: record), now, &effects)
             }
         }
@@ -100,5 +102,12 @@ extension DirectoryCore {
         }
         joining = id
         seek(id, now, &effects)
+    }
+
+    /// Whether a server is on the map; every one is while no map is known.
+    private func isListed(_ node: NodeID) -> Bool {
+        guard !nodes.isEmpty else { return true }
+        let placement = placements.values.first ?? Placement(nodes: nodes, epoch: 0)
+        return placement.node(node) != nil
     }
 }

@@ -19,7 +19,10 @@ extension DirectoryCore {
         for id in iterations.keys.sorted() { try advance(id, now, &effects, &store) }
         if now >= nextSweep {
             nextSweep = now.adding(milliseconds: DirectoryCore.sweepInterval)
-            counters.expired += UInt64(try RecordStore.sweep(now, limit: 1000, &store))
+            counters.expired += UInt64(
+                try RecordStore.sweep(
+                    now, limit: DirectoryCore.sweepLimit,
+                    floorLimit: RecordStore.floorFactor * configuration.recordLimit, &store))
         }
         if now >= nextRefresh {
             nextRefresh = now.adding(milliseconds: configuration.refreshInterval)

@@ -7,7 +7,11 @@ import Wire
 /// Kademlia routing table for joining and as a fallback (specs/directory.md).
 public struct DirectoryCore: Sendable {
     static let contactTable = Table("directory/contacts")
-    static let sweepInterval: UInt64 = 600_000
+    static let sweepInterval: UInt64 = 60_000
+    /// Records deleted in one sweep.
+    static let sweepLimit = 2000
+    /// Between two rounds of checking records that wait.
+    static let queueInterval: UInt64 = 100
     /// Contacts that are asked after a restart.
     static let rejoinLimit = 64
     /// Descriptors whose signatures need no second check; more than the routing table has contacts.
@@ -40,9 +44,12 @@ public struct DirectoryCore: Sendable {
     }
 
     let own: NodeID
+    let serverID: VerifyingKey
     let configuration: DirectoryConfiguration
     /// This server's signed descriptor, with which it proves who it is.
     public var descriptor: [UInt8]
+    /// Signs with the server's key, so that the core never holds it: with it, misses are answered with an ``Absence``.
+    public var sign: (@Sendable ([UInt8]) -> Signature)?
     /// Whether the store has room; the driver clears it when the store is nearly full.
     public var acceptsWrites = true
     public internal(set) var counters = DirectoryCounters()
@@ -57,6 +64,8 @@ public struct DirectoryCore: Sendable {
     var nextIteration: UInt64 = 1
     var verified: [NodeID: Bytes32] = [:]
     var joining: UInt64?
+    var budget = RequestBudget()
+    var waiting = FairQueue()
     /// Shared random values by epoch, where the network has agreed on one.
     var sharedValues: [UInt64: Bytes32] = [:]
     /// Nodes on the map that do not answer.
@@ -100,6 +109,7 @@ public struct DirectoryCore: Sendable {
         store: borrowing some (KeyValueStore & ~Copyable)
     ) throws(StorageError) {
         own = Node.id(of: serverID)
+        self.serverID = serverID
         self.descriptor = descriptor
         self.configuration = configuration
         table = RoutingTable(own: own)
@@ -157,12 +167,14 @@ public struct DirectoryCore: Sendable {
             placements[epoch] = nil
         case .wake:
             try timeOut(now, &effects, &store)
+            try checkWaiting(now, &effects, &store)
             if now >= nextRound {
                 try wake(now, &entropy, &effects, &store)
                 nextRound = nextWake ?? now
             }
         }
         nextWake = nextDeadline.map { min($0, nextRound) } ?? nextRound
+        if !waiting.isEmpty { nextWake = min(nextRound, now.adding(milliseconds: DirectoryCore.queueInterval)) }
         return effects
     }
 

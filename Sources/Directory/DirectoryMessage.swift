@@ -19,6 +19,8 @@ public enum DirectoryMessage: Hashable, Sendable {
 
     case record([UInt8])
     case missing
+    /// No record, and the server's signature under that; on the wire a *missing* with a field more.
+    case absent(Absence)
     case stored(sequence: UInt64)
     case refused(Refusal)
     /// The answerer's own signed descriptor, which proves who it is, and contacts.
@@ -57,7 +59,9 @@ public enum DirectoryMessage: Hashable, Sendable {
             self = .record(try reader.prefixed(limit: Limits.recordSize, field: "record"))
             try DirectoryMessage.checkPadding(&reader)
         case 66:
-            self = .missing
+            let isSigned = reader.remaining > Absence.encodedSize ? try reader.uint8() : 0
+            guard isSigned <= 1 else { throw .outOfRange(field: "missing") }
+            self = isSigned == 1 ? .absent(try Absence(&reader)) : .missing
             try DirectoryMessage.checkPadding(&reader)
         case 67: self = .stored(sequence: try reader.uint64())
         case 68:
@@ -108,6 +112,11 @@ public enum DirectoryMessage: Hashable, Sendable {
             writer.pad(to: DirectoryMessage.answerSize)
         case .missing:
             writer.uint8(66)
+            writer.pad(to: DirectoryMessage.answerSize)
+        case .absent(let absence):
+            writer.uint8(66)
+            writer.uint8(1)
+            absence.encode(&writer)
             writer.pad(to: DirectoryMessage.answerSize)
         case .stored(let sequence):
             writer.uint8(67)

@@ -3,12 +3,42 @@ import Records
 import Storage
 import Wire
 
-/// The records that this server holds, in the store.
+/// The records that this server holds, in the store, with what is needed to find the expired ones, to count them by who
+/// brought them, and to refuse older ones later. Nothing here is scanned from end to end (specs/directory.md, "Storage").
 enum RecordStore {
+    /// A' → the record.
     static let table = Table("directory/records")
+    /// Expiry, high byte first ‖ A' → the group that the record counts for.
+    static let expiries = Table("directory/expiry")
+    /// Epoch, high byte first ‖ A' → the highest sequence of a record that is gone.
+    static let floors = Table("directory/floors")
+    /// Group → records 8 ‖ bytes 8.
+    static let quotas = Table("directory/quotas")
     /// The second of two records of one sequence: evidence against its publisher.
     static let evidence = Table("directory/evidence")
     static let evidenceLimit = 1024
+    /// Floors kept for each record that may be kept.
+    static let floorFactor = 4
+
+    /// Who brought a record: all agents together, or the servers of one address prefix.
+    struct Group: Hashable, Sendable {
+        let number: UInt64
+
+        static let agents = Group(number: 0)
+        /// All records together.
+        static let all = Group(number: .max)
+
+        init(number: UInt64) { self.number = number }
+        init(_ sender: Endpoint?) { number = sender.map { $0.address.prefixKey | 1 << 40 } ?? 0 }
+
+        var key: [UInt8] { bigEndian(number) }
+    }
+
+    /// How many records, and of how many bytes.
+    struct Usage: Equatable, Sendable {
+        var records: UInt64 = 0
+        var bytes: UInt64 = 0
+    }
 
     static func get(
         _ key: VerifyingKey, _ store: borrowing some (KeyValueStore & ~Copyable)
@@ -17,17 +47,115 @@ enum RecordStore {
         return try? DirectoryRecord(decoding: bytes)
     }
 
-    /// Deletes what has expired, at most `limit` records.
-    static func sweep(
-        _ now: Timestamp, limit: Int, _ store: inout some (KeyValueStore & ~Copyable)
-    ) throws(StorageError) -> Int {
-        var outdated: [[UInt8]] = []
-        try store.scan(table, from: []) { key, value in
-            let isCurrent = (try? DirectoryRecord(decoding: value)).map { $0.expiry > now.seconds } ?? false
-            if !isCurrent { outdated.append(key) }
-            return outdated.count < limit
+    static func usage(
+        _ group: Group, _ store: borrowing some (KeyValueStore & ~Copyable)
+    ) throws(StorageError) -> Usage {
+        guard let bytes = try store.get(quotas, group.key) else { return Usage() }
+        var reader = Reader(bytes)
+        guard let records = try? reader.uint64(), let size = try? reader.uint64() else { return Usage() }
+        return Usage(records: records, bytes: size)
+    }
+
+    /// Keeps a record in place of `old`, which counts for whoever brought the first of them.
+    static func put(
+        _ record: DirectoryRecord, replacing old: DirectoryRecord?, from group: Group,
+        _ store: inout some (KeyValueStore & ~Copyable)
+    ) throws(StorageError) {
+        var owner = group
+        if let old {
+            let key = expiryKey(old)
+            owner = try store.get(expiries, key).flatMap { number($0) }.map { Group(number: $0) } ?? group
+            try remove(old, key, owner, &store)
         }
-        for key in outdated { try store.delete(table, key) }
+        let bytes = record.encode()
+        try store.put(table, record.blindedKey.bytes.bytes, bytes)
+        try store.put(expiries, expiryKey(record), owner.key)
+        for group in [owner, .all] {
+            var usage = try usage(group, store)
+            usage.records += 1
+            usage.bytes += UInt64(bytes.count)
+            try save(usage, group, &store)
+        }
+    }
+
+    /// The lowest sequence that is taken for a key of which no record is held.
+    static func floor(
+        _ key: VerifyingKey, epoch: UInt64, _ store: borrowing some (KeyValueStore & ~Copyable)
+    ) throws(StorageError) -> UInt64 {
+        try store.get(floors, bigEndian(epoch) + key.bytes.bytes).flatMap { number($0) } ?? 0
+    }
+
+    /// Deletes what has expired, at most `limit` records, and floors of epochs whose records nobody takes any more.
+    static func sweep(
+        _ now: Timestamp, limit: Int, floorLimit: Int, _ store: inout some (KeyValueStore & ~Copyable)
+    ) throws(StorageError) -> Int {
+        var outdated: [(key: [UInt8], group: [UInt8])] = []
+        let end = bigEndian(now.seconds) + [UInt8](repeating: 0xff, count: Bytes32.count)
+        try store.scan(expiries, from: [0]) { key, value in
+            guard !end.lexicographicallyPrecedes(key), outdated.count < limit else { return false }
+            outdated.append((key, value))
+            return true
+        }
+        for (key, group) in outdated {
+            try store.delete(expiries, key)
+            let recordKey = Array(key.dropFirst(8))
+            guard let bytes = try store.get(table, recordKey), let record = try? DirectoryRecord(decoding: bytes)
+            else { continue }
+            try remove(record, key, number(group).map { Group(number: $0) } ?? .agents, &store)
+            try store.put(floors, bigEndian(record.epoch) + recordKey, bigEndian(record.sequence))
+        }
+        try sweepFloors(now, limit: limit, floorLimit: floorLimit, &store)
         return outdated.count
+    }
+
+    private static func sweepFloors(
+        _ now: Timestamp, limit: Int, floorLimit: Int, _ store: inout some (KeyValueStore & ~Copyable)
+    ) throws(StorageError) {
+        // Records of the last epoch are still taken.
+        let oldest = bigEndian(now.epoch > 0 ? now.epoch - 1 : 0)
+        var surplus = max(0, try store.count(floors) - floorLimit)
+        var done: [[UInt8]] = []
+        try store.scan(floors, from: [0]) { key, _ in
+            guard done.count < 2 * limit, key.lexicographicallyPrecedes(oldest) || surplus > 0 else { return false }
+            surplus -= 1
+            done.append(key)
+            return true
+        }
+        for key in done { try store.delete(floors, key) }
+    }
+
+    private static func remove(
+        _ record: DirectoryRecord, _ expiryKey: [UInt8], _ group: Group,
+        _ store: inout some (KeyValueStore & ~Copyable)
+    ) throws(StorageError) {
+        try store.delete(table, record.blindedKey.bytes.bytes)
+        try store.delete(expiries, expiryKey)
+        let size = UInt64(record.encode().count)
+        for group in [group, .all] {
+            var usage = try usage(group, store)
+            usage.records -= min(usage.records, 1)
+            usage.bytes -= min(usage.bytes, size)
+            try save(usage, group, &store)
+        }
+    }
+
+    private static func save(
+        _ usage: Usage, _ group: Group, _ store: inout some (KeyValueStore & ~Copyable)
+    ) throws(StorageError) {
+        guard usage.records > 0 else { return try store.delete(quotas, group.key) }
+        var writer = Writer(capacity: 16)
+        writer.uint64(usage.records)
+        writer.uint64(usage.bytes)
+        try store.put(quotas, group.key, writer.bytes)
+    }
+
+    private static func expiryKey(_ record: DirectoryRecord) -> [UInt8] {
+        bigEndian(record.expiry) + record.blindedKey.bytes.bytes
+    }
+
+    private static func bigEndian(_ number: UInt64) -> [UInt8] { withUnsafeBytes(of: number.bigEndian) { Array($0) } }
+
+    private static func number(_ bytes: [UInt8]) -> UInt64? {
+        bytes.count == 8 ? bytes.reduce(0) { $0 << 8 | UInt64($1) } : nil
     }
 }

@@ -39,6 +39,7 @@ final class CoreOwner: @unchecked Sendable {
 
     static let tables: [Table] = [
         Table("map"), Table("directory/records"), Table("directory/evidence"), Table("directory/contacts"),
+        Table("directory/expiry"), Table("directory/floors"), Table("directory/quotas"),
         Table("home/accounts"), Table("home/items"), Table("home/blocks"), Table("home/recent"), Table("home/index"),
     ]
     /// Events that wait for a turn; beyond it requests are dropped and counted.

@@ -6,6 +6,8 @@ import Wire
 /// Searches without a map.
 extension DirectoryExperiments {
     private static let hop: UInt64 = 100
+    /// Draws of who lies.
+    private static let draws = 4
 
     /// A network whose servers have all joined through three others each, and looked around for some minutes.
     static func joined(
@@ -45,8 +47,6 @@ extension DirectoryExperiments {
         _ nodes: Int, _ seed: UInt64, _ trials: Int, _ progress: (Double) -> Void
     ) throws(DirectoryExperimentError) -> [ResultRow] {
         let world = try joined(nodes, seed) { progress($0 * 0.5) }
-        try publish(world, max(1, min(trials, 500)))
-        progress(0.6)
         var contacts = RankedSample()
         for node in world.nodes { contacts.add(Double(node.core.contactCount)) }
         var rows = [ResultRow("contacts of a server, median", .number(contacts.quantile(0.5), unit: ""))]
@@ -59,14 +59,17 @@ extension DirectoryExperiments {
             var found = Proportion()
             var rounds = RankedSample()
             for trial in 0..<trials {
-                if trial % max(1, trials / strikes) == 0 {
+                if trial % max(1, trials / draws) == 0 {
+                    // They lie from the publication on.
                     world.strike(liars: kind.share, conduct: kind.conduct, dead: 0)
+                    world.users = []
+                    try publish(world, max(1, min(trials / draws, 50)))
                 }
                 let outcome = try search(world, world.users[world.entropy.below(world.users.count)])
                 found.count(outcome != nil)
                 if let outcome { rounds.add(Double((outcome + hop - 1) / hop)) }
                 if trial % 16 == 0 {
-                    progress(0.6 + 0.4 * (Double(step) + Double(trial) / Double(trials)) / Double(kinds.count))
+                    progress(0.5 + 0.5 * (Double(step) + Double(trial) / Double(trials)) / Double(kinds.count))
                 }
             }
             rows.append(ResultRow("\(kind.name): found", .share(found)))

@@ -54,7 +54,10 @@ extension DirectoryExperiments {
     ) throws(DirectoryExperimentError) -> [ResultRow] {
         // One epoch from its first second, so that every record is under one key for the whole time.
         let start = Timestamp(seconds: 20_000 * Timestamp.secondsPerEpoch)
-        let world = try DirectoryWorld(nodes: nodes, seed: seed, now: start)
+        var configuration = DirectoryConfiguration()
+        // Housekeeping every five seconds instead of every one, to simulate a day in less time.
+        configuration.roundInterval = 5000
+        let world = try DirectoryWorld(nodes: nodes, seed: seed, now: start, configuration: configuration)
         try world.addUsers(trials, isEarly: true) { progress($0 * 0.1) }
         world.startAll()
         let mean = 3600_000 / Glibc.log(2.0)

@@ -51,6 +51,7 @@ extension DirectoryWorld {
         configuration: AgentConfiguration? = nil
     ) throws(DirectoryExperimentError) -> LookupOutcome {
         let configuration = configuration ?? route.configuration
+        now = now.adding(milliseconds: DirectoryWorld.pause)
         let region = latency.region(&entropy)
         var lookup = Lookup(
             id: user.id, blindedKey: user.blindedKey, rings: rings ?? placement.rings(of: user.blindedKey),

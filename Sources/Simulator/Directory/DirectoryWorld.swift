@@ -9,6 +9,9 @@ final class DirectoryWorld {
     /// Six in the evening: enough of the epoch has passed for every record to have a predecessor.
     static let evening = Timestamp(seconds: 20_000 * 86_400 + 18 * 3600)
 
+    /// Between two lookups or publications in experiments that let no time pass otherwise: servers have budgets.
+    static let pause: UInt64 = 5
+
     let latency = RegionLatency()
     let configuration: DirectoryConfiguration
     var nodes: [SimulatedDirectory] = []
@@ -99,6 +102,7 @@ final class DirectoryWorld {
             if conspiracy.foreign.count > 64 { conspiracy.foreign.removeFirst() }
             try publish(user)
             users.append(user)
+            now = now.adding(milliseconds: DirectoryWorld.pause)
             if index % 64 == 0 { progress(Double(index) / Double(count)) }
         }
     }
@@ -113,6 +117,11 @@ final class DirectoryWorld {
         while !publication.isFinished {
             for holder in publication.due(time, queueDelay: 0) {
                 guard let index = indices[holder], nodes[index].isUp else { continue }
+                // A liar says that it keeps the record and does nothing.
+                guard nodes[index].conduct == .honest else {
+                    publication.answer(from: holder, stored: true)
+                    continue
+                }
                 let effects = try nodes[index].handle(
                     .request(from: nil, token: 1, message: DirectoryMessage.put(record: user.record).encode()),
                     now: now, entropy: &entropy)

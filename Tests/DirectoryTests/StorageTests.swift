@@ -1,0 +1,326 @@
+import Primitives
+import Records
+import Storage
+import Testing
+import Wire
+
+@testable import Directory
+
+/// One directory server on its own, which is responsible for everything.
+struct LoneServer: ~Copyable {
+    let key: SigningKey
+    var core: DirectoryCore
+    var store = MemoryStore()
+    var now = DirectoryNetwork.noon
+    var entropy: Entropy
+    private var token: UInt64 = 0
+
+    init(seed: UInt64, _ configuration: DirectoryConfiguration = DirectoryConfiguration()) throws {
+        print("lone server seed \(seed)")
+        entropy = Entropy(seed: seed)
+        key = SigningKey(&entropy)
+        core = try DirectoryCore(
+            serverID: key.publicKey, descriptor: [], configuration: configuration, now: now, store: store)
+    }
+
+    static func peer(_ number: Int) -> Endpoint {
+        Endpoint(
+            linkKey: X25519PublicKey(Bytes32()),
+            address: SocketAddress(v4: (9, UInt8(number / 256), UInt8(number % 256), 1), port: 4000))
+    }
+
+    /// A peer of another prefix for each number.
+    static func stranger(_ number: Int) -> Endpoint {
+        Endpoint(
+            linkKey: X25519PublicKey(Bytes32()),
+            address: SocketAddress(v4: (UInt8(1 + number / 256), UInt8(number % 256), 1, 1), port: 4000))
+    }
+
+    mutating func ask(_ message: DirectoryMessage, from: Endpoint? = nil) throws -> DirectoryMessage? {
+        token += 1
+        let effects = try core.handle(
+            .request(from: from, token: token, message: message.encode()), now: now, entropy: &entropy, store: &store)
+        return LoneServer.answers(effects)[token]
+    }
+
+    mutating func wake() throws -> [UInt64: DirectoryMessage] {
+        LoneServer.answers(try core.handle(.wake, now: now, entropy: &entropy, store: &store))
+    }
+
+    static func answers(_ effects: [DirectoryEffect]) -> [UInt64: DirectoryMessage] {
+        var out: [UInt64: DirectoryMessage] = [:]
+        for case .answer(let token, let message) in effects { out[token] = try? DirectoryMessage(decoding: message) }
+        return out
+    }
+
+    mutating func record(sequence: UInt64 = 1, lasting: UInt64 = 3600) throws -> DirectoryRecord {
+        let publisher = Publisher(&entropy)
+        return try publisher.record(now, sequence: sequence, lasting: lasting, entropy: &entropy)
+    }
+}
+
+/// A store that claims a million records and counts what is visited.
+private struct VastStore: KeyValueStore {
+    final class Visits: @unchecked Sendable { var count = 0 }
+    let visits = Visits()
+    var inner = MemoryStore()
+
+    func get(_ table: Table, _ key: [UInt8]) throws(StorageError) -> [UInt8]? { try inner.get(table, key) }
+    mutating func put(_ table: Table, _ key: [UInt8], _ value: [UInt8]) throws(StorageError) {
+        try inner.put(table, key, value)
+    }
+    mutating func delete(_ table: Table, _ key: [UInt8]) throws(StorageError) { try inner.delete(table, key) }
+    func count(_ table: Table) throws(StorageError) -> Int { 1_000_000 }
+    func scan(_ table: Table, from start: [UInt8], _ body: (_ key: [UInt8], _ value: [UInt8]) -> Bool)
+        throws(StorageError)
+    {
+        var left = 1_000_000
+        try inner.scan(table, from: start) { key, value in
+            visits.count += 1
+            return body(key, value)
+        }
+        // More of the same, far in the future.
+        while left > 0, table != DirectoryCore.contactTable {
+            left -= 1
+            visits.count += 1
+            guard body([UInt8](repeating: 0xff, count: 40), []) else { return }
+        }
+    }
+}
+
+@Suite struct StorageTests {
+    @Test("the servers of one prefix, and all agents together, fill no more than their share; nobody else is kept out")
+    func quotas() throws {
+        var configuration = DirectoryConfiguration()
+        configuration.recordLimit = 20
+        configuration.prefixRecordLimit = 5
+        configuration.sealedRecordLimit = 10
+        var server = try LoneServer(seed: 300, configuration)
+        for index in 0..<8 {
+            let record = try server.record()
+            let answer = try server.ask(.put(record: record.encode()), from: LoneServer.peer(index))
+            #expect(answer == (index < 5 ? .stored(sequence: 1) : .refused(.full)))
+        }
+        for index in 0..<12 {
+            let record = try server.record()
+            let answer = try server.ask(.put(record: record.encode()))
+            #expect(answer == (index < 10 ? .stored(sequence: 1) : .refused(.full)))
+        }
+        let other = try server.record()
+        #expect(try server.ask(.put(record: other.encode()), from: LoneServer.stranger(1)) == .stored(sequence: 1))
+        #expect(server.core.counters.overQuota == 5)
+        #expect(try RecordStore.usage(.all, server.store).records == 16)
+        #expect(try RecordStore.usage(.agents, server.store).records == 10)
+    }
+
+    @Test("a newer record keeps counting for whoever brought the first, and bytes are bounded too")
+    func replacing() throws {
+        var configuration = DirectoryConfiguration()
+        configuration.byteLimit = 2000
+        var server = try LoneServer(seed: 301, configuration)
+        let publisher = Publisher(&server.entropy)
+        for sequence in 1...5 {
+            let record = try publisher.record(server.now, sequence: UInt64(sequence), entropy: &server.entropy)
+            let from = sequence == 1 ? LoneServer.peer(1) : nil
+            #expect(try server.ask(.put(record: record.encode()), from: from) == .stored(sequence: UInt64(sequence)))
+        }
+        #expect(try RecordStore.usage(.agents, server.store) == RecordStore.Usage())
+        #expect(try RecordStore.usage(RecordStore.Group(LoneServer.peer(1)), server.store).records == 1)
+        #expect(try server.store.count(RecordStore.expiries) == 1)
+        var usage = try RecordStore.usage(.all, server.store)
+        for _ in 0..<5 {
+            let isRoom = usage.bytes < 2000
+            let more = try server.record()
+            let answer = try server.ask(.put(record: more.encode()))
+            #expect(answer == (isRoom ? .stored(sequence: 1) : .refused(.full)))
+            usage = try RecordStore.usage(.all, server.store)
+        }
+        #expect(server.core.counters.full > 0)
+        #expect(usage.bytes < 2000 + 1024)
+    }
+
+    @Test("after its expiry an older sequence does not come back, until the epoch is over")
+    func floors() throws {
+        var server = try LoneServer(seed: 302)
+        let publisher = Publisher(&server.entropy)
+        let newest = try publisher.record(server.now, sequence: 9, lasting: 60, entropy: &server.entropy)
+        let older = try publisher.record(server.now, sequence: 8, lasting: 7200, entropy: &server.entropy)
+        let later = try publisher.record(server.now, sequence: 10, lasting: 7200, entropy: &server.entropy)
+        #expect(try server.ask(.put(record: newest.encode())) == .stored(sequence: 9))
+        server.now = server.now.adding(seconds: 120)
+        _ = try server.wake()
+        #expect(try DirectoryCore.recordCount(server.store) == 0)
+        #expect(try server.store.count(RecordStore.expiries) == 0)
+        #expect(try RecordStore.usage(.all, server.store) == RecordStore.Usage())
+        #expect(try server.ask(.put(record: older.encode())) == .refused(.notNewer))
+        #expect(server.core.counters.belowFloor == 1)
+        // Also after a restart.
+        server.core = try DirectoryCore(
+            serverID: server.key.publicKey, descriptor: [], now: server.now, store: server.store)
+        #expect(try server.ask(.put(record: older.encode())) == .refused(.notNewer))
+        #expect(try server.ask(.put(record: later.encode())) == .stored(sequence: 10))
+        server.now = server.now.adding(seconds: 3 * 86_400)
+        _ = try server.wake()
+        server.now = server.now.adding(seconds: 120)
+        _ = try server.wake()
+        #expect(try server.store.count(RecordStore.floors) == 0)
+    }
+
+    @Test("sequence floors are bounded: the oldest epoch's go first")
+    func floorBound() throws {
+        var store = MemoryStore()
+        for index in 0..<100 {
+            let key = withUnsafeBytes(of: UInt64(100 + index / 50).bigEndian) { Array($0) }
+            try store.put(RecordStore.floors, key + [UInt8](repeating: UInt8(index), count: 32), key)
+        }
+        let noon = Timestamp(seconds: 101 * 86_400)
+        #expect(try RecordStore.sweep(noon, limit: 100, floorLimit: 30, &store) == 0)
+        #expect(try store.count(RecordStore.floors) == 30)
+        try store.scan(RecordStore.floors, from: [0]) { key, _ in
+            #expect(key[7] == 101)
+            return true
+        }
+    }
+
+    @Test("a start, an answer and a sweep visit a handful of entries of a store with a million records")
+    func vast() throws {
+        var entropy = Entropy(seed: 303)
+        let server = VerifyingKey(entropy.bytes())
+        let now = DirectoryNetwork.noon
+        let publisher = Publisher(&entropy)
+        let record = try publisher.record(now, entropy: &entropy)
+        var store = VastStore()
+        try RecordStore.put(record, replacing: nil, from: .agents, &store)
+        var core = try DirectoryCore(serverID: server, descriptor: [], now: now, store: store)
+        let get = DirectoryMessage.get(key: record.blindedKey, epoch: record.epoch).encode()
+        let effects = try core.handle(
+            .request(from: nil, token: 1, message: get), now: now, entropy: &entropy, store: &store)
+        #expect(LoneServer.answers(effects)[1] == .record(record.encode()))
+        #expect(store.visits.count == 0)
+        _ = try RecordStore.sweep(now, limit: 100, floorLimit: 2_000_000, &store)
+        #expect(store.visits.count <= 4)
+    }
+
+    @Test("a miss is answered with the server's signature, of the size of a hit, and no change of it is believed")
+    func absence() throws {
+        var server = try LoneServer(seed: 304)
+        let unknown = VerifyingKey(server.entropy.bytes())
+        let epoch = server.now.epoch
+        let get = DirectoryMessage.get(key: unknown, epoch: epoch)
+        #expect(try server.ask(get) == .missing)
+        let copy = SharedKey(server.key)
+        server.core.sign = { copy.key.sign($0) }
+        guard case .absent(let absence) = try server.ask(get) else {
+            Issue.record("no statement")
+            return
+        }
+        let id = server.key.publicKey
+        let now = server.now
+        #expect(absence.isValid(from: id, key: unknown, epoch: epoch, at: now))
+        #expect(absence.isValid(from: id, key: unknown, epoch: epoch, at: now.adding(seconds: 600)))
+        #expect(!absence.isValid(from: id, key: unknown, epoch: epoch, at: now.adding(seconds: 601)))
+        #expect(!absence.isValid(from: id, key: unknown, epoch: epoch + 1, at: now))
+        #expect(!absence.isValid(from: id, key: id, epoch: epoch, at: now))
+        #expect(!absence.isValid(from: unknown, key: unknown, epoch: epoch, at: now))
+        let later = Absence(serverID: id, time: absence.time + 1, signature: absence.signature)
+        #expect(!later.isValid(from: id, key: unknown, epoch: epoch, at: now))
+        let bytes = DirectoryMessage.absent(absence).encode()
+        #expect(bytes.count == DirectoryMessage.answerSize && DirectoryMessage.missing.encode().count == bytes.count)
+        #expect(try DirectoryMessage(decoding: bytes) == .absent(absence))
+        for bit in 0..<8 * (2 + Absence.encodedSize) {
+            var changed = bytes
+            changed[bit / 8] ^= 1 << UInt8(bit % 8)
+            guard case .absent(let other) = try? DirectoryMessage(decoding: changed) else { continue }
+            #expect(!other.isValid(from: id, key: unknown, epoch: epoch, at: now))
+        }
+        var padded = bytes
+        padded[bytes.count - 1] = 1
+        #expect(throws: WireError.self) { try DirectoryMessage(decoding: padded) }
+        // What older servers send, padded or not.
+        #expect(try DirectoryMessage(decoding: [66]) == .missing)
+        #expect(try DirectoryMessage(decoding: [66, 0, 0]) == .missing)
+        for _ in 0..<6000 { _ = try server.ask(get) }
+        #expect(server.core.counters.signedMisses <= 4001)
+    }
+
+    @Test("a negative answer is believed when ten holders of three rings agree, each counted once")
+    func quorum() {
+        var entropy = Entropy(seed: 305)
+        let holders: [NodeID] = (0..<20).map { _ in entropy.bytes() }
+        var quorum = AbsenceQuorum()
+        for _ in 0..<20 { quorum.take(holders[0], ring: 0) }
+        for ring in 0..<4 { quorum.take(holders[0], ring: ring) }
+        quorum.take(holders[1], ring: 9)
+        quorum.take(holders[1], ring: -1)
+        for index in 1..<10 { quorum.take(holders[index], ring: index % 2) }
+        #expect(!quorum.isReached)
+        quorum.take(holders[10], ring: 2)
+        #expect(quorum.isReached)
+    }
+}
+
+final class SharedKey: Sendable {
+    let key: SigningKey
+    init(_ key: borrowing SigningKey) { self.key = key.copy() }
+    var publicKey: VerifyingKey { key.publicKey }
+    func sign(_ message: [UInt8]) -> Signature { key.sign(message) }
+}
+
+@Suite struct BudgetTests {
+    @Test("one prefix that asks too much is refused and counted; others, and agents, are served")
+    func rates() throws {
+        var configuration = DirectoryConfiguration()
+        configuration.prefixRate = 50
+        var server = try LoneServer(seed: 310, configuration)
+        var busy = 0
+        for index in 0..<200 where try server.ask(.ping, from: LoneServer.peer(index % 256)) == .refused(.busy) {
+            busy += 1
+        }
+        #expect(busy == 150)
+        #expect(server.core.counters.overRate == 150)
+        #expect(try server.ask(.ping, from: LoneServer.stranger(5)) != .refused(.busy))
+        #expect(try server.ask(.get(key: VerifyingKey(Bytes32()), epoch: 1)) == .missing)
+        server.now = server.now.adding(milliseconds: 100)
+        var served = 0
+        for _ in 0..<50 where try server.ask(.ping, from: LoneServer.peer(1)) != .refused(.busy) { served += 1 }
+        #expect(served == 5)
+    }
+
+    @Test("ten thousand prefixes do not grow the budget's table beyond its bound")
+    func prefixes() {
+        var budget = RequestBudget()
+        let configuration = DirectoryConfiguration()
+        var refused = 0
+        for prefix in 1...10_000 {
+            if !budget.admit(UInt64(prefix), configuration, DirectoryNetwork.noon) { refused += 1 }
+        }
+        // The first 1024 have their own; all others share one of 500 a second.
+        #expect(refused == 10_000 - RequestBudget.prefixLimit - configuration.prefixRate)
+        let isAdmitted = budget.admit(77, configuration, DirectoryNetwork.noon)
+        #expect(isAdmitted)
+    }
+
+    @Test("records wait for their signature check in a queue for each peer; a flood waits for itself")
+    func fairness() throws {
+        var configuration = DirectoryConfiguration()
+        configuration.checkRate = 10
+        var server = try LoneServer(seed: 311, configuration)
+        // Forged records of one prefix use up the checks of this second and fill its queue.
+        for _ in 0..<40 {
+            var forged = try server.record().encode()
+            forged[forged.count - 1] ^= 1
+            _ = try server.ask(.put(record: forged), from: LoneServer.peer(1))
+        }
+        #expect(server.core.counters.wrongSignature == 10)
+        #expect(server.core.counters.queued == 30)
+        #expect(server.core.counters.busy == UInt64(30 - FairQueue.peerLimit))
+        let honest = try server.record()
+        #expect(try server.ask(.put(record: honest.encode()), from: LoneServer.stranger(3)) == nil)
+        let soon = server.now.adding(milliseconds: DirectoryCore.queueInterval)
+        #expect(server.core.nextWake.map { $0 <= soon } ?? false)
+        server.now = server.now.adding(milliseconds: 200)
+        let answers = try server.wake()
+        #expect(answers.count == 2)
+        #expect(answers.values.contains(.stored(sequence: 1)))
+    }
+}
