@@ -22,7 +22,9 @@ extension DirectoryExperiments {
         for _ in 0..<strangers { _ = try world.addStranger() }
         for index in world.nodes.indices {
             var endpoints: [Endpoint] = []
-            for _ in 0..<min(3, index) { endpoints.append(world.nodes[world.entropy.below(min(index, nodes))].endpoint) }
+            for _ in 0..<min(3, index) {
+                endpoints.append(world.nodes[world.entropy.below(min(index, nodes))].endpoint)
+            }
             try world.deliver(.join(endpoints), to: index)
             try world.run(milliseconds: 20)
             if index % 64 == 0 { progress(0.6 * Double(index) / Double(world.nodes.count)) }

@@ -43,9 +43,11 @@ extension DirectoryExperiments {
             asked = tally.asked.mean
             rows += [
                 ResultRow("\(way.name): in one hop", .share(tally.oneHop)),
-                ResultRow("\(way.name): median", .number(tally.milliseconds.quantile(0.5) / median, unit: "round trips")),
                 ResultRow(
-                    "\(way.name): 99th percentile", .number(tally.milliseconds.quantile(0.99) / median, unit: "round trips")),
+                    "\(way.name): median", .number(tally.milliseconds.quantile(0.5) / median, unit: "round trips")),
+                ResultRow(
+                    "\(way.name): 99th percentile",
+                    .number(tally.milliseconds.quantile(0.99) / median, unit: "round trips")),
                 ResultRow("\(way.name): holders asked, mean", .number(asked, unit: "")),
             ]
         }

@@ -104,7 +104,9 @@ extension DirectoryExperiments {
 extension DirectoryWorld {
     /// Wakes every server for the first time, spread over a second.
     func startAll() {
-        for index in nodes.indices { push(index, .wake(ticket: nodes[index].wakeTicket), after: UInt64(entropy.below(1000))) }
+        for index in nodes.indices {
+            push(index, .wake(ticket: nodes[index].wakeTicket), after: UInt64(entropy.below(1000)))
+        }
     }
 
     /// Living servers that hold the current record, by user; users without any are left out.

@@ -27,7 +27,8 @@ public enum DirectoryExperiments {
             name: "directory-liars-death", description: "retrieval with 30 % liars and half of the others dead",
             run: { (n, s, t, p) throws(DirectoryExperimentError) in try liarsAndDeath(n, s, t, p) }),
         DirectoryExperiment(
-            name: "directory-stale", description: "replaced records that are believed, with 30 % of the servers serving them",
+            name: "directory-stale",
+            description: "replaced records that are believed, with 30 % of the servers serving them",
             run: { (n, s, t, p) throws(DirectoryExperimentError) in try stale(n, s, t, p) }),
         DirectoryExperiment(
             name: "directory-fallback", description: "searches without a map, with 30 % of the servers lying together",
@@ -36,7 +37,8 @@ public enum DirectoryExperiments {
             name: "directory-latency", description: "share of lookups in one hop, latency, bytes",
             run: { (n, s, t, p) throws(DirectoryExperimentError) in try latency(n, s, t, p) }),
         DirectoryExperiment(
-            name: "directory-repair", description: "virtual minutes until 20 copies again after half of the servers die",
+            name: "directory-repair",
+            description: "virtual minutes until 20 copies again after half of the servers die",
             run: { (n, s, t, p) throws(DirectoryExperimentError) in try repair(n, s, t, p) }),
         DirectoryExperiment(
             name: "directory-churn", description: "records lost in 24 virtual hours, median session one hour",

@@ -85,7 +85,9 @@ final class DirectoryWorld {
 
     /// Makes users whose record is as old as that of publishers who refresh every 8 to 12 hours, and the record before it.
     /// - Parameter isEarly: the users have changed their record of late, ahead of the refresh, so that both are young.
-    func addUsers(_ count: Int, isEarly: Bool = false, progress: (Double) -> Void = { _ in }) throws(DirectoryExperimentError) {
+    func addUsers(_ count: Int, isEarly: Bool = false, progress: (Double) -> Void = { _ in })
+        throws(DirectoryExperimentError)
+    {
         let hour = 3600
         let epochStart = now.epoch * Timestamp.secondsPerEpoch
         for index in 0..<count {
