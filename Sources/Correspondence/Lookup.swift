@@ -42,6 +42,8 @@ package struct Lookup: Sendable {
     let started: Timestamp
     var requests: [UInt64] = []
     private var waiting: [[NodeID]]
+    /// Holders that there are.
+    private let holderCount: Int
     private var fallbackCandidates: [NodeID]
     package private(set) var stage = Stage.waves
     package private(set) var asked: Set<NodeID> = []
@@ -72,6 +74,7 @@ package struct Lookup: Sendable {
             return order
         }
         entropy.shuffle(&waiting)
+        holderCount = rings.reduce(0) { $0 + $1.count }
         // A few draws instead of a shuffle: a map may have a hundred thousand servers.
         var candidates: [NodeID] = []
         for _ in 0..<8 * Lookup.fallbackServers
@@ -124,13 +127,15 @@ package struct Lookup: Sendable {
     /// - Parameter queueDelay: milliseconds until a request that is queued now leaves.
     package mutating func step(_ configuration: AgentConfiguration, now: Timestamp, queueDelay: UInt64) -> Step {
         let isOld = looksOld(configuration, now)
-        if let best, !isOld, answered >= configuration.freshAnswers { return .found(best.record, best.body) }
+        // In a small network half of the holders are enough, which leaves some for another try.
+        let wanted = min(configuration.freshAnswers, (holderCount + 1) / 2)
+        if let best, !isOld, answered >= wanted { return .found(best.record, best.body) }
         let asksRest = isOld && stage == .waves && waiting.contains { !$0.isEmpty }
         if outstanding > 0, now < deadline, !asksRest { return .wait }
         if now >= deadline { outstanding = 0 }
         switch stage {
         case .waves:
-            let wave = nextWave(isOld ? .max : max(waiting.count, configuration.freshAnswers - answered))
+            let wave = nextWave(isOld ? .max : max(waiting.count, wanted - answered))
             if !wave.isEmpty {
                 waves += 1
                 asked.formUnion(wave)

@@ -22,8 +22,8 @@ public enum DirectoryConduct: String, Sendable, CaseIterable {
 struct Conspiracy: Sendable {
     /// Withheld records by blinded key.
     var stale: [VerifyingKey: [UInt8]] = [:]
-    /// Valid records of other users.
-    var foreign: [[UInt8]] = []
+    /// Valid records of some users.
+    var foreign: [(key: VerifyingKey, record: [UInt8])] = []
 
     /// A liar's answer to a request for a record; `nil` for silence.
     func answer(_ conduct: DirectoryConduct, _ key: VerifyingKey, entropy: inout Entropy) -> DirectoryMessage? {
@@ -32,7 +32,10 @@ struct Conspiracy: Sendable {
         case .negative: return .missing
         case .stale: return stale[key].map { .record($0) } ?? .missing
         case .wrong:
-            if entropy.below(2) == 0, !foreign.isEmpty { return .record(foreign[entropy.below(foreign.count)]) }
+            if entropy.below(2) == 0, !foreign.isEmpty {
+                let other = foreign[entropy.below(foreign.count)]
+                if other.key != key { return .record(other.record) }
+            }
             guard var bytes = stale[key], !bytes.isEmpty else { return .record([1, 2, 3]) }
             bytes[entropy.below(bytes.count)] ^= 1 << UInt8(entropy.below(8))
             return .record(bytes)

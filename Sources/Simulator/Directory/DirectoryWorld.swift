@@ -100,7 +100,7 @@ final class DirectoryWorld {
             // Earlier than three hours ahead nothing is published for an epoch.
             let old = max(before, epochStart - 3 * 3600)
             conspiracy.stale[user.blindedKey] = try user.record(published: old, epoch: now.epoch).encode()
-            conspiracy.foreign.append(user.record)
+            conspiracy.foreign.append((user.blindedKey, user.record))
             if conspiracy.foreign.count > 64 { conspiracy.foreign.removeFirst() }
             try publish(user)
             users.append(user)
