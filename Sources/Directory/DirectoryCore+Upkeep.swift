@@ -14,6 +14,8 @@ extension DirectoryCore {
             let endpoints = stored.map(\.endpoint)
             bootstrap += endpoints.prefix(DirectoryCore.rejoinLimit)
             stored = []
+            trust.expect(endpoints, from: .anchors)
+            anchorCheck = now.adding(milliseconds: DirectoryCore.anchorWait)
             for endpoint in endpoints { call(.ping, endpoint, .ping, now, &effects) }
         }
         for id in iterations.keys.sorted() { try advance(id, now, &effects, &store) }
@@ -43,6 +45,7 @@ extension DirectoryCore {
         if let silent = table.stalest(configuration.livenessInterval, now: now) {
             call(.liveness(silent.nodeID), silent.endpoint, .ping, now, &effects)
         }
+        try lookOut(now, &entropy, &effects, store)
         watchNeighbours(now, &effects)
         try audit(now, &effects, store)
         try repair(now, &effects, &store)

@@ -243,6 +243,8 @@ final class CoreOwner: @unchecked Sendable {
                 }
             case .joined(let contacts):
                 logger.info("joined the directory", metadata: ["contacts": "\(contacts)"])
+            case .alarm(_, let detail):
+                logger.warning("the directory may be under attack", metadata: ["detail": "\(detail)"])
             }
         }
     }

@@ -36,6 +36,7 @@ struct DirectoryNetwork: ~Copyable {
     /// Answers to requests of the test, by token.
     var answers: [UInt64: DirectoryMessage] = [:]
     var joined: [Int: Int] = [:]
+    var alarms: [Int: [EclipseWatch.Alarm]] = [:]
     private var queue: [Event] = []
     private var nextTicket: UInt64 = 0
     private var tokens: [UInt64: (member: Int, call: UInt64)] = [:]
@@ -132,6 +133,7 @@ struct DirectoryNetwork: ~Copyable {
                 answers[token] = try? DirectoryMessage(decoding: message)
             }
         case .joined(let contacts): joined[index] = contacts
+        case .alarm(let alarm, _): alarms[index, default: []].append(alarm)
         }
     }
 
