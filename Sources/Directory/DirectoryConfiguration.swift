@@ -104,6 +104,9 @@ public enum DirectoryEvent: Sendable {
     case failed(call: UInt64)
     /// The directory servers that are on the map now.
     case map([Placement.Node])
+    /// The placement of an epoch on the map that was told last, if somebody has it already: many servers in one process
+    /// share its memory. Without this event each server computes it.
+    case placement(epoch: UInt64, Placement)
     /// The value on which the clusters agreed for an epoch (``SharedRandom``).
     case sharedRandom(epoch: UInt64, value: Bytes32)
     /// ``DirectoryCore/nextWake`` has come.

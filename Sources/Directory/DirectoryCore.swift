@@ -179,9 +179,10 @@ public struct DirectoryCore: Sendable {
             try checkWaiting(now, &effects, &store)
             if now >= nextRound {
                 try wake(now, &entropy, &effects, &store)
-                nextRound = nextWake ?? now
             }
+        case .placement(let epoch, let placement): placements[epoch] = placement
         }
+        nextRound = min(nextRound, nextRound(after: now))
         nextWake = nextDeadline.map { min($0, nextRound) } ?? nextRound
         if !waiting.isEmpty { nextWake = min(nextRound, now.adding(milliseconds: DirectoryCore.queueInterval)) }
         return effects

@@ -33,6 +33,7 @@ struct DirectoryNetwork: ~Copyable {
     /// Whether the map says where nodes answer.
     var namesEndpoints = true
     var largest = 0
+    var wakes = 0
     /// Answers to requests of the test, by token.
     var answers: [UInt64: DirectoryMessage] = [:]
     var joined: [Int: Int] = [:]
@@ -152,7 +153,10 @@ struct DirectoryNetwork: ~Copyable {
             queue.removeAll { $0.due <= now.milliseconds }
             for event in due { try handle(event.to, event.event) }
             for index in members.indices where members[index].isUp {
-                if let wake = members[index].core.nextWake, wake <= now { try handle(index, .wake) }
+                if let wake = members[index].core.nextWake, wake <= now {
+                    wakes += 1
+                    try handle(index, .wake)
+                }
             }
         }
     }

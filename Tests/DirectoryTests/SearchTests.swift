@@ -1,3 +1,4 @@
+import Foundation
 import Primitives
 import Records
 import Testing
@@ -138,11 +139,12 @@ struct Population {
 
     @Test("searches among 100,000 nodes take at most five rounds at the 99th percentile", arguments: [0, 30])
     func rounds(_ liarPercent: Int) throws {
-        let seed: UInt64 = 200
+        let seed: UInt64 = 201
         print("search seed \(seed)")
         var entropy = Entropy(seed: seed)
         let population = Population(100_000, liarPercent: liarPercent, &entropy)
-        let searches = 300
+        // More than CI's for a figure: HULDA_SEARCHES.
+        let searches = ProcessInfo.processInfo.environment["HULDA_SEARCHES"].flatMap { Int($0) } ?? 300
         let outcome = SearchTests.run(population, searches: searches, &entropy)
         let worst = outcome.rounds[outcome.rounds.count * 99 / 100]
         print(
