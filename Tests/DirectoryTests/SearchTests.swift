@@ -139,7 +139,7 @@ struct Population {
 
     @Test("searches among 100,000 nodes take at most five rounds at the 99th percentile", arguments: [0, 30])
     func rounds(_ liarPercent: Int) throws {
-        let seed: UInt64 = 201
+        let seed: UInt64 = 200
         print("search seed \(seed)")
         var entropy = Entropy(seed: seed)
         let population = Population(100_000, liarPercent: liarPercent, &entropy)
