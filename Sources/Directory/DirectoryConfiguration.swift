@@ -68,6 +68,10 @@ public struct DirectoryCounters: Equatable, Sendable {
     public var callsFailed: UInt64 = 0
     /// Answers whose descriptor does not prove who answered.
     public var forgedAnswers: UInt64 = 0
+    /// Alarms of the ``EclipseWatch``.
+    public var alarms: UInt64 = 0
+    /// Servers that were not let into the routing table while an alarm held.
+    public var frozenOut: UInt64 = 0
     public var repairs: UInt64 = 0
     /// Nodes on the map that did not answer twice in a row.
     public var silentHolders: UInt64 = 0
@@ -90,6 +94,8 @@ public struct DirectoryCounters: Equatable, Sendable {
 public enum DirectoryEvent: Sendable {
     /// Servers to begin with, from the map or a bootstrap list.
     case join([Endpoint])
+    /// Servers to begin with, and where they are known from.
+    case bootstrap(BootstrapSource, [Endpoint])
     /// A request came; `from` is the proven sender of a datagram, `nil` for an envelope.
     case request(from: Endpoint?, token: UInt64, message: [UInt8])
     /// A call was answered.
@@ -98,6 +104,9 @@ public enum DirectoryEvent: Sendable {
     case failed(call: UInt64)
     /// The directory servers that are on the map now.
     case map([Placement.Node])
+    /// The placement of an epoch on the map that was told last, if somebody has it already: many servers in one process
+    /// share its memory. Without this event each server computes it.
+    case placement(epoch: UInt64, Placement)
     /// The value on which the clusters agreed for an epoch (``SharedRandom``).
     case sharedRandom(epoch: UInt64, value: Bytes32)
     /// ``DirectoryCore/nextWake`` has come.
@@ -112,4 +121,6 @@ public enum DirectoryEffect: Sendable {
     case answer(token: UInt64, message: [UInt8])
     /// The join is over; so many contacts are in the routing table.
     case joined(contacts: Int)
+    /// Something looks like an eclipse: nobody new is let in for an hour, searches go all paths. Tell the operator.
+    case alarm(EclipseWatch.Alarm, detail: String)
 }

@@ -143,11 +143,15 @@ extension DirectoryCore {
         let contact = proven.contact
         heard(contact.nodeID)
         let isMoved = table.contact(contact.nodeID).map { $0.endpoint != contact.endpoint } ?? false
-        switch table.insert(contact, cluster: proven.cluster, now: now) {
-        case .inserted: try save(contact, &store)
+        trust.answered(contact.endpoint, cluster: proven.cluster)
+        let isFrozen = isFrozen(now)
+        switch table.insert(contact, cluster: proven.cluster, isFrozen: isFrozen, now: now) {
+        case .inserted:
+            try save(contact, &store)
+            watchJoin(contact, now, &effects)
         case .full(let oldest): call(.liveness(oldest.nodeID), oldest.endpoint, .ping, now, &effects)
         case .refreshed: if isMoved { try save(contact, &store) }
-        case .refused: break
+        case .refused: counters.frozenOut += isFrozen ? 1 : 0
         }
     }
 

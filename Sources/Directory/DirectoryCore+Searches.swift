@@ -17,7 +17,7 @@ extension DirectoryCore {
         counters.searches += 1
         iterations[id] = Iteration(
             target: target, goal: goal, start: table.closest(to: target, Iteration.startLimit), own: own,
-            now: now)
+            isWide: watch.isAlarmed(at: now), now: now)
         return id
     }
 

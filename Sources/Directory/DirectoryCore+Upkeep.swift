@@ -9,11 +9,12 @@ extension DirectoryCore {
         _ now: Timestamp, _ entropy: inout Entropy, _ effects: inout [DirectoryEffect],
         _ store: inout some (KeyValueStore & ~Copyable)
     ) throws(StorageError) {
-        nextWake = now.adding(milliseconds: configuration.roundInterval)
         if !stored.isEmpty {
             let endpoints = stored.map(\.endpoint)
             bootstrap += endpoints.prefix(DirectoryCore.rejoinLimit)
             stored = []
+            trust.expect(endpoints, from: .anchors)
+            anchorCheck = now.adding(milliseconds: DirectoryCore.anchorWait)
             for endpoint in endpoints { call(.ping, endpoint, .ping, now, &effects) }
         }
         for id in iterations.keys.sorted() { try advance(id, now, &effects, &store) }
@@ -43,8 +44,28 @@ extension DirectoryCore {
         if let silent = table.stalest(configuration.livenessInterval, now: now) {
             call(.liveness(silent.nodeID), silent.endpoint, .ping, now, &effects)
         }
+        try lookOut(now, &entropy, &effects, store)
         watchNeighbours(now, &effects)
         try audit(now, &effects, store)
         try repair(now, &effects, &store)
+        nextRound = nextRound(after: now)
+        if let stalest = table.stalest {
+            let due = stalest.lastSeen.adding(milliseconds: configuration.livenessInterval)
+            nextRound = max(min(nextRound, due), now.adding(milliseconds: configuration.roundInterval))
+        }
+    }
+
+    /// When housekeeping is due, not counting contacts that fall silent: an idle server sleeps for long.
+    func nextRound(after now: Timestamp) -> Timestamp {
+        let soon = now.adding(milliseconds: configuration.roundInterval)
+        let isBusy =
+            !iterations.isEmpty || !stored.isEmpty || repairCursor != nil || auditCursor != nil
+            || nextRepairBase != nil || (table.count == 0 && !bootstrap.isEmpty && now >= nextJoin)
+        if isBusy { return soon }
+        var due = min(nextSweep, nextRefresh, nextWatch)
+        if table.count < RoutingTable.k { due = min(due, nextJoin) }
+        if !nodes.isEmpty { due = min(due, nextNeighbours) }
+        for time in [settleDue, anchorCheck] { due = time.map { min(due, $0) } ?? due }
+        return max(due, soon)
     }
 }

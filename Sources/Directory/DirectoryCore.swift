@@ -66,6 +66,10 @@ public struct DirectoryCore: Sendable {
     var joining: UInt64?
     var budget = RequestBudget()
     var waiting = FairQueue()
+    var watch: EclipseWatch
+    var nextWatch: Timestamp
+    var anchorCheck: Timestamp?
+    var trust = BootstrapTrust()
     /// Shared random values by epoch, where the network has agreed on one.
     var sharedValues: [UInt64: Bytes32] = [:]
     /// Nodes on the map that do not answer.
@@ -115,6 +119,8 @@ public struct DirectoryCore: Sendable {
         table = RoutingTable(own: own)
         nextWake = now
         nextRound = now
+        watch = EclipseWatch(now: now)
+        nextWatch = now
         neighboursAsked = now
         nextNeighbours = now
         nextRefresh = now.adding(milliseconds: configuration.refreshInterval)
@@ -134,6 +140,9 @@ public struct DirectoryCore: Sendable {
     /// Endpoints of the last run's routing table: with them a node rejoins.
     public var storedEndpoints: [Endpoint] { stored.map(\.endpoint) }
 
+    /// Whether three classes of sources, or three unrelated servers with which this one began, have proven themselves.
+    public var isViewTrusted: Bool { trust.isReached }
+
     /// When a call should be given up for another; `nil` when it is not under way. It follows from the peer's round
     /// trips (RFC 6298). A driver may report ``DirectoryEvent/failed(call:)`` then, but needs not: the core asks others
     /// by itself and still uses an answer that comes later.
@@ -149,10 +158,8 @@ public struct DirectoryCore: Sendable {
     ) throws(StorageError) -> [DirectoryEffect] {
         var effects: [DirectoryEffect] = []
         switch event {
-        case .join(let endpoints):
-            bootstrap = Array(
-                (endpoints + bootstrap.filter { !endpoints.contains($0) }).prefix(DirectoryCore.rejoinLimit))
-            for endpoint in endpoints { call(.ping, endpoint, .ping, now, &effects) }
+        case .join(let endpoints): begin(endpoints, from: .bundled, now, &effects)
+        case .bootstrap(let source, let endpoints): begin(endpoints, from: source, now, &effects)
         case .request(let from, let token, let message):
             try request(from, token, message, now, &entropy, &effects, &store)
         case .answer(let id, let message):
@@ -161,6 +168,8 @@ public struct DirectoryCore: Sendable {
             try failed(id, now, &entropy, &effects, &store)
         case .map(let nodes):
             replaceMap(nodes, now)
+            raise(watch.size(nodes.count, now: now), now, &effects)
+            nextWatch = min(nextWatch, now.adding(milliseconds: configuration.roundInterval))
         case .sharedRandom(let epoch, let value):
             sharedValues = sharedValues.filter { $0.key + 2 >= epoch }
             sharedValues[epoch] = value
@@ -170,9 +179,10 @@ public struct DirectoryCore: Sendable {
             try checkWaiting(now, &effects, &store)
             if now >= nextRound {
                 try wake(now, &entropy, &effects, &store)
-                nextRound = nextWake ?? now
             }
+        case .placement(let epoch, let placement): placements[epoch] = placement
         }
+        nextRound = min(nextRound, nextRound(after: now))
         nextWake = nextDeadline.map { min($0, nextRound) } ?? nextRound
         if !waiting.isEmpty { nextWake = min(nextRound, now.adding(milliseconds: DirectoryCore.queueInterval)) }
         return effects

@@ -124,12 +124,18 @@ struct Iteration: Sendable {
     mutating func widen() { active = Iteration.paths }
 
     private mutating func choose() -> (path: Int, place: Int)? {
+        var deep: (path: Int, place: Int)?
         for _ in 0..<active {
             let path = nextPath % active
             nextPath = (path + 1) % active
-            if let place = freshest(path) { return (path, place) }
+            guard let place = freshest(path) else { continue }
+            if candidates[path][place].round <= Iteration.wideRound { return (path, place) }
+            // Liars that name each other make long chains: other paths come first.
+            if deep.map({ candidates[path][place].round < candidates[$0.path][$0.place].round }) ?? true {
+                deep = (path, place)
+            }
         }
-        return nil
+        return deep
     }
 
     /// The nearest candidate of the path that was not asked, among the ``width`` nearest that are diverse; when all of

@@ -107,6 +107,25 @@ public struct Placement: Sendable {
         return out
     }
 
+    /// The place right after a node's own, from which its neighbours follow.
+    func placeAfter(_ id: NodeID) -> Bytes32 {
+        var place = Placement.position(of: id, shared: shared)
+        place.withUnsafeMutableBytes { raw in
+            for index in raw.indices.reversed() {
+                raw[index] &+= 1
+                if raw[index] != 0 { break }
+            }
+        }
+        return place
+    }
+
+    /// The part of the circle from `index` to the `count`th node that follows.
+    func arc(from index: Bytes32, toNode count: Int) -> Double {
+        guard count > 0, count <= ordered.count else { return 1 }
+        let end = ordered[(start(index) + count - 1) % ordered.count].position.leadingWord
+        return Double(end &- index.leadingWord) / 0x1p64
+    }
+
     /// All holders of a key: twenty, or every node of a smaller network.
     public func holders(of key: VerifyingKey, without silent: Set<NodeID> = []) -> [NodeID] {
         rings(of: key, without: silent).flatMap(\.self)

@@ -59,6 +59,8 @@ struct RequestBudget: Sendable {
 /// sends much waits for itself.
 struct FairQueue: Sendable {
     static let peerLimit = 16
+    /// Agents cannot be told apart and are one peer, with more room.
+    static let sealedLimit = 256
     static let limit = 1024
 
     struct Item: Sendable {
@@ -75,7 +77,8 @@ struct FairQueue: Sendable {
 
     /// - Returns: false when there is no room for this peer.
     mutating func append(_ item: Item, of peer: UInt64) -> Bool {
-        guard count < FairQueue.limit, queues[peer]?.count ?? 0 < FairQueue.peerLimit else { return false }
+        let room = peer == RequestBudget.sealed ? FairQueue.sealedLimit : FairQueue.peerLimit
+        guard count < FairQueue.limit, queues[peer]?.count ?? 0 < room else { return false }
         if queues[peer] == nil { turns.append(peer) }
         queues[peer, default: []].append(item)
         count += 1

@@ -170,6 +170,11 @@ struct RoutingTable: Sendable {
         return out
     }
 
+    /// Contacts of one prefix.
+    func count(prefix: UInt64) -> Int {
+        buckets.reduce(0) { sum, bucket in sum + bucket.entries.count { $0.prefix == prefix } }
+    }
+
     /// All contacts, the farthest buckets first.
     var contacts: [Contact] { buckets.flatMap { $0.entries.map(\.contact) } }
 

@@ -85,6 +85,7 @@ final class CoreOwner: @unchecked Sendable {
         guard let map, let directory else { throw .unavailable("the store could not be read") }
         self.map = map
         self.directory = directory
+        self.directory.sign = { keys.server.sign($0) }
         home = HomeCore(node: keys.nodeID, configuration: configuration)
         endpoint = DatagramEndpoint(key: keys.link.key.copy(), entropy: &entropy)
         ledger.replaceServers(map.currentServers(at: now))
@@ -243,6 +244,8 @@ final class CoreOwner: @unchecked Sendable {
                 }
             case .joined(let contacts):
                 logger.info("joined the directory", metadata: ["contacts": "\(contacts)"])
+            case .alarm(_, let detail):
+                logger.warning("the directory may be under attack", metadata: ["detail": "\(detail)"])
             }
         }
     }
@@ -366,6 +369,10 @@ final class CoreOwner: @unchecked Sendable {
             "directory.stored": directory.stored, "directory.malformed": directory.malformed,
             "directory.wrong_signature": directory.wrongSignature, "directory.not_newer": directory.notNewer,
             "directory.not_responsible": directory.notResponsible, "directory.repairs": directory.repairs,
+            "directory.alarms": directory.alarms, "directory.over_rate": directory.overRate,
+            "directory.over_quota": directory.overQuota, "directory.below_floor": directory.belowFloor,
+            "directory.forged_answers": directory.forgedAnswers, "directory.misleading": directory.misleading,
+            "directory.silent_holders": directory.silentHolders, "directory.signed_misses": directory.signedMisses,
             "datagram.handshakes": datagrams.handshakes, "datagram.malformed": datagrams.malformed,
             "datagram.unauthenticated": datagrams.unauthenticated, "datagram.replayed": datagrams.replayed,
             "datagram.cookies": datagrams.cookiesSent, "datagram.overloaded": datagrams.overloaded,

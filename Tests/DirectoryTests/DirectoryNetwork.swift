@@ -33,9 +33,11 @@ struct DirectoryNetwork: ~Copyable {
     /// Whether the map says where nodes answer.
     var namesEndpoints = true
     var largest = 0
+    var wakes = 0
     /// Answers to requests of the test, by token.
     var answers: [UInt64: DirectoryMessage] = [:]
     var joined: [Int: Int] = [:]
+    var alarms: [Int: [EclipseWatch.Alarm]] = [:]
     private var queue: [Event] = []
     private var nextTicket: UInt64 = 0
     private var tokens: [UInt64: (member: Int, call: UInt64)] = [:]
@@ -132,6 +134,7 @@ struct DirectoryNetwork: ~Copyable {
                 answers[token] = try? DirectoryMessage(decoding: message)
             }
         case .joined(let contacts): joined[index] = contacts
+        case .alarm(let alarm, _): alarms[index, default: []].append(alarm)
         }
     }
 
@@ -150,7 +153,10 @@ struct DirectoryNetwork: ~Copyable {
             queue.removeAll { $0.due <= now.milliseconds }
             for event in due { try handle(event.to, event.event) }
             for index in members.indices where members[index].isUp {
-                if let wake = members[index].core.nextWake, wake <= now { try handle(index, .wake) }
+                if let wake = members[index].core.nextWake, wake <= now {
+                    wakes += 1
+                    try handle(index, .wake)
+                }
             }
         }
     }

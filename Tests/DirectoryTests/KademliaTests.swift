@@ -54,6 +54,16 @@ import Wire
         #expect(network.members[7].core.contactCount >= min(before, 20))
     }
 
+    @Test("an idle server sleeps: it is woken once in five seconds at most, on the mean")
+    func idle() throws {
+        var network = try DirectoryNetwork.joined(seed: 28, 30)
+        try network.run(milliseconds: 30_000)
+        network.wakes = 0
+        try network.run(milliseconds: 300_000)
+        #expect(network.wakes > 0)
+        #expect(network.wakes <= 30 * 300 / 5, "\(network.wakes)")
+    }
+
     @Test("servers that are dead leave the routing table")
     func liveness() throws {
         var network = try DirectoryNetwork.joined(seed: 23, 12)

@@ -90,4 +90,29 @@ import Wire
         // One of 201 nodes takes a two-hundredth of 4000 copies.
         #expect(moved < 100)
     }
+
+    @Test("nodes in probation hold nothing, and silent ones are passed over for the next")
+    func probation() {
+        var entropy = Entropy(seed: 11)
+        var nodes = PlacementTests.nodes(100, clusters: 100, prefixes: 100, seed: 12)
+        let all = Placement(nodes: nodes, epoch: 5)
+        for index in 0..<50 { nodes[index].isCounted = false }
+        let young = Set(nodes.prefix(50).map(\.id))
+        let counted = Placement(nodes: nodes, epoch: 5)
+        let reference = Placement(nodes: Array(nodes.dropFirst(50)), epoch: 5)
+        #expect(counted.nodeCount == 50)
+        for _ in 0..<50 {
+            let key = VerifyingKey(entropy.bytes())
+            #expect(counted.rings(of: key) == reference.rings(of: key))
+            // To leave nodes out as silent comes to the same as never to have had them.
+            #expect(all.rings(of: key, without: young) == reference.rings(of: key))
+        }
+        let unknown: NodeID = entropy.bytes()
+        #expect(counted.node(unknown) == nil && counted.neighbours(of: unknown, 8).isEmpty)
+        let neighbours = counted.neighbours(of: nodes[70].id, 8)
+        #expect(Set(neighbours.map(\.id)).count == 16)
+        #expect(!neighbours.contains { $0.id == nodes[70].id })
+        let three = Placement(nodes: Array(nodes.suffix(3)), epoch: 5)
+        #expect(three.neighbours(of: nodes[99].id, 8).count == 2)
+    }
 }

@@ -1,3 +1,4 @@
+import Foundation
 import Primitives
 import Records
 import Testing
@@ -142,7 +143,8 @@ struct Population {
         print("search seed \(seed)")
         var entropy = Entropy(seed: seed)
         let population = Population(100_000, liarPercent: liarPercent, &entropy)
-        let searches = 300
+        // More than CI's for a figure: HULDA_SEARCHES.
+        let searches = ProcessInfo.processInfo.environment["HULDA_SEARCHES"].flatMap { Int($0) } ?? 300
         let outcome = SearchTests.run(population, searches: searches, &entropy)
         let worst = outcome.rounds[outcome.rounds.count * 99 / 100]
         print(

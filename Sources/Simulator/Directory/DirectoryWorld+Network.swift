@@ -64,7 +64,7 @@ extension DirectoryWorld {
             let delivery = DirectoryDelivery(
                 to: asker.node, life: asker.life, content: .event(.answer(call: asker.call, message: message)))
             queue.push(delivery, due: now.milliseconds + travel(asker.answerer, asker.node))
-        case .joined: break
+        default: break
         }
     }
 

@@ -1,0 +1,74 @@
+import Primitives
+import Records
+import Storage
+import Wire
+
+/// Whom to begin with, and what looks like an eclipse.
+extension DirectoryCore {
+    /// Milliseconds after a restart until the servers of the last run should have answered.
+    static let anchorWait: UInt64 = 60_000
+
+    mutating func begin(
+        _ endpoints: [Endpoint], from source: BootstrapSource, _ now: Timestamp, _ effects: inout [DirectoryEffect]
+    ) {
+        trust.expect(endpoints, from: source)
+        bootstrap = Array(
+            (endpoints + bootstrap.filter { !endpoints.contains($0) }).prefix(DirectoryCore.rejoinLimit))
+        for endpoint in endpoints { call(.ping, endpoint, .ping, now, &effects) }
+    }
+
+    /// Whether nobody new comes into the routing table: during an alarm, unless it is nearly empty.
+    func isFrozen(_ now: Timestamp) -> Bool { table.count >= RoutingTable.k && watch.isAlarmed(at: now) }
+
+    mutating func raise(_ alarm: EclipseWatch.Alarm?, _ now: Timestamp, _ effects: inout [DirectoryEffect]) {
+        guard let alarm else { return }
+        counters.alarms += 1
+        effects.append(.alarm(alarm, detail: alarm.detail))
+    }
+
+    /// A server has come into the routing table.
+    mutating func watchJoin(_ contact: Contact, _ now: Timestamp, _ effects: inout [DirectoryEffect]) {
+        guard table.count >= EclipseWatch.least else { return }
+        let prefix = contact.endpoint.address.prefixKey
+        let same = table.count(prefix: prefix)
+        let share = Double(same) / Double(table.count)
+        raise(watch.joined(prefix: prefix, share: share, now: now), now, &effects)
+    }
+
+    /// The hourly round: the places of this server and of records that it holds, on the map of today.
+    mutating func lookOut(
+        _ now: Timestamp, _ entropy: inout Entropy, _ effects: inout [DirectoryEffect],
+        _ store: borrowing some (KeyValueStore & ~Copyable)
+    ) throws(StorageError) {
+        if let due = anchorCheck, now >= due {
+            anchorCheck = nil
+            let strangers = max(0, table.count - trust.anchorsAnswered)
+            let alarm = watch.anchors(
+                answered: trust.anchorsAnswered, of: trust.anchors, strangers: strangers, now: now)
+            raise(alarm, now, &effects)
+        }
+        guard now >= nextWatch else { return }
+        nextWatch = now.adding(milliseconds: EclipseWatch.roundInterval)
+        guard nodes.count >= EclipseWatch.least else { return }
+        var keys: [VerifyingKey] = []
+        try store.scan(RecordStore.table, from: entropy.array(Bytes32.count)) { key, _ in
+            if let key = Bytes32(key) { keys.append(VerifyingKey(key)) }
+            return keys.count < EclipseWatch.keyLimit
+        }
+        let placement = placement(now.epoch)
+        raise(watch.check(placement, own: own, keys: keys, now: now), now, &effects)
+    }
+}
+
+extension EclipseWatch.Alarm {
+    /// For the operator, without any key or address.
+    var detail: String {
+        switch self {
+        case .density(let nodes, let hundredths):
+            "\(nodes) servers lie where \(hundredths / 100).\(hundredths % 100) are expected"
+        case .joinRate(let joins): "\(joins) servers of one network joined within an hour"
+        case .anchors(let answered, let all): "of \(all) servers known before the restart \(answered) answered"
+        case .size(let now, let before): "the map has \(now) directory servers and had \(before)"
+        }
+    }
+}

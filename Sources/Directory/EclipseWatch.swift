@@ -1,0 +1,158 @@
+import Glibc
+import Primitives
+import Records
+import Wire
+
+/// Notices when somebody gathers around a place, or replaces the network that this server knew
+/// (specs/directory.md, "Alarms").
+///
+/// Every test has a probability under an honest network, where places are uniform and joins independent. All of a day's
+/// tests together stay below ``dailyFalseAlarms``.
+public struct EclipseWatch: Sendable {
+    public enum Alarm: Hashable, Sendable {
+        /// So many nodes lie where so many hundredths of a node are expected.
+        case density(nodes: Int, hundredths: Int)
+        /// So many joined from one prefix within an hour.
+        case joinRate(joins: Int)
+        /// Of so many servers of the last run so few answered, while strangers did.
+        case anchors(answered: Int, of: Int)
+        /// The map has so many nodes now and had so many before.
+        case size(now: Int, before: Int)
+
+        /// A number for each kind: an alarm of one kind is given once in ``EclipseWatch/quiet``.
+        var kind: Int {
+            switch self {
+            case .density: 0
+            case .joinRate: 1
+            case .anchors: 2
+            case .size: 3
+            }
+        }
+    }
+
+    /// False alarms a day, of all tests together.
+    static let dailyFalseAlarms = 0.001
+    /// Rounds of tests a day.
+    static let rounds = 24
+    static let roundInterval: UInt64 = 3_600_000
+    /// Keys whose four places are watched, beside the own place.
+    static let keyLimit = 16
+    /// Scales: the arc that ends at the fifth node and at the twentieth.
+    static let scales = [5, 20]
+    /// Prefixes whose joins are counted one by one.
+    static let prefixLimit = 256
+    /// Milliseconds for which an alarm holds, and for which it is not repeated.
+    public static let quiet: UInt64 = 3_600_000
+    /// Milliseconds after the start before join rates are judged.
+    static let learning: UInt64 = 6 * 3_600_000
+    /// Fewer nodes are too few to judge.
+    static let least = 50
+
+    // A quarter of the day's false alarms for each kind.
+    private static let share = dailyFalseAlarms / 4
+    static let densityThreshold = share / Double(rounds * scales.count * (Placement.rings * keyLimit + 1))
+    private static let joinThreshold = share / Double(rounds * prefixLimit)
+
+    private let started: Timestamp
+    private var last: [Int: Timestamp] = [:]
+    private var hour: Timestamp
+    private var joins: [UInt64: Int] = [:]
+    /// Joins an hour, smoothed over eight.
+    private var usualJoins = 0.0
+    private var lastSize: (count: Int, at: Timestamp)?
+
+    public init(now: Timestamp) {
+        started = now
+        hour = now
+    }
+
+    /// Whether an alarm holds.
+    public func isAlarmed(at now: Timestamp) -> Bool {
+        last.values.contains { now.milliseconds(since: $0) < EclipseWatch.quiet }
+    }
+
+    private mutating func raise(_ alarm: Alarm, _ now: Timestamp) -> Alarm? {
+        if let last = last[alarm.kind], now.milliseconds(since: last) < EclipseWatch.quiet { return nil }
+        last[alarm.kind] = now
+        return alarm
+    }
+
+    /// The probability that a Poisson variable of this mean is at least `count`.
+    static func tail(_ count: Int, mean: Double) -> Double {
+        guard count > 0 else { return 1 }
+        guard mean > 0 else { return 0 }
+        // Far above the count the answer is near one; far below it the first terms are all that counts.
+        guard mean < 700 else { return Double(count) <= mean ? 1 : 0 }
+        var term = exp(Double(count) * log(mean) - mean - lgamma(Double(count) + 1))
+        var sum = 0.0
+        for step in 0..<2000 {
+            sum += term
+            term *= mean / Double(count + step + 1)
+            if term < sum * 1e-12 { break }
+        }
+        return min(sum, 1)
+    }
+
+    /// `count` nodes lie where an honest network has `mean`.
+    public mutating func density(nodes count: Int, mean: Double, now: Timestamp) -> Alarm? {
+        guard EclipseWatch.tail(count, mean: mean) < EclipseWatch.densityThreshold else { return nil }
+        return raise(.density(nodes: count, hundredths: Int(min(mean * 100, 1e9))), now)
+    }
+
+    /// The places of `keys` and the own place, on this map.
+    public mutating func check(_ placement: Placement, own: NodeID, keys: [VerifyingKey], now: Timestamp) -> Alarm? {
+        guard placement.nodeCount >= EclipseWatch.least else { return nil }
+        var places = keys.prefix(EclipseWatch.keyLimit).flatMap { key in
+            (0..<Placement.rings).map { Placement.index(of: key, ring: $0) }
+        }
+        places.append(placement.placeAfter(own))
+        var found: Alarm?
+        for place in places {
+            for scale in EclipseWatch.scales {
+                let mean = placement.arc(from: place, toNode: scale) * Double(placement.nodeCount)
+                if let alarm = density(nodes: scale, mean: mean, now: now) { found = alarm }
+            }
+        }
+        return found
+    }
+
+    /// Somebody of a prefix came into the routing table.
+    /// - Parameter share: of the table's contacts, the part with this prefix.
+    public mutating func joined(prefix: UInt64, share: Double, now: Timestamp) -> Alarm? {
+        let hours = now.milliseconds(since: hour) / EclipseWatch.roundInterval
+        if hours > 0 {
+            let total = Double(joins.values.reduce(0, +))
+            usualJoins = usualJoins == 0 ? total : (7 * usualJoins + total / Double(hours)) / 8
+            joins = [:]
+            hour = now
+        }
+        guard joins[prefix] != nil || joins.count < EclipseWatch.prefixLimit else { return nil }
+        joins[prefix, default: 0] += 1
+        guard now.milliseconds(since: started) >= EclipseWatch.learning else { return nil }
+        // Twice the usual, for days are not alike; and never less than one an hour.
+        let mean = max(1, 2 * usualJoins * max(share, 0.02))
+        let count = joins[prefix, default: 0]
+        guard EclipseWatch.tail(count, mean: mean) < EclipseWatch.joinThreshold else { return nil }
+        return raise(.joinRate(joins: count), now)
+    }
+
+    /// After a restart: how many of the servers of the last run answered, and how many others did.
+    public mutating func anchors(answered: Int, of all: Int, strangers: Int, now: Timestamp) -> Alarm? {
+        // Nearly all of a network does not vanish while a new one appears.
+        guard all >= 8, strangers >= RoutingTable.k, answered * 8 < all else { return nil }
+        return raise(.anchors(answered: answered, of: all), now)
+    }
+
+    /// The map's size, compared with that of an hour ago.
+    public mutating func size(_ count: Int, now: Timestamp) -> Alarm? {
+        guard let before = lastSize else {
+            lastSize = (count, now)
+            return nil
+        }
+        if now.milliseconds(since: before.at) >= EclipseWatch.roundInterval { lastSize = (count, now) }
+        guard max(count, before.count) >= EclipseWatch.least, before.count > 0 else { return nil }
+        guard 2 * count >= 3 * before.count || 3 * count <= 2 * before.count else { return nil }
+        lastSize = (count, now)
+        return raise(.size(now: count, before: before.count), now)
+    }
+}

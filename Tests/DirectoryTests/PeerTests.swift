@@ -1,0 +1,208 @@
+import Foundation
+import Primitives
+import Records
+import Testing
+import Wire
+
+@testable import Directory
+
+/// Python, which computes the same on its own: Tests/Peers/directory.py.
+///
+/// Its interpreter, with `pynacl` or `cryptography` installed, is named by the environment's `HULDA_PYTHON`. Continuous
+/// integration (`CI=true`) must have it; elsewhere the tests are skipped without.
+private enum Peer {
+    static let interpreter = ProcessInfo.processInfo.environment["HULDA_PYTHON"]
+    static let isWanted = interpreter != nil || ProcessInfo.processInfo.environment["CI"] == "true"
+    static let repository = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
+        .deletingLastPathComponent()
+
+    struct Failure: Error, CustomStringConvertible {
+        let description: String
+    }
+
+    /// Answers to all requests, from one process.
+    static func ask(_ requests: [[String: Any]]) throws -> [[String: String]] {
+        guard let interpreter else {
+            throw Failure(description: "HULDA_PYTHON names no Python interpreter, and CI must compare with one")
+        }
+        let lines = try requests.map { try JSONSerialization.data(withJSONObject: $0) + Data("\n".utf8) }
+        // Through a file: a pipe in each direction can block both ends.
+        let input = FileManager.default.temporaryDirectory.appendingPathComponent("hulda-peer-\(UUID().uuidString)")
+        try Data(lines.joined()).write(to: input)
+        defer { try? FileManager.default.removeItem(at: input) }
+        let process = Process()
+        let output = Pipe()
+        process.executableURL = URL(fileURLWithPath: interpreter)
+        process.arguments = [repository.appendingPathComponent("Tests/Peers/directory.py").path]
+        process.standardInput = try FileHandle(forReadingFrom: input)
+        process.standardOutput = output
+        try process.run()
+        let answers = output.fileHandleForReading.readDataToEndOfFile()
+        process.waitUntilExit()
+        guard process.terminationStatus == 0 else {
+            throw Failure(description: "directory.py ended with status \(process.terminationStatus)")
+        }
+        return try answers.split(separator: UInt8(ascii: "\n")).map {
+            try #require(try JSONSerialization.jsonObject(with: $0) as? [String: String])
+        }
+    }
+}
+
+/// specs/vectors/directory.json, which Python has written.
+private struct Vectors: Decodable {
+    struct Statement: Decodable {
+        let seed: String
+        let server: String
+        let time: String
+        let digest: String
+        let signature: String
+    }
+
+    struct Case: Decodable {
+        let epoch: String
+        let server: String
+        let node: String
+        let standIn: String
+        let position: String
+        let key: String
+        let indices: [String]
+        let previous: String
+        let fallback: String
+        let secret: String
+        let participant: String
+        let commitment: String
+        let commitDigest: String
+        let revealed: [[String]]
+        let value: String
+        let absence: Statement
+    }
+
+    struct Circle: Decodable {
+        let shared: String
+        let key: String
+        let nodes: [[String]]
+        let rings: [[String]]
+    }
+
+    let cases: [Case]
+    let placement: Circle
+
+    static func bytes<T: FixedBytes>(_ hex: String) throws -> T {
+        let raw = try #require(Hex.decode(hex))
+        return try #require(T(raw))
+    }
+
+    static func nodes(_ nodes: [[String]]) throws -> [Placement.Node] {
+        try nodes.map {
+            Placement.Node(
+                id: try bytes($0[0]), cluster: VerifyingKey(try bytes($0[1])), prefix: try #require(Hex.decode($0[2])))
+        }
+    }
+}
+
+@Suite struct DirectoryVectorTests {
+    private func vectors() throws -> Vectors {
+        let file = Peer.repository.appendingPathComponent("specs/vectors/directory.json")
+        return try JSONDecoder().decode(Vectors.self, from: try Data(contentsOf: file))
+    }
+
+    @Test("places, indices, the shared value, its fallback and the negative statement are those of the vectors")
+    func known() throws {
+        let cases = try vectors().cases
+        #expect(cases.count == 5)
+        for one in cases {
+            let epoch = try #require(UInt64(one.epoch))
+            let node = Node.id(of: VerifyingKey(try Vectors.bytes(one.server)))
+            let shared = Placement.sharedRandom(epoch: epoch)
+            #expect(node.hex == one.node)
+            #expect(shared.hex == one.standIn)
+            #expect(Placement.position(of: node, shared: shared).hex == one.position)
+            let key = VerifyingKey(try Vectors.bytes(one.key))
+            #expect((0..<4).map { Placement.index(of: key, ring: $0).hex } == one.indices)
+            let previous: Bytes32 = try Vectors.bytes(one.previous)
+            #expect(SharedRandom.fallback(previous: previous, epoch: epoch).hex == one.fallback)
+            let commitment = SharedRandom.commitment(
+                try Vectors.bytes(one.secret), of: VerifyingKey(try Vectors.bytes(one.participant)), epoch: epoch)
+            #expect(commitment.hex == one.commitment)
+            #expect(Hex.encode(SharedRandom.Message.digest(1, epoch, commitment)) == one.commitDigest)
+            var secrets: [VerifyingKey: Bytes32] = [:]
+            for pair in one.revealed { secrets[VerifyingKey(try Vectors.bytes(pair[0]))] = try Vectors.bytes(pair[1]) }
+            #expect(SharedRandom.value(previous: previous, epoch: epoch, secrets: secrets).hex == one.value)
+            var seed = try #require(Hex.decode(one.absence.seed))
+            let signer = try SigningKey(seed: SecretBytes(taking: &seed))
+            let server = signer.publicKey
+            let time = try #require(UInt64(one.absence.time))
+            let digest = Absence.digest(server: server, key: key, epoch: epoch, time: time)
+            let signature = signer.sign(digest)
+            #expect(server.bytes.hex == one.absence.server)
+            #expect(Hex.encode(digest) == one.absence.digest)
+            #expect(signature.bytes.hex == one.absence.signature)
+            let absence = Absence(serverID: server, time: time, signature: signature)
+            #expect(absence.isValid(from: server, key: key, epoch: epoch, at: Timestamp(seconds: time)))
+        }
+    }
+
+    @Test("the holders are those of the vectors")
+    func holders() throws {
+        let circle = try vectors().placement
+        let placement = Placement(
+            nodes: try Vectors.nodes(circle.nodes), epoch: 0, shared: try Vectors.bytes(circle.shared))
+        let rings = placement.rings(of: VerifyingKey(try Vectors.bytes(circle.key)))
+        #expect(rings.map { $0.map(\.hex) } == circle.rings)
+    }
+}
+
+@Suite("An independent computation of the directory in Python", .enabled(if: Peer.isWanted, "HULDA_PYTHON is not set"))
+struct DirectoryPeerTests {
+    @Test("agrees about holders, places, shared values and negative statements")
+    func agreement() throws {
+        let seed: UInt64 = 600
+        print("directory against Python: seed \(seed)")
+        var entropy = Entropy(seed: seed)
+        var requests: [[String: Any]] = []
+        var expected: [[String: String]] = []
+        for round in 0..<20 {
+            let epoch = entropy.uint64()
+            let shared: Bytes32 = entropy.bytes()
+            let key = VerifyingKey(entropy.bytes())
+            let nodes = PlacementTests.nodes(1 + round * 7, clusters: 1 + round * 3, prefixes: 1 + round, seed: epoch)
+            requests.append([
+                "operation": "holders", "shared": shared.hex, "key": key.bytes.hex,
+                "nodes": nodes.map { [$0.id.hex, $0.cluster.bytes.hex, Hex.encode($0.prefix)] },
+            ])
+            let rings = Placement(nodes: nodes, epoch: epoch, shared: shared).rings(of: key)
+            expected.append(["rings": rings.map { $0.map(\.hex).joined(separator: ",") }.joined(separator: "|")])
+            requests.append([
+                "operation": "place", "epoch": String(epoch), "node": nodes[0].id.hex, "shared": "",
+            ])
+            let stand = Placement.sharedRandom(epoch: epoch)
+            expected.append([
+                "position": Placement.position(of: nodes[0].id, shared: stand).hex, "shared": stand.hex,
+            ])
+            requests.append(["operation": "fallback", "epoch": String(epoch), "previous": shared.hex])
+            expected.append(["value": SharedRandom.fallback(previous: shared, epoch: epoch).hex])
+            var secrets: [VerifyingKey: Bytes32] = [:]
+            for _ in 0..<round { secrets[VerifyingKey(entropy.bytes())] = entropy.bytes() }
+            requests.append([
+                "operation": "value", "epoch": String(epoch), "previous": shared.hex,
+                "secrets": secrets.map { [$0.key.bytes.hex, $0.value.hex] },
+            ])
+            expected.append(["value": SharedRandom.value(previous: shared, epoch: epoch, secrets: secrets).hex])
+            var raw = entropy.array(32)
+            let time = UInt64(entropy.below(1 << 40))
+            requests.append([
+                "operation": "absence", "epoch": String(epoch), "seed": Hex.encode(raw), "key": key.bytes.hex,
+                "time": String(time),
+            ])
+            let signer = try SigningKey(seed: SecretBytes(taking: &raw))
+            let digest = Absence.digest(server: signer.publicKey, key: key, epoch: epoch, time: time)
+            expected.append([
+                "server": signer.publicKey.bytes.hex, "digest": Hex.encode(digest),
+                "signature": signer.sign(digest).bytes.hex,
+            ])
+        }
+        let answers = try Peer.ask(requests)
+        #expect(answers.count == expected.count)
+        for (answer, expected) in zip(answers, expected) { #expect(answer == expected) }
+    }
+}

@@ -1,0 +1,185 @@
+"""An independent computation of the constructions in specs/directory.md.
+
+Needs Python 3.9 with `pynacl` or `cryptography`, for Ed25519 alone; BLAKE2b comes from Python.
+
+  directory.py            answers the requests on standard input: one JSON object a line, one answer a line
+  directory.py vectors D  writes directory.json to the directory D
+"""
+
+import hashlib
+import json
+import random
+import struct
+import sys
+
+RINGS, HOLDERS, WALK = 4, 5, 64
+
+
+def sign(seed, message):
+    """Public key and signature."""
+    try:
+        from nacl.signing import SigningKey
+
+        key = SigningKey(seed)
+        return bytes(key.verify_key), key.sign(message).signature
+    except ImportError:
+        from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+        from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+        key = Ed25519PrivateKey.from_private_bytes(seed)
+        return key.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw), key.sign(message)
+
+
+def h(domain, *parts):
+    return hashlib.blake2b(b"".join(parts), digest_size=32, person=domain.encode().ljust(16, b"\0")).digest()
+
+
+def number(value):
+    return struct.pack("<Q", value)
+
+
+def node_id(server):
+    return h("hulda/node", server)
+
+
+def stand_in(epoch):
+    return h("hulda/srv", number(epoch))
+
+
+def position(node, shared):
+    return h("hulda/dir-pos", node, shared)
+
+
+def index(key, ring):
+    return h("hulda/dir", key, number(ring))
+
+
+def fallback(previous, epoch):
+    return h("hulda/srv-fall", previous, number(epoch))
+
+
+def commitment(secret, participant, epoch):
+    return h("hulda/srv-commit", secret, participant, number(epoch))
+
+
+def shared_value(previous, epoch, secrets):
+    return h("hulda/srv-value", previous, number(epoch), *(p + s for p, s in sorted(secrets)))
+
+
+def srv_digest(kind, epoch, content):
+    return h("hulda/srv-sign", bytes([kind]), number(epoch), content)
+
+
+def absence(seed, key, epoch, time):
+    server, _ = sign(seed, b"")
+    digest = h("hulda/dir-none", server, key, number(epoch), number(time))
+    return server, digest, sign(seed, digest)[1]
+
+
+def holders(nodes, shared, key):
+    """Nodes are (id, cluster, prefix); the holders by ring."""
+    circle = sorted(nodes, key=lambda node: position(node[0], shared))
+    places = [position(node[0], shared) for node in circle]
+    starts = [next((i for i, p in enumerate(places) if p >= index(key, ring)), 0) for ring in range(RINGS)]
+    rings = [[] for _ in range(RINGS)]
+    taken, clusters, prefixes = set(), set(), set()
+    for _ in range(HOLDERS):
+        for ring in range(RINGS):
+            walk = [circle[(starts[ring] + step) % len(circle)] for step in range(min(len(circle), WALK))]
+            free = [node for node in walk if node[0] not in taken]
+            diverse = [node for node in free if node[1] not in clusters and node[2] not in prefixes]
+            if free:
+                node = (diverse or free)[0]
+                taken.add(node[0])
+                clusters.add(node[1])
+                prefixes.add(node[2])
+                rings[ring].append(node[0])
+    return rings
+
+
+def answer(request):
+    def raw(name):
+        return bytes.fromhex(request[name])
+
+    operation, epoch = request["operation"], int(request.get("epoch", 0))
+    if operation == "place":
+        shared = raw("shared") if request["shared"] else stand_in(epoch)
+        return {"position": position(raw("node"), shared).hex(), "shared": shared.hex()}
+    if operation == "index":
+        return {"index": index(raw("key"), request["ring"]).hex()}
+    if operation == "fallback":
+        return {"value": fallback(raw("previous"), epoch).hex()}
+    if operation == "value":
+        secrets = [(bytes.fromhex(p), bytes.fromhex(s)) for p, s in request["secrets"]]
+        return {"value": shared_value(raw("previous"), epoch, secrets).hex()}
+    if operation == "commit":
+        content = commitment(raw("secret"), raw("participant"), epoch)
+        return {"commitment": content.hex(), "digest": srv_digest(1, epoch, content).hex()}
+    if operation == "absence":
+        server, digest, signature = absence(raw("seed"), raw("key"), epoch, int(request["time"]))
+        return {"server": server.hex(), "digest": digest.hex(), "signature": signature.hex()}
+    if operation == "holders":
+        nodes = [tuple(bytes.fromhex(part) for part in node) for node in request["nodes"]]
+        rings = holders(nodes, raw("shared"), raw("key"))
+        return {"rings": "|".join(",".join(node.hex() for node in ring) for ring in rings)}
+    raise ValueError(operation)
+
+
+def vectors():
+    source = random.Random(20260702)
+    cases = []
+    for epoch in (0, 1, 20635, 2**32, 2**64 - 1):
+        server, key, previous = (source.randbytes(32) for _ in range(3))
+        secret, participant, seed = (source.randbytes(32) for _ in range(3))
+        pairs = [[source.randbytes(32).hex(), source.randbytes(32).hex()] for _ in range(4)]
+        time = source.randrange(2**40)
+        shared = stand_in(epoch)
+        who, digest, signature = absence(seed, key, epoch, time)
+        content = commitment(secret, participant, epoch)
+        cases.append(
+            {
+                "epoch": str(epoch),
+                "server": server.hex(),
+                "node": node_id(server).hex(),
+                "standIn": shared.hex(),
+                "position": position(node_id(server), shared).hex(),
+                "key": key.hex(),
+                "indices": [index(key, ring).hex() for ring in range(RINGS)],
+                "previous": previous.hex(),
+                "fallback": fallback(previous, epoch).hex(),
+                "secret": secret.hex(),
+                "participant": participant.hex(),
+                "commitment": content.hex(),
+                "commitDigest": srv_digest(1, epoch, content).hex(),
+                "revealed": pairs,
+                "value": shared_value(
+                    previous, epoch, [(bytes.fromhex(p), bytes.fromhex(s)) for p, s in pairs]
+                ).hex(),
+                "absence": {
+                    "seed": seed.hex(),
+                    "server": who.hex(),
+                    "time": str(time),
+                    "digest": digest.hex(),
+                    "signature": signature.hex(),
+                },
+            }
+        )
+    nodes = [(source.randbytes(32), bytes([i % 30]) * 32, bytes([10, i % 25])) for i in range(40)]
+    shared, key = source.randbytes(32), source.randbytes(32)
+    placement = {
+        "shared": shared.hex(),
+        "key": key.hex(),
+        "nodes": [[part.hex() for part in node] for node in nodes],
+        "rings": [[node.hex() for node in ring] for ring in holders(nodes, shared, key)],
+    }
+    return {"cases": cases, "placement": placement}
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] == ["vectors"]:
+        with open(f"{sys.argv[2]}/directory.json", "w") as file:
+            json.dump(vectors(), file, indent=2)
+            file.write("\n")
+    else:
+        for line in sys.stdin:
+            print(json.dumps(answer(json.loads(line))), flush=True)
