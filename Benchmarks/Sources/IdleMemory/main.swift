@@ -12,7 +12,7 @@ let node = try RelayProcess(
 defer { node.stop() }
 try node.start(core: nil)
 try await Task.sleep(for: .seconds(seconds))
-guard node.isRunning else { throw RelayProcess.Failure("the node ended by itself: is 127.90.0.1:7420 in use?") }
+try node.check()
 let memory = try node.memory()
 print("resident after \(seconds) s idle:")
 for (field, meaning) in [

@@ -18,7 +18,7 @@ struct Profile {
         try await Task.sleep(for: .milliseconds(500))
         try await body()
         // Not SIGINT: a shell starts background commands with it ignored.
-        record.terminate()
+        if record.isRunning { record.terminate() }
         record.waitUntilExit()
         let output = Pipe()
         let report = perf(["report", "--stdio", "-q", "--sort", "dso", "-i", path])
@@ -42,7 +42,9 @@ struct Profile {
     private static func perf(_ arguments: [String]) -> Process {
         let process = Process()
         process.executableURL = URL(fileURLWithPath: "/usr/bin/env")
-        process.arguments = ["perf"] + arguments
+        // perf has been seen not to end.
+        process.arguments = ["timeout", "-k", "2", "120", "perf"] + arguments
+        process.standardInput = FileHandle.nullDevice
         process.standardError = FileHandle.nullDevice
         return process
     }
