@@ -37,10 +37,11 @@ let package = Package(
             dependencies: formats + [.product(name: "Crypto", package: "swift-crypto")],
             swiftSettings: strict),
         .executableTarget(name: "Ratios", dependencies: ["Operations", "CAllocations"], swiftSettings: strict),
-        .target(name: "Relays", swiftSettings: strict),
+        .target(name: "CAffinity"),
+        .target(name: "Relays", dependencies: ["CAffinity"], swiftSettings: strict),
         .executableTarget(
             name: "RelayThroughput",
-            dependencies: formats + hulda("Federation", "Storage", "Transport") + nio + ["Relays"],
+            dependencies: formats + hulda("Federation", "Storage", "Transport") + nio + ["Operations", "Relays"],
             swiftSettings: strict),
         .executableTarget(name: "IdleMemory", dependencies: ["Relays"], swiftSettings: strict),
     ],
