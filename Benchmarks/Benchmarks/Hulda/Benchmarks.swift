@@ -1,19 +1,20 @@
 import Benchmark
 import Operations
 
-/// Every construction and the primitives that it is made of, under the same name.
+/// Every construction, and under the same name with "bare" the primitives that it is made of; a sample is one batch.
 let benchmarks: @Sendable () -> Void = {
     Benchmark.defaultConfiguration = .init(
-        metrics: [.wallClock, .cpuTotal], warmupIterations: 5, maxDuration: .seconds(1))
+        metrics: [.wallClock, .throughput], warmupIterations: 5, maxDuration: .seconds(1))
     do {
         for operation in try Operation.all() {
             let batch = operation.batch
             let configuration = Benchmark.Configuration(
-                metrics: [.wallClock, .cpuTotal], warmupIterations: 5, maxDuration: .seconds(1))
-            Benchmark(operation.name, configuration: configuration) { _ in
+                metrics: [.wallClock, .throughput], warmupIterations: 5, maxDuration: .seconds(1))
+            let name = "\(operation.name) (\(operation.against))"
+            Benchmark(name, configuration: configuration) { _ in
                 for _ in 0..<batch { operation.construction() }
             }
-            Benchmark(operation.name + ", bare: " + operation.against, configuration: configuration) { _ in
+            Benchmark(name + " bare", configuration: configuration) { _ in
                 for _ in 0..<batch { operation.primitives() }
             }
         }
