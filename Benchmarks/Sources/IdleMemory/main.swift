@@ -6,7 +6,7 @@ guard CommandLine.arguments.count >= 2 else {
     FileHandle.standardError.write(Data("usage: idle-memory HULDA [SECONDS]\n".utf8))
     exit(64)
 }
-let seconds = CommandLine.arguments.dropFirst(2).first.flatMap { Double($0) } ?? 10
+let seconds = CommandLine.arguments.dropFirst(2).first.flatMap { Double($0) } ?? 30
 let node = try RelayProcess(
     hulda: CommandLine.arguments[1], listen: "127.90.0.1:7420", parent: FileManager.default.temporaryDirectory)
 do {
