@@ -28,6 +28,8 @@ let package = Package(
         .package(name: "hulda", path: ".."),
         .package(url: "https://github.com/apple/swift-crypto", from: "4.5.2"),
         .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
+        // Without its traits: its malloc counts would need jemalloc.
+        .package(url: "https://github.com/ordo-one/benchmark", from: "1.38.1", traits: []),
     ],
     targets: [
         // A symbolic link to Tests/CAllocationCounter: SwiftPM takes no target from outside the package.
@@ -37,11 +39,15 @@ let package = Package(
             dependencies: formats + [.product(name: "Crypto", package: "swift-crypto")],
             swiftSettings: strict),
         .executableTarget(name: "Ratios", dependencies: ["Operations", "CAllocations"], swiftSettings: strict),
-        .target(name: "Relays", swiftSettings: strict),
+        .target(name: "CAffinity"),
+        .target(name: "Relays", dependencies: ["CAffinity"], swiftSettings: strict),
         .executableTarget(
             name: "RelayThroughput",
-            dependencies: formats + hulda("Federation", "Storage", "Transport") + nio + ["Relays"],
+            dependencies: formats + hulda("Federation", "Storage", "Transport") + nio + ["Operations", "Relays"],
             swiftSettings: strict),
+        .executableTarget(
+            name: "Hulda", dependencies: ["Operations", .product(name: "Benchmark", package: "benchmark")],
+            path: "Benchmarks/Hulda", plugins: [.plugin(name: "BenchmarkPlugin", package: "benchmark")]),
         .executableTarget(name: "IdleMemory", dependencies: ["Relays"], swiftSettings: strict),
     ],
     swiftLanguageModes: [.v6]

@@ -1,9 +1,10 @@
 import Federation
-import Foundation
+import FoundationEssentials
 import LMDB
 import Primitives
 import Records
 import Storage
+import Transport
 
 /// Where an agent keeps what.
 struct AgentFiles {
@@ -25,7 +26,7 @@ struct AgentFiles {
             try FileManager.default.createDirectory(
                 atPath: directory, withIntermediateDirectories: true, attributes: [.posixPermissions: 0o700])
         } catch {
-            throw .storage(directory: directory, reason: error.localizedDescription)
+            throw .storage(directory: directory, reason: FileFailure.reason(error))
         }
     }
 
@@ -43,7 +44,7 @@ struct AgentFiles {
     func readID() throws(AgentFailure) -> NetworkID {
         guard exists else { throw .noIdentity(directory: directory) }
         guard let text = try? String(contentsOfFile: idPath, encoding: .utf8),
-            let id = try? NetworkID(text: text.trimmingCharacters(in: .whitespacesAndNewlines))
+            let id = try? NetworkID(text: text.filter { !$0.isWhitespace })
         else { throw .damaged("id.txt is missing or changed") }
         return id
     }
@@ -54,7 +55,7 @@ struct AgentFiles {
             try Data(text.utf8).write(to: URL(fileURLWithPath: path), options: .atomic)
             try FileManager.default.setAttributes([.posixPermissions: 0o600], ofItemAtPath: path)
         } catch {
-            throw .storage(directory: directory, reason: error.localizedDescription)
+            throw .storage(directory: directory, reason: FileFailure.reason(error))
         }
     }
 

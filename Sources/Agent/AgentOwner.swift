@@ -151,7 +151,7 @@ final class AgentOwner: @unchecked Sendable {
 
     /// Nothing of the event is on disk, so nothing of it may be told: the agent ends here and starts from the disk.
     private func fail(_ error: StorageError) {
-        let reason = error == .full ? "is full; free some space" : "\(error)"
+        let reason = "\(error)"
         failure = .storage(directory: directory, reason: reason)
         for observer in observers.values { observer(.failure(.storage(directory: directory, reason: reason))) }
         stop()

@@ -1,6 +1,6 @@
 import Correspondence
 import Federation
-import Foundation
+import FoundationEssentials
 import LMDB
 import Logging
 import NIOCore

@@ -44,6 +44,7 @@ public final class Environment: Sendable {
             self.mapSize = size
             try check(mdb_env_set_mapsize(handle, size + reserve))
             try check(mdb_env_set_maxdbs(handle, MDB_dbi(Environment.tableLimit)))
+            try Environment.reserveLockFile(handle, path)
             let flags = UInt32(MDB_NOTLS) | (noSync ? UInt32(MDB_NOSYNC) : 0)
             try check(mdb_env_open(handle, path, flags, 0o600))
             try Environment.coverMap(handle)
@@ -104,6 +105,19 @@ public final class Environment: Sendable {
         guard mdb_env_info(handle, &info) == 0, mdb_env_stat(handle, &stat) == 0 else { return mapSize }
         let pages = info.me_last_pgno + 1 - min(freePages, info.me_last_pgno)
         return pages * Int(stat.ms_psize)
+    }
+
+    /// Takes disk space for the table of readers, which LMDB maps as a sparse file: on a full disk the first touch of it
+    /// would otherwise end the process with SIGBUS.
+    private static func reserveLockFile(_ handle: OpaquePointer, _ path: String) throws(StorageError) {
+        var readers: UInt32 = 0
+        try check(mdb_env_get_maxreaders(handle, &readers))
+        let file = Glibc.open(path + "/lock.mdb", O_RDWR | O_CREAT | O_CLOEXEC, 0o600)
+        guard file >= 0 else { throw StorageError(system: errno) }
+        defer { Glibc.close(file) }
+        // A cache line a reader, and a page for the head.
+        let status = posix_fallocate(file, 0, off_t(readers) * 64 + 4096)
+        guard status == 0 else { throw StorageError(system: status) }
     }
 
     /// Pages on LMDB's free list, which is its table 0: each value starts with a count of pages.

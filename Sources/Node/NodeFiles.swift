@@ -1,5 +1,5 @@
 import Federation
-import Foundation
+import FoundationEssentials
 import Glibc
 import NIOCore
 import Records
@@ -15,7 +15,7 @@ public enum NodeFiles {
         let path = configuration.dataDirectory + "/node.sock"
         guard path.utf8.count > 100 else { return path }
         let name = path.utf8.reduce(UInt64(14_695_981_039_346_656_037)) { ($0 ^ UInt64($1)) &* 1_099_511_628_211 }
-        return NSTemporaryDirectory() + "/hulda-\(String(name, radix: 16)).sock"
+        return FileManager.default.temporaryDirectory.path + "/hulda-\(String(name, radix: 16)).sock"
     }
 
     /// Peers that the operator has added, one peer link a line.
@@ -51,7 +51,7 @@ public enum NodeFiles {
             try FileManager.default.createDirectory(
                 atPath: path, withIntermediateDirectories: true, attributes: [.posixPermissions: 0o700])
         } catch {
-            throw .unreadable(path: path, reason: error.localizedDescription)
+            throw .unreadable(path: path, reason: FileFailure.reason(error))
         }
     }
 

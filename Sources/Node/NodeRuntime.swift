@@ -1,6 +1,6 @@
 import Envelope
 import Federation
-import Foundation
+import FoundationEssentials
 import Home
 import LMDB
 import Link
@@ -236,6 +236,7 @@ public final class NodeRuntime: Sendable {
             self?.everySecond(addresses)
         }
         state.withLockedValue { $0.timers.append(second) }
+        loop.scheduleTask(in: .seconds(10)) { CodePages.release() }
         guard configuration.loopsPerMinute > 0 else { return }
         let interval = TimeAmount.milliseconds(Int64(60_000 / min(configuration.loopsPerMinute, 6000)))
         let loops = loop.scheduleRepeatedTask(initialDelay: interval, delay: interval) { [weak self] _ in

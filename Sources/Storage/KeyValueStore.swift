@@ -19,6 +19,17 @@ public enum StorageError: Error, Equatable, Sendable {
     case unavailable(String)
 }
 
+extension StorageError: CustomStringConvertible {
+    public var description: String {
+        switch self {
+        case .full: "no space is left in the store or on the disk"
+        case .invalidSize: "a key or a value has a size that cannot be stored"
+        case .corrupt(let reason): "damaged: \(reason)"
+        case .unavailable(let reason): reason
+        }
+    }
+}
+
 /// What a core reads and writes while it handles an event: ordered tables of byte strings.
 ///
 /// The driver opens one transaction around a batch of events and commits it *before* it performs any effect of them,

@@ -1,7 +1,7 @@
 import Agent
 import ArgumentParser
 import Correspondence
-import Foundation
+import FoundationEssentials
 import Glibc
 import Primitives
 import Records

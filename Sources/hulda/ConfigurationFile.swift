@@ -1,6 +1,7 @@
-import Foundation
+import FoundationEssentials
 import Node
 import TOMLKit
+import Transport
 
 /// `node.toml`: reading with errors that name the field, and writing.
 enum ConfigurationFile {
@@ -25,7 +26,7 @@ enum ConfigurationFile {
             try TOMLEncoder().encode(configuration).write(toFile: path, atomically: true, encoding: .utf8)
         } catch {
             throw Failure(
-                "\(path) cannot be written: \(error.localizedDescription)",
+                "\(path) cannot be written: \(FileFailure.reason(error))",
                 next: "Check free space and that you may write there.", code: SysExit.cantCreate)
         }
     }

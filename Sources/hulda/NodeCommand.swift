@@ -1,6 +1,6 @@
 import ArgumentParser
 import Federation
-import Foundation
+import FoundationEssentials
 import Logging
 import NIOCore
 import NIOPosix
@@ -204,7 +204,7 @@ struct PeerFile {
                 toFile: NodeFiles.peersPath(configuration), atomically: true, encoding: .utf8)
         } catch {
             throw Failure(
-                "\(NodeFiles.peersPath(configuration)) cannot be written: \(error.localizedDescription)",
+                "\(NodeFiles.peersPath(configuration)) cannot be written: \(FileFailure.reason(error))",
                 next: "Check free space and that you may write there.", code: SysExit.cantCreate)
         }
         // A node that does not run reads the list when it starts.

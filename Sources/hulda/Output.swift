@@ -1,5 +1,6 @@
 import ArgumentParser
-import Foundation
+import FoundationEssentials
+import Glibc
 
 /// Exit codes after sysexits.h.
 enum SysExit {
@@ -57,7 +58,7 @@ struct OutputOptions: ParsableArguments {
     }
 
     private func write(_ line: String) {
-        FileHandle.standardOutput.write(Data((line + "\n").utf8))
+        StandardStream.write(line + "\n")
     }
 
     /// Runs a command's body; a ``Failure`` is printed to standard error and becomes the exit code.
@@ -68,9 +69,9 @@ struct OutputOptions: ParsableArguments {
             if json {
                 let object = ["error": failure.message, "next": failure.next]
                 let data = (try? JSONEncoder().encode(object)) ?? Data()
-                FileHandle.standardError.write(data + Data("\n".utf8))
+                StandardStream.write(String(decoding: data, as: UTF8.self) + "\n", to: STDERR_FILENO)
             } else {
-                FileHandle.standardError.write(Data("hulda: \(failure.message)\n       \(failure.next)\n".utf8))
+                StandardStream.write("hulda: \(failure.message)\n       \(failure.next)\n", to: STDERR_FILENO)
             }
             throw failure.code
         }

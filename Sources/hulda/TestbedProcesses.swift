@@ -1,8 +1,9 @@
 import Federation
-import Foundation
+import FoundationEssentials
 import Glibc
 import Node
 import Records
+import Transport
 
 /// The files and processes of a testbed: one folder a cluster, one process each, each with its own loopback address.
 struct Testbed {
@@ -60,7 +61,7 @@ struct Testbed {
             try BootstrapList(links: links).text.write(toFile: bootstrapPath, atomically: true, encoding: .utf8)
         } catch {
             throw Failure(
-                "\(bootstrapPath) cannot be written: \(error.localizedDescription)",
+                "\(bootstrapPath) cannot be written: \(FileFailure.reason(error))",
                 next: "Check free space and that you may write there.", code: SysExit.cantCreate)
         }
     }
@@ -68,9 +69,10 @@ struct Testbed {
     /// The process of `member` when it is running.
     func runningProcess(_ member: Member) -> pid_t? {
         guard let text = try? String(contentsOfFile: member.pidPath, encoding: .utf8),
-            let pid = pid_t(text.trimmingCharacters(in: .whitespacesAndNewlines)), pid > 1, kill(pid, 0) == 0,
+            let pid = text.split(whereSeparator: \.isWhitespace).first.flatMap({ pid_t($0) }), pid > 1,
+            kill(pid, 0) == 0,
             let command = try? String(contentsOfFile: "/proc/\(pid)/cmdline", encoding: .utf8),
-            command.contains(member.configurationPath)
+            command.split(separator: "\0").contains(where: { $0 == member.configurationPath })
         else { return nil }
         return pid
     }
@@ -105,7 +107,7 @@ struct Testbed {
     /// The end of a member's log.
     func lastWords(_ member: Member) -> String {
         let text = (try? String(contentsOfFile: member.logPath, encoding: .utf8)) ?? ""
-        return text.split(separator: "\n").suffix(2).map { $0.trimmingCharacters(in: .whitespaces) }
+        return text.split(separator: "\n").suffix(2).map { String($0.drop(while: \.isWhitespace)) }
             .joined(separator: " ")
     }
 

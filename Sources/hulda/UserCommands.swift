@@ -1,7 +1,7 @@
 import Agent
 import ArgumentParser
 import Correspondence
-import Foundation
+import FoundationEssentials
 import NIOCore
 import Primitives
 import Records
@@ -154,7 +154,7 @@ struct SendCommand: AsyncParsableCommand {
                 body = Array(text.utf8)
             } else {
                 // One byte over the limit is enough to refuse.
-                body = Array((try? FileHandle.standardInput.read(upToCount: 65_537)) ?? Data())
+                body = StandardStream.read(limit: 65_537)
             }
             try await agent.withAgent { agent in
                 let outcome = try await agent.send(id, body: body, timeout: .seconds(Int64(timeout)))

@@ -14,9 +14,9 @@ enum Program {
         return bundle.appendingPathComponent("hulda").path
     }
 
-    /// Runs the program to its end.
+    /// Runs the program, or another in its place, to its end.
     static func run(
-        _ arguments: [String], environment: [String: String] = [:], input: String? = nil
+        _ arguments: [String], environment: [String: String] = [:], input: String? = nil, program: String = path
     ) throws -> Output {
         let folder = try Folder()
         let (out, errors, feed) = (folder.path + "/out", folder.path + "/errors", folder.path + "/input")
@@ -28,14 +28,14 @@ enum Program {
         posix_spawn_file_actions_addopen(&actions, 1, out, O_WRONLY | O_CREAT, 0o600)
         posix_spawn_file_actions_addopen(&actions, 2, errors, O_WRONLY | O_CREAT, 0o600)
         let variables = ProcessInfo.processInfo.environment.merging(environment) { _, new in new }
-        var argv: [UnsafeMutablePointer<CChar>?] = ([path] + arguments).map { strdup($0) }
+        var argv: [UnsafeMutablePointer<CChar>?] = ([program] + arguments).map { strdup($0) }
         argv.append(nil)
         var envp: [UnsafeMutablePointer<CChar>?] = variables.map { strdup("\($0.key)=\($0.value)") }
         envp.append(nil)
         defer { for text in argv + envp { free(text) } }
         // Not Foundation's Process, whose wait depends on a run loop that test threads do not have.
         var pid: pid_t = 0
-        try #require(posix_spawn(&pid, path, &actions, nil, &argv, &envp) == 0, "cannot start \(path)")
+        try #require(posix_spawn(&pid, program, &actions, nil, &argv, &envp) == 0, "cannot start \(program)")
         var status: Int32 = 0
         while waitpid(pid, &status, 0) < 0, errno == EINTR {}
         // WIFEXITED and WEXITSTATUS; a signal is told apart by a negative number.

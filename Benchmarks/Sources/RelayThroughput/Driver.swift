@@ -31,7 +31,11 @@ final class Driver: Sendable {
         var seconds: Double
     }
 
+    /// The longest that one run takes, however steadily envelopes come.
+    private static let limit = Duration.seconds(120)
+
     private let state: Mutex<State>
+    private let check: @Sendable () throws -> Void
     private let relay: PeerLink
     private let group = MultiThreadedEventLoopGroup(numberOfThreads: 2)
     private let source: LinkKey
@@ -42,11 +46,13 @@ final class Driver: Sendable {
     /// What the relay's operator puts into the list of peers.
     let peer: PeerLink
 
-    init(relay: PeerLink, address: Wire.SocketAddress) throws {
+    /// - Parameter check: throws when the relay has ended.
+    init(relay: PeerLink, address: Wire.SocketAddress, check: @escaping @Sendable () throws -> Void) throws {
         var entropy = Entropy.system()
         let now = Timestamp.now()
         let cluster = SigningKey(&entropy)
         let server = SigningKey(&entropy)
+        self.check = check
         self.relay = relay
         self.address = address
         source = LinkKey(X25519PrivateKey(&entropy))
@@ -71,6 +77,7 @@ final class Driver: Sendable {
         _ = try await StreamLink.serve(address.nio(), key: sink, group: group) { [weak self] in self?.handle($0) }
         let remoteAddress = try remote.nio()
         for _ in 0..<100 where state.withLock({ $0.source == nil }) {
+            try check()
             StreamLink.connect(to: remoteAddress, peer: relay.linkKey, identity: source, group: group) {
                 [weak self] event in
                 if case .established(let link, _) = event { self?.state.withLock { $0.source = link } }
@@ -78,7 +85,8 @@ final class Driver: Sendable {
             }
             try await Task.sleep(for: .milliseconds(200))
         }
-        for _ in 0..<300 {
+        for _ in 0..<100 {
+            try check()
             try await Task.sleep(for: .milliseconds(100))
             wake()
             guard relayKey != nil else { continue }
@@ -117,12 +125,14 @@ final class Driver: Sendable {
         var last = (count: 0, at: start)
         while true {
             try await Task.sleep(for: .milliseconds(20))
+            try check()
             wake()
             let (received, finished) = state.withLock { ($0.received, $0.finished) }
             if let finished { return Run(received: received, seconds: Driver.seconds(finished - start)) }
             let now = ContinuousClock.now
             if received > last.count { last = (received, now) }
-            if now - last.at > patience { return Run(received: received, seconds: Driver.seconds(last.at - start)) }
+            let isLate = now - last.at > patience || now - start > Driver.limit
+            if isLate { return Run(received: received, seconds: Driver.seconds(last.at - start)) }
         }
     }
 

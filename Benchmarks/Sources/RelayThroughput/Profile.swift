@@ -12,13 +12,13 @@ struct Profile {
     /// Samples `pid` while `body` runs; `nil` when `perf` is missing or not allowed.
     static func record(pid: Int32, in directory: URL, during body: () async throws -> Void) async throws -> Profile? {
         let path = directory.appendingPathComponent("perf.data").path
-        let record = perf(["record", "-q", "-e", "cpu-clock", "-F", "997", "-p", "\(pid)", "-o", path])
+        let record = perf(
+            // The command's end is perf's, which has been seen not to end on a signal.
+            ["record", "-q", "-e", "cpu-clock", "-F", "997", "-p", "\(pid)", "-o", path, "--", "sleep", "2"])
         record.standardOutput = FileHandle.nullDevice
         try record.run()
         try await Task.sleep(for: .milliseconds(500))
         try await body()
-        // Not SIGINT: a shell starts background commands with it ignored.
-        record.terminate()
         record.waitUntilExit()
         let output = Pipe()
         let report = perf(["report", "--stdio", "-q", "--sort", "dso", "-i", path])
@@ -42,7 +42,8 @@ struct Profile {
     private static func perf(_ arguments: [String]) -> Process {
         let process = Process()
         process.executableURL = URL(fileURLWithPath: "/usr/bin/env")
-        process.arguments = ["perf"] + arguments
+        process.arguments = ["timeout", "-k", "2", "20", "perf"] + arguments
+        process.standardInput = FileHandle.nullDevice
         process.standardError = FileHandle.nullDevice
         return process
     }

@@ -5,7 +5,9 @@ import Foundation
 #endif
 
 /// A `hulda node` of its own folder and process.
-public final class RelayProcess {
+///
+/// Started before and stopped after everything else looks at it, which is what makes `@unchecked Sendable` true.
+public final class RelayProcess: @unchecked Sendable {
     /// Why the node could not be started, in words.
     public struct Failure: Error, CustomStringConvertible {
         public let description: String
@@ -65,13 +67,26 @@ public final class RelayProcess {
     /// - Parameter core: the processor to which all its threads are bound; any when `nil`.
     public func start(core: Int?) throws {
         process.executableURL = URL(fileURLWithPath: "/usr/bin/env")
-        // `env` and `taskset` replace themselves by the program, so the process ID is the node's.
+        // `env`, `setpriv` and `taskset` replace themselves by the program, so the process ID is the node's.
         let bound = core.map { ["taskset", "-c", "\($0)"] } ?? []
         let configuration = directory.appendingPathComponent("node.toml").path
-        process.arguments = bound + [hulda, "node", "run", "--config", configuration]
-        process.standardError = FileHandle.nullDevice
+        // The node ends with this process, whatever ends that.
+        let wrappers = ["setpriv", "--pdeathsig", "TERM"] + bound
+        process.arguments = wrappers + [hulda, "node", "run", "--config", configuration]
+        try Data().write(to: log)
+        process.standardError = try FileHandle(forWritingTo: log)
+        process.standardOutput = FileHandle.nullDevice
         try process.run()
     }
+
+    /// - Throws: ``Failure`` with the node's last words when it has ended by itself.
+    public func check() throws {
+        guard !process.isRunning else { return }
+        let words = ((try? String(contentsOf: log, encoding: .utf8)) ?? "").suffix(500)
+        throw Failure("the node ended by itself with \(process.terminationStatus): \(words)")
+    }
+
+    private var log: URL { directory.appendingPathComponent("benchmark.log") }
 
     /// Ends the node and removes its folder.
     public func stop() {
