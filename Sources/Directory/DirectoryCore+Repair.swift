@@ -181,7 +181,7 @@ extension DirectoryCore {
         _ record: [UInt8], to holder: NodeID, _ epoch: UInt64, _ now: Timestamp, _ effects: inout [DirectoryEffect]
     ) {
         guard let endpoint = endpoint(of: holder, epoch) else {
-            // The search that looks for it makes it a contact; the record is handed on in the next pass.
+            // A search finds where it answers; the record is handed on in the next pass.
             if table.count > 0, let id = start(.nodes, target: holder, now, &effects) { seek(id, now, &effects) }
             isRepairIncomplete = true
             return
@@ -230,6 +230,7 @@ extension DirectoryCore {
             repeatedPasses = 0
             repairCursor = nextRepairBase == nil ? nil : []
             repairBase = nextRepairBase ?? View()
+            foundEndpoints = [:]
             nextRepairBase = nil
             isSettling = false
         }
@@ -237,7 +238,7 @@ extension DirectoryCore {
     }
 
     private mutating func endpoint(of node: NodeID, _ epoch: UInt64) -> Endpoint? {
-        placement(epoch).node(node)?.endpoint ?? table.contact(node)?.endpoint
+        placement(epoch).node(node)?.endpoint ?? table.contact(node)?.endpoint ?? foundEndpoints[node]
     }
 
     private mutating func basePlacement(_ epoch: UInt64) -> Placement {

@@ -42,6 +42,12 @@ extension DirectoryCore {
         close(id, iteration)
         switch iteration.goal {
         case .nodes:
+            // A holder that repair looks for may have no place in a full bucket.
+            if let found = iteration.closest(1).first, found.nodeID == iteration.target,
+                foundEndpoints.count < DirectoryCore.silentLimit
+            {
+                foundEndpoints[found.nodeID] = found.endpoint
+            }
             if joining == id {
                 joining = nil
                 effects.append(.joined(contacts: table.count))

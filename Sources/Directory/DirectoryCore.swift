@@ -87,6 +87,8 @@ public struct DirectoryCore: Sendable {
     /// Against which view to look through the records once more.
     var nextRepairBase: View?
     var repairTargets: Set<NodeID> = []
+    /// Where holders answer whom a search of this pass has found.
+    var foundEndpoints: [NodeID: Endpoint] = [:]
     var isRepairIncomplete = false
     var settleDue: Timestamp?
     var isSettling = false
