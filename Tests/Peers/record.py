@@ -23,7 +23,7 @@ FIELDS = (
     ("account", 16),
     ("sealing", 32),
     ("operational", 32),
-    ("operational_expiry", 8),
+    ("operationalExpiry", 8),
     ("certificate", 64),
     ("policy", 1),
     ("prekeys", 32),
@@ -60,7 +60,7 @@ def certificate_message(user, operational, sealing, expiry):
 
 def seal(seed, epoch, expiry, sequence, nonce, fields, size):
     user = blind(seed, b"hulda/blind", epoch, b"")["public"]
-    message = certificate_message(user, fields["operational"], fields["sealing"], fields["operational_expiry"])
+    message = certificate_message(user, fields["operational"], fields["sealing"], fields["operationalExpiry"])
     fields = dict(fields, certificate=ed25519(seed, message))
     plain = b"\x01" + b"".join(fields[name] for name, _ in FIELDS)
     plain += bytes(size - 16 - len(plain))
@@ -100,7 +100,7 @@ def open_record(user, record):
     for name, length in FIELDS:
         fields[name] = plain[place : place + length]
         place += length
-    message = certificate_message(user, fields["operational"], fields["sealing"], fields["operational_expiry"])
+    message = certificate_message(user, fields["operational"], fields["sealing"], fields["operationalExpiry"])
     Ed25519PublicKey.from_public_bytes(user).verify(fields["certificate"], message)
     out = {name: value.hex() for name, value in fields.items()}
     return dict(out, epoch=str(epoch), expiry=str(expiry), sequence=str(sequence))

@@ -36,7 +36,7 @@ private enum Peer {
 
 /// One record of specs/vectors/record.json: everything in hexadecimal but the three numbers.
 private struct Case: Decodable {
-    let seed, user, blinded, record, home, account, sealing, operational, operational_expiry, certificate: String
+    let seed, user, blinded, record, home, account, sealing, operational, operationalExpiry, certificate: String
     let policy, prekeys, epoch, expiry, sequence: String
 
     static func all() throws -> [Case] {
@@ -81,7 +81,7 @@ struct RecordVectorTests {
             #expect(body.account.hex == made.account)
             #expect(body.sealing.bytes.hex == made.sealing)
             #expect(body.operational.bytes.hex == made.operational)
-            #expect(hex(body.operationalExpiry) == made.operational_expiry)
+            #expect(hex(body.operationalExpiry) == made.operationalExpiry)
             #expect(body.certificate.bytes.hex == made.certificate)
             #expect(Hex.encode([body.policy]) == made.policy)
             #expect(body.prekeys.hex == made.prekeys)
@@ -118,7 +118,7 @@ struct RecordVectorTests {
             lines += try JSONSerialization.data(withJSONObject: request) + Data("\n".utf8)
             expected.append([
                 "home": body.home.hex, "account": body.account.hex, "sealing": body.sealing.bytes.hex,
-                "operational": body.operational.bytes.hex, "operational_expiry": hex(body.operationalExpiry),
+                "operational": body.operational.bytes.hex, "operationalExpiry": hex(body.operationalExpiry),
                 "certificate": body.certificate.bytes.hex, "policy": "01", "prekeys": body.prekeys.hex,
                 "epoch": "\(record.epoch)", "expiry": "\(record.expiry)", "sequence": "\(record.sequence)",
             ])
