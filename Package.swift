@@ -70,6 +70,11 @@ let package = Package(
                 .product(name: "DequeModule", package: "swift-collections"),
             ]),
 
+        // The cores under virtual time.
+        concept(
+            "Simulator",
+            ["Directory", "Correspondence", "Envelope", "Records", "Storage", "Wire", "Primitives"]),
+
         // Runtimes.
         concept("LMDB", ["CLMDB", "Storage"]),
         concept("Transport", ["Link", "Envelope", "Wire", "Primitives", logging] + nio),
@@ -78,7 +83,7 @@ let package = Package(
         .executableTarget(
             name: "hulda",
             dependencies: [
-                "Node", "Agent", "CQREncode",
+                "Node", "Agent", "Simulator", "CQREncode",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "TOMLKit", package: "TOMLKit"),
             ],
@@ -96,6 +101,7 @@ let package = Package(
         tests("RelayTests", ["Relay"]),
         tests("HomeTests", ["Home"]),
         tests("CorrespondenceTests", ["Correspondence", "Relay"]),
+        tests("SimulatorTests", ["Simulator", "Directory", "Correspondence"]),
         tests("LMDBTests", ["LMDB"]),
         tests("OverlayTests", ["hulda", "Node", "Agent", "Transport", "Federation", "Envelope", "Storage"]),
     ],

@@ -16,6 +16,8 @@ enum SysExit {
     static let unavailable = ExitCode(69)
     /// The system refused something: a busy port, no process.
     static let os = ExitCode(71)
+    /// The program itself is at fault.
+    static let software = ExitCode(70)
     /// A file could not be created or written.
     static let cantCreate = ExitCode(73)
     /// Reading or writing a file failed.

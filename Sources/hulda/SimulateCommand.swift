@@ -1,0 +1,126 @@
+import ArgumentParser
+import Glibc
+import Simulator
+
+/// `hulda simulate`: experiments with the real cores under virtual time.
+struct SimulateCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "simulate", abstract: "Run an experiment on a simulated network, of the cores that nodes run.",
+        discussion: """
+            Without a name it lists the experiments. The same name, seed, nodes and trials give the same figures again; \
+            specs/results/directory.md has ours and the command of each.
+
+            Example: hulda simulate directory-liars --nodes 1000 --trials 5000 --seed 1
+            """)
+
+    @OptionGroup var output: OutputOptions
+    @Argument(help: ArgumentHelp("The experiment.", valueName: "experiment"))
+    var experiment: String?
+    @Option(help: ArgumentHelp("Directory servers, 1 to 1000000.", valueName: "count"))
+    var nodes = 1000
+    @Option(help: ArgumentHelp("Lookups; records, where the experiment is about records.", valueName: "count"))
+    var trials = 1000
+    @Option(help: ArgumentHelp("What everything random is drawn from.", valueName: "number"))
+    var seed: UInt64 = 1
+
+    func validate() throws {
+        guard (1...1_000_000).contains(nodes) else { throw ValidationError("--nodes must be from 1 to 1000000") }
+        guard (1...100_000_000).contains(trials) else {
+            throw ValidationError("--trials must be from 1 to 100000000")
+        }
+    }
+
+    func run() async throws {
+        try await output.run {
+            guard let name = experiment else {
+                for known in DirectoryExperiments.all {
+                    output.print(["experiment": known.name, "description": known.description]) {
+                        "\(known.name.padded(24))\(known.description)"
+                    }
+                }
+                return
+            }
+            guard let known = DirectoryExperiments.all.first(where: { $0.name == name }) else {
+                throw Failure(
+                    "there is no experiment \u{201C}\(name)\u{201D}", next: "List them with: hulda simulate",
+                    code: SysExit.usage)
+            }
+            var bar = ProgressBar()
+            let rows: [ResultRow]
+            do throws(DirectoryExperimentError) {
+                rows = try known.run(nodes, seed, trials) { bar.show($0) }
+            } catch {
+                bar.finish()
+                guard case .tooFewNodes(let needed) = error else {
+                    throw Failure(
+                        "the experiment failed: \(error)",
+                        next: "The same command repeats it: please report that.", code: SysExit.software)
+                }
+                throw Failure(
+                    "this experiment needs at least \(needed) nodes", next: "Give it more with --nodes.",
+                    code: SysExit.usage)
+            }
+            bar.finish()
+            for row in rows { output.print(Row(row, self)) { row.text } }
+        }
+    }
+
+    /// One figure, with what it takes to get it again.
+    private struct Row: Encodable {
+        let experiment: String
+        let nodes: Int
+        let trials: Int
+        let seed: UInt64
+        let name: String
+        var value: Double
+        var unit: String?
+        var successes: Int?
+        var of: Int?
+        var low: Double?
+        var high: Double?
+
+        init(_ row: ResultRow, _ command: SimulateCommand) {
+            experiment = command.experiment ?? ""
+            nodes = command.nodes
+            trials = command.trials
+            seed = command.seed
+            name = row.name
+            switch row.value {
+            case .number(let number, let unit):
+                value = number
+                self.unit = unit
+            case .share(let share):
+                value = share.value
+                successes = share.successes
+                of = share.trials
+                (low, high) = share.interval
+            }
+        }
+    }
+}
+
+/// How far something has come, on standard error when that is a terminal.
+struct ProgressBar {
+    private let isShown = isatty(STDERR_FILENO) == 1
+    private var percent = -1
+
+    /// - Parameter share: from 0 to 1.
+    mutating func show(_ share: Double) {
+        guard isShown, share.isFinite else { return }
+        let now = Int(min(1, max(0, share)) * 100)
+        guard now != percent else { return }
+        percent = now
+        let full = String(repeating: "#", count: now / 2)
+        StandardStream.write("\r[\(full.padded(50))] \(now) %", to: STDERR_FILENO)
+    }
+
+    /// Wipes the bar away.
+    func finish() {
+        if percent >= 0 { StandardStream.write("\r\u{1B}[K", to: STDERR_FILENO) }
+    }
+}
+
+extension String {
+    /// The text, with spaces up to `width` characters.
+    fileprivate func padded(_ width: Int) -> String { self + String(repeating: " ", count: max(0, width - count)) }
+}

@@ -1,0 +1,32 @@
+import Testing
+
+@Suite struct SimulateTests {
+    @Test("experiments are listed; an unknown name, no nodes and too few nodes are refused")
+    func names() throws {
+        let list = try Program.run(["simulate"])
+        #expect(list.status == 0)
+        #expect(list.text.contains("directory-liars"))
+        let unknown = try Program.run(["simulate", "directory-nonsense"])
+        #expect(unknown.status == 64)
+        #expect(unknown.errors.contains("hulda simulate"))
+        #expect(try Program.run(["simulate", "directory-liars", "--nodes", "0"]).status == 64)
+        let few = try Program.run(["simulate", "directory-liars", "--nodes", "1", "--trials", "1"])
+        #expect(few.status == 64)
+        #expect(few.errors.contains("at least"))
+    }
+
+    @Test("one seed gives the same figures again, another seed others")
+    func reproducible() throws {
+        func run(_ seed: String) throws -> String {
+            let output = try Program.run([
+                "simulate", "directory-latency", "--nodes", "100", "--trials", "30", "--seed", seed, "--json",
+            ])
+            #expect(output.status == 0, "\(output.errors)")
+            return output.text
+        }
+        let first = try run("7")
+        #expect(first.split(separator: "\n").count > 5)
+        #expect(try run("7") == first)
+        #expect(try run("8") != first)
+    }
+}
