@@ -266,8 +266,11 @@ extension AgentCore {
         enqueue(.service(.directory, destination: server, body: message.encode(), reply: purpose))
     }
 
-    mutating func lookupAnswered(_ id: NetworkID, _ answer: DirectoryMessage, _ now: Timestamp) {
-        guard let reading = lookups[id]?.read(answer, now: now) else { return }
+    /// - Parameter holder: whom the request was sealed to; `nil` for a server that searched on the agent's behalf.
+    mutating func lookupAnswered(
+        _ id: NetworkID, from holder: NodeID?, _ answer: DirectoryMessage, _ now: Timestamp
+    ) {
+        guard let reading = lookups[id]?.read(answer, from: holder, now: now) else { return }
         var found: (record: DirectoryRecord, body: RecordBody)?
         switch reading {
         case .record(let record, let body): found = (record, body)

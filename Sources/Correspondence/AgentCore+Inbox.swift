@@ -31,8 +31,11 @@ extension AgentCore {
                 counters.loopsReturned += 1
                 health.returned(id)
                 return
-            case .lookup(let id, _), .fallback(let id):
-                lookupAnswered(id, try DirectoryMessage(decoding: content), now)
+            case .lookup(let id, let holder):
+                lookupAnswered(id, from: holder, try DirectoryMessage(decoding: content), now)
+                return
+            case .fallback(let id):
+                lookupAnswered(id, from: nil, try DirectoryMessage(decoding: content), now)
                 return
             case .publish, .registration, .home, .delivery: break
             }

@@ -50,6 +50,7 @@ package struct Lookup: Sendable {
     package private(set) var answered = 0
     package private(set) var missing = 0
     package private(set) var waves = 0
+    private var absence: AbsenceQuorum
     private var outstanding = 0
     package private(set) var deadline: Timestamp
     private var best: (record: DirectoryRecord, body: RecordBody)?
@@ -74,6 +75,7 @@ package struct Lookup: Sendable {
             return order
         }
         entropy.shuffle(&waiting)
+        absence = AbsenceQuorum(rings: rings)
         holderCount = rings.reduce(0) { $0 + $1.count }
         // A few draws instead of a shuffle: a map may have a hundred thousand servers.
         var candidates: [NodeID] = []
@@ -88,7 +90,8 @@ package struct Lookup: Sendable {
     package var usedFallback: Bool { stage == .fallback }
 
     /// Judges an answer, as ``take(_:now:grace:)`` wants it.
-    package mutating func read(_ answer: DirectoryMessage, now: Timestamp) -> Reading {
+    /// - Parameter holder: whom the request was sealed to; `nil` for a server that searched on the agent's behalf.
+    package mutating func read(_ answer: DirectoryMessage, from holder: NodeID?, now: Timestamp) -> Reading {
         switch answer {
         case .record(let bytes):
             if let best, bytes == bestBytes { return .record(best.record, best.body) }
@@ -104,7 +107,16 @@ package struct Lookup: Sendable {
             } catch {
                 return .invalid
             }
-        case .missing, .absent: return .missing
+        case .missing: return .missing
+        case .absent(let statement):
+            // A server's word that it found nothing elsewhere is nobody's evidence.
+            guard let holder else { return .missing }
+            let server = statement.serverID
+            guard Node.id(of: server) == holder,
+                statement.isValid(from: server, key: blindedKey, epoch: epoch, at: now)
+            else { return .invalid }
+            absence.take(holder)
+            return .missing
         default: return .malformed
         }
     }
@@ -161,10 +173,10 @@ package struct Lookup: Sendable {
         return now.seconds > best.record.sequence && now.seconds - best.record.sequence >= configuration.staleAge
     }
 
-    /// A negative result is believed when half of those asked say so (ten of twenty).
+    /// A negative result is believed when enough holders have signed it.
     private var failure: AgentError {
-        missing * 2 >= asked.count && missing > 0
-            ? .notFound(asked: asked.count, missing: missing) : .noAnswer(asked: asked.count)
+        absence.isReached
+            ? .notFound(asked: asked.count, missing: absence.count) : .noAnswer(asked: asked.count)
     }
 
     /// Holders that were not asked yet, one of each ring in turn while rings have some.

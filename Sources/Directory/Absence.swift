@@ -53,22 +53,38 @@ public struct Absence: Hashable, Sendable {
     }
 }
 
-/// Counts valid negative statements until an asker may believe that there is no record: ten holders, of three rings.
+/// Counts valid negative statements until an asker may believe that there is no record: ten holders of three rings, or
+/// half of the holders of as many rings as there are in a network with fewer.
 public struct AbsenceQuorum: Sendable {
     public static let holders = 10
     public static let rings = 3
 
-    private var ringOf: [NodeID: Int] = [:]
+    /// Statements that are wanted.
+    public let wanted: Int
+    private let wantedRings: Int
+    private let ringOf: [NodeID: Int]
+    private var heard: Set<NodeID> = []
 
-    public init() {}
-
-    /// A holder of `ring` has said so, and its statement was valid; a second one of the same holder does not count.
-    public mutating func take(_ holder: NodeID, ring: Int) {
-        guard (0..<Placement.rings).contains(ring), ringOf[holder] == nil else { return }
-        ringOf[holder] = ring
+    /// - Parameter rings: the key's holders by ring.
+    public init(rings: [[NodeID]]) {
+        var ringOf: [NodeID: Int] = [:]
+        for (ring, holders) in rings.enumerated() {
+            for holder in holders where ringOf[holder] == nil { ringOf[holder] = ring }
+        }
+        self.ringOf = ringOf
+        wanted = min(AbsenceQuorum.holders, (ringOf.count + 1) / 2)
+        wantedRings = min(AbsenceQuorum.rings, Set(ringOf.values).count)
     }
 
+    /// A server has said so, and its statement was valid; one that is no holder, or has said so before, does not count.
+    public mutating func take(_ holder: NodeID) {
+        if ringOf[holder] != nil { heard.insert(holder) }
+    }
+
+    /// Statements that count.
+    public var count: Int { heard.count }
+
     public var isReached: Bool {
-        ringOf.count >= AbsenceQuorum.holders && Set(ringOf.values).count >= AbsenceQuorum.rings
+        wanted > 0 && heard.count >= wanted && Set(heard.compactMap { ringOf[$0] }).count >= wantedRings
     }
 }

@@ -33,6 +33,13 @@ final class ServerKeys {
     }
 }
 
+/// A server's key where a closure wants one.
+private final class SharedKey: Sendable {
+    private let key: SigningKey
+    init(_ key: borrowing SigningKey) { self.key = key.copy() }
+    func sign(_ message: [UInt8]) -> Signature { key.sign(message) }
+}
+
 /// The gateway's mailboxes in small: replies wait in a bounded queue until the agent proves the handle.
 struct SimulatedMailboxes {
     static let waitingLimit = 128
@@ -109,6 +116,12 @@ struct SimulatedServer {
         home = HomeCore(node: nodeID)
         directory = try DirectoryCore(
             serverID: keys.server.publicKey, descriptor: descriptor.encode(), now: now, store: store)
+        signsMisses()
+    }
+
+    private mutating func signsMisses() {
+        let key = SharedKey(keys.server)
+        directory.sign = { key.sign($0) }
     }
 
     private static func descriptor(
@@ -152,6 +165,7 @@ struct SimulatedServer {
         home = HomeCore(node: nodeID, configuration: homeConfiguration)
         directory = try DirectoryCore(
             serverID: keys.server.publicKey, descriptor: descriptor.encode(), now: now, store: store)
+        signsMisses()
     }
 
     /// Opens an envelope and hands it to the relay.

@@ -247,14 +247,33 @@ private struct VastStore: KeyValueStore {
     func quorum() {
         var entropy = Entropy(seed: 305)
         let holders: [NodeID] = (0..<20).map { _ in entropy.bytes() }
-        var quorum = AbsenceQuorum()
-        for _ in 0..<20 { quorum.take(holders[0], ring: 0) }
-        for ring in 0..<4 { quorum.take(holders[0], ring: ring) }
-        quorum.take(holders[1], ring: 9)
-        quorum.take(holders[1], ring: -1)
-        for index in 1..<10 { quorum.take(holders[index], ring: index % 2) }
+        let rings = (0..<4).map { ring in Array(holders[5 * ring..<5 * ring + 5]) }
+        var quorum = AbsenceQuorum(rings: rings)
+        for _ in 0..<20 { quorum.take(holders[0]) }
+        for _ in 0..<20 { quorum.take(entropy.bytes()) }
+        #expect(quorum.count == 1)
+        for index in 1..<10 { quorum.take(holders[index]) }
+        #expect(quorum.count == 10)
+        #expect(!quorum.isReached, "two rings only")
+        quorum.take(holders[10])
+        #expect(quorum.isReached)
+
+        var few = AbsenceQuorum(rings: [[holders[0], holders[1]], [holders[2]], [], []])
+        few.take(holders[0])
+        #expect(!few.isReached)
+        few.take(holders[2])
+        #expect(few.isReached)
+        #expect(!AbsenceQuorum(rings: [[], [], [], []]).isReached)
+    }
+
+    @Test("nine holders of all rings are not believed, the tenth makes it so")
+    func narrowQuorum() {
+        var entropy = Entropy(seed: 306)
+        let holders: [NodeID] = (0..<20).map { _ in entropy.bytes() }
+        var quorum = AbsenceQuorum(rings: (0..<4).map { ring in Array(holders[5 * ring..<5 * ring + 5]) })
+        for index in [0, 1, 2, 5, 6, 7, 10, 11, 15] { quorum.take(holders[index]) }
         #expect(!quorum.isReached)
-        quorum.take(holders[10], ring: 2)
+        quorum.take(holders[16])
         #expect(quorum.isReached)
     }
 }
