@@ -1,15 +1,18 @@
 import Primitives
 import Records
 
-/// Which clusters belong to the map: the trust roots, and whoever is endorsed by one that belongs.
+/// Which clusters belong to the map: the trust roots, and whoever two vertex-disjoint paths of mutual endorsements
+/// reach from them (specs/map.md, "Admission").
 ///
-/// The design wants two vertex-disjoint endorsement paths once the map has five clusters; one path suffices here, and
-/// this type is where the stricter rule goes (specs/map.md, "Admission").
+/// Descriptors are noted one by one; ``refresh()`` then decides. A change that cannot alter the result costs nothing,
+/// and any other a pass that is linear in the number of mutual endorsements, whatever number of descriptors it covers.
 public struct Admission: Sendable {
     /// Clusters that need nobody's endorsement.
     public private(set) var roots: Set<VerifyingKey>
-    /// The roots and everything that endorsements reach from them.
+    /// The roots and everybody whom endorsements admit.
     public private(set) var admitted: Set<VerifyingKey>
+    private(set) var graph = EndorsementGraph()
+    private var isSettled = true
 
     public init(roots: Set<VerifyingKey>) {
         self.roots = roots
@@ -21,33 +24,86 @@ public struct Admission: Sendable {
     public func admits(_ cluster: VerifyingKey) -> Bool { admitted.contains(cluster) }
 
     mutating func addRoot(_ cluster: VerifyingKey) {
-        roots.insert(cluster)
+        guard roots.insert(cluster).inserted else { return }
         admitted.insert(cluster)
+        isSettled = false
     }
 
-    /// Follows endorsements from scratch.
-    mutating func recompute(_ clusters: [VerifyingKey: ClusterDescriptor]) {
-        admitted = roots
-        var frontier = Array(roots)
-        while let cluster = frontier.popLast() {
-            for endorsed in clusters[cluster]?.endorsements ?? [] where admitted.insert(endorsed).inserted {
-                frontier.append(endorsed)
-            }
+    /// Takes the endorsements of a cluster's latest descriptor, admitted or not: peering counts when both sides say so.
+    mutating func note(_ descriptor: ClusterDescriptor) {
+        let cluster = descriptor.clusterID
+        let before = graph.endorsements(of: cluster)
+        let after = Set(descriptor.endorsements)
+        guard before != after || !graph.knows(cluster) else { return }
+        graph.set(cluster, endorsing: after)
+        guard isSettled else { return }
+        // Only what both sides say is an edge. A new edge between two admitted clusters admits nobody: whoever is kept
+        // out hangs on one cluster, and nobody beyond that cluster is admitted.
+        let lost = before.subtracting(after).contains { graph.endorses($0, cluster) }
+        let gained = after.subtracting(before).contains {
+            graph.endorses($0, cluster) && !(admits($0) && admits(cluster))
         }
+        isSettled = !lost && !gained
     }
 
-    /// Follows endorsements that `descriptor` adds; those that it withdraws need ``recompute(_:)``.
-    /// - Returns: whether anybody was newly admitted.
-    mutating func extend(_ descriptor: ClusterDescriptor, _ clusters: [VerifyingKey: ClusterDescriptor]) -> Bool {
-        guard admitted.contains(descriptor.clusterID) else { return false }
-        var grew = false
-        var frontier = [descriptor.endorsements]
-        while let endorsements = frontier.popLast() {
-            for endorsed in endorsements where admitted.insert(endorsed).inserted {
-                grew = true
-                if let next = clusters[endorsed] { frontier.append(next.endorsements) }
-            }
+    /// Forgets a cluster's endorsements.
+    mutating func forget(_ cluster: VerifyingKey) {
+        let before = graph.endorsements(of: cluster)
+        graph.remove(cluster)
+        if before.contains(where: { graph.endorses($0, cluster) }) { isSettled = false }
+    }
+
+    /// Decides anew, if what was noted can have changed anything.
+    /// - Returns: whether somebody was admitted, and whether somebody is admitted no longer.
+    mutating func refresh() -> (grew: Bool, shrank: Bool) {
+        guard !isSettled else { return (false, false) }
+        isSettled = true
+        let before = admitted
+        admitted = graph.admitted(roots: roots)
+        return (!admitted.isSubset(of: before), !before.isSubset(of: admitted))
+    }
+
+    /// Whether `cluster` peers with an admitted cluster.
+    func isVouchedFor(_ cluster: VerifyingKey) -> Bool {
+        graph.endorsements(of: cluster).contains { admits($0) && graph.endorses($0, cluster) }
+    }
+
+    /// Why `cluster` is admitted or is not.
+    public func reason(for cluster: VerifyingKey) -> AdmissionReason {
+        if roots.contains(cluster) { return .root }
+        guard graph.knows(cluster) else { return .unknown }
+        let paths = graph.disjointPaths(from: cluster, roots: roots)
+        switch paths.count {
+        case 2...: return .twoPaths(paths[0], paths[1])
+        case 1 where admits(cluster): return .smallMap(paths[0])
+        case 1: return .onePath(paths[0], through: graph.bottleneck(of: cluster, on: paths[0], roots: roots))
+        default:
+            let oneSided = graph.oneSided(cluster).filter(admits)
+            return .noPath(endorsedBy: oneSided)
         }
-        return grew
+    }
+}
+
+/// Why a cluster is admitted to the map, or is not. A path leads from the cluster to a trust root, both included.
+public enum AdmissionReason: Equatable, Sendable {
+    /// It is a trust root.
+    case root
+    /// Two paths that share nothing but, possibly, the root.
+    case twoPaths([VerifyingKey], [VerifyingKey])
+    /// One path, which suffices while the roots reach fewer than five clusters.
+    case smallMap([VerifyingKey])
+    /// Not admitted: every path leads through one cluster; `nil` when that is the root's own endorsement.
+    case onePath([VerifyingKey], through: VerifyingKey?)
+    /// Not admitted: no path of mutual endorsements. `endorsedBy` are the admitted clusters whose endorsement it does
+    /// not return.
+    case noPath(endorsedBy: [VerifyingKey])
+    /// Not admitted: no descriptor of it is known.
+    case unknown
+
+    public var isAdmitted: Bool {
+        switch self {
+        case .root, .twoPaths, .smallMap: true
+        case .onePath, .noPath, .unknown: false
+        }
     }
 }

@@ -11,13 +11,42 @@ extension MapCore {
         _ store: inout some (KeyValueStore & ~Copyable)
     ) throws(StorageError) {
         guard let descriptor = judge(bytes, from: link, now) else { return }
-        guard admission.admits(descriptor.clusterID) else { return putAside(descriptor) }
-        guard hasRoom(for: descriptor) else {
+        try take(descriptor, from: link, now, &effects, &store)
+    }
+
+    /// Takes a valid descriptor that is newer than any known of its key: into the map, or aside.
+    mutating func take(
+        _ descriptor: MapDescriptor, from link: UInt64?, _ now: Timestamp, _ effects: inout [MapEffect],
+        _ store: inout some (KeyValueStore & ~Copyable)
+    ) throws(StorageError) {
+        let change = admit(descriptor)
+        if !admission.admits(descriptor.clusterID) {
+            putAside(descriptor)
+        } else if hasRoom(for: descriptor) {
+            try hold(descriptor, from: link, &effects, &store)
+        } else {
             counters.full += 1
-            return
+            pending.remove(descriptor.id)
+            unlist(descriptor.id)
         }
-        try hold(descriptor, from: link, &effects, &store)
-        try promote(now, &effects, &store)
+        try follow(change, now, &effects, &store)
+    }
+
+    /// What a descriptor's endorsements change. A large map waits for the next wake, which decides once for all that
+    /// came in between: nobody may make it think over the whole map by a message.
+    private mutating func admit(_ descriptor: MapDescriptor) -> (grew: Bool, shrank: Bool) {
+        guard case .cluster(let cluster) = descriptor else { return (false, false) }
+        admission.note(cluster)
+        return clusters.count <= MapCore.smallEnough ? admission.refresh() : (false, false)
+    }
+
+    /// Moves descriptors in and out of the map after a decision on who is admitted.
+    mutating func follow(
+        _ change: (grew: Bool, shrank: Bool), _ now: Timestamp, _ effects: inout [MapEffect],
+        _ store: inout some (KeyValueStore & ~Copyable)
+    ) throws(StorageError) {
+        if change.shrank { try dropUnadmitted(&effects, &store) }
+        if change.grew { try promote(now, &effects, &store) }
     }
 
     /// The descriptor if it is new and valid; otherwise counts why not.
@@ -65,13 +94,17 @@ extension MapCore {
         return serverCount[server.clusterID, default: 0] < configuration.serversPerCluster
     }
 
+    /// Keeps a descriptor until its cluster is admitted. Strangers' give way to each other only, not to those of
+    /// clusters that peer with an admitted one.
     private mutating func putAside(_ descriptor: MapDescriptor) {
         counters.pending += 1
         index.insert(MapDigest(id: descriptor.id, sequence: descriptor.sequence))
-        if let victim = pending.insert(descriptor, limit: configuration.pendingLimit) {
-            counters.evicted += 1
-            unlist(victim)
-        }
+        let isVouchedFor = admission.isVouchedFor(descriptor.clusterID)
+        guard let victim = pending.insert(descriptor, isVouchedFor: isVouchedFor, limit: configuration.pendingLimit)
+        else { return }
+        counters.evicted += 1
+        unlist(victim.id)
+        forget(victim)
     }
 
     /// Takes a descriptor that is pending no longer out of the index, where an older one that is held comes back.
@@ -80,6 +113,15 @@ extension MapCore {
             index.insert(MapDigest(id: id, sequence: older.sequence))
         } else {
             index.remove(id)
+        }
+    }
+
+    /// Takes back what a descriptor that is known no longer has said about others.
+    private mutating func forget(_ descriptor: MapDescriptor) {
+        guard case .cluster(let cluster) = descriptor else { return }
+        switch newest(descriptor.id) {
+        case .cluster(let other): admission.note(other)
+        default: admission.forget(cluster.clusterID)
         }
     }
 
@@ -96,14 +138,8 @@ extension MapCore {
         switch descriptor {
         case .server(let server): effects.append(.learned(server))
         case .cluster(let cluster):
-            let old = clusters.updateValue(cluster, forKey: cluster.clusterID)
+            clusters[cluster.clusterID] = cluster
             effects.append(.learnedCluster(cluster))
-            if Set(old?.endorsements ?? []).isSubset(of: cluster.endorsements) {
-                _ = admission.extend(cluster, clusters)
-            } else {
-                admission.recompute(clusters)
-                try dropUnadmitted(&effects, &store)
-            }
         }
         guard !configuration.isAgent else { return }
         let message = MapMessage.descriptor(bytes).encode()
@@ -127,49 +163,44 @@ extension MapCore {
         index.insert(MapDigest(id: id, sequence: descriptor.sequence))
     }
 
-    /// Holds what had been put aside and is admitted now, which may admit more.
-    mutating func promote(
+    /// Holds what had been put aside and is admitted now.
+    private mutating func promote(
         _ now: Timestamp, _ effects: inout [MapEffect], _ store: inout some (KeyValueStore & ~Copyable)
     ) throws(StorageError) {
-        var moved = pending.count > 0
-        while moved {
-            moved = false
-            for descriptor in pending.descriptors where admission.admits(descriptor.clusterID) {
-                let isUsable = descriptor.isCurrent(at: now) && hasRoom(for: descriptor)
-                guard isUsable else {
-                    pending.remove(descriptor.id)
-                    unlist(descriptor.id)
-                    continue
-                }
+        for descriptor in pending.descriptors where admission.admits(descriptor.clusterID) {
+            if descriptor.isCurrent(at: now), hasRoom(for: descriptor) {
                 try hold(descriptor, from: nil, &effects, &store)
-                moved = true
+            } else {
+                pending.remove(descriptor.id)
+                unlist(descriptor.id)
+                forget(descriptor)
             }
         }
     }
 
-    /// Removes what has expired, and with a cluster's endorsements those whom only it had endorsed.
+    /// Removes what has expired, and with a cluster's endorsements those whom it had helped in.
     mutating func prune(
         _ now: Timestamp, _ effects: inout [MapEffect], _ store: inout some (KeyValueStore & ~Copyable)
     ) throws(StorageError) {
-        var lostCluster = false
-        for (id, descriptor) in held where !descriptor.isCurrent(at: now) {
-            if case .cluster = descriptor { lostCluster = true }
+        for (id, descriptor) in held.filter({ !$0.value.isCurrent(at: now) }).sorted(by: { $0.key < $1.key }) {
             try drop(id, descriptor, &effects, &store)
+            forget(descriptor)
         }
         for descriptor in pending.descriptors where !descriptor.isCurrent(at: now) {
             pending.remove(descriptor.id)
             unlist(descriptor.id)
+            forget(descriptor)
         }
-        guard lostCluster else { return }
-        admission.recompute(clusters)
-        try dropUnadmitted(&effects, &store)
     }
 
+    /// Puts aside what is admitted no longer: it may be again.
     private mutating func dropUnadmitted(
         _ effects: inout [MapEffect], _ store: inout some (KeyValueStore & ~Copyable)
     ) throws(StorageError) {
-        for (id, descriptor) in held where !admission.admits(descriptor.clusterID) {
+        let out = held.filter { !admission.admits($0.value.clusterID) }.sorted { $0.key < $1.key }
+        for (id, descriptor) in out {
             try drop(id, descriptor, &effects, &store)
+            if pending[id] == nil { putAside(descriptor) }
         }
     }
 

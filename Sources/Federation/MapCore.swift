@@ -15,6 +15,8 @@ public struct MapCore: Sendable {
     static let table = Table("map")
     /// How often expired descriptors are removed, in milliseconds.
     private static let pruneInterval: UInt64 = 60_000
+    /// Up to so many clusters admission is decided with every descriptor, beyond that once an interval.
+    static let smallEnough = 1000
 
     struct Peer: Sendable {
         var isAgent: Bool
@@ -86,8 +88,7 @@ public struct MapCore: Sendable {
         admission.addRoot(descriptor.clusterID)
         var effects: [MapEffect] = []
         do throws(StorageError) {
-            try hold(descriptor, from: nil, &effects, &store)
-            try promote(now, &effects, &store)
+            try take(descriptor, from: nil, now, &effects, &store)
         } catch { throw .storage(error) }
         return effects
     }
@@ -125,6 +126,7 @@ public struct MapCore: Sendable {
             nextPrune = now.adding(milliseconds: MapCore.pruneInterval)
             try prune(now, &effects, &store)
         }
+        try follow(admission.refresh(), now, &effects, &store)
         if !configuration.isAgent { sendSummary(peers.keys.sorted(), &entropy, &effects) }
     }
 
@@ -253,8 +255,11 @@ public struct MapCore: Sendable {
                 if key == descriptor.id.bytes { usable.append((key, descriptor)) } else { stale.insert(key) }
             } catch { stale.insert(key) }
         }
-        for case (_, .cluster(let descriptor)) in usable { clusters[descriptor.clusterID] = descriptor }
-        admission.recompute(clusters)
+        for case (_, .cluster(let descriptor)) in usable {
+            clusters[descriptor.clusterID] = descriptor
+            admission.note(descriptor)
+        }
+        _ = admission.refresh()
         clusters = clusters.filter { admission.admits($0.key) }
         for (key, descriptor) in usable {
             guard admission.admits(descriptor.clusterID) else {

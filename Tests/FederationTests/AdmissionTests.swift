@@ -38,22 +38,90 @@ private final class Listener {
 
 @Suite("Admission to the map")
 struct AdmissionTests {
-    @Test("reaches whoever is endorsed by a chain from a root, in whatever order their descriptors arrive")
+    /// Every listed cluster peers with the listed others, both ways.
+    private func tell(_ listener: Listener, _ peers: [Int: [Int]], order: [Int], sequence: UInt64 = 1) throws {
+        for number in order {
+            let cluster = TestCluster(number)
+            try listener.hear(cluster.server(number))
+            let endorsed = (peers[number] ?? []).map { TestCluster($0).id }
+            try listener.hear(cluster.descriptor(endorsing: endorsed, sequence: sequence))
+        }
+    }
+
+    private func admitted(_ listener: Listener) -> Set<VerifyingKey> { Set(listener.core.clusters.keys) }
+
+    private func ids(_ numbers: Int...) -> Set<VerifyingKey> { Set(numbers.map { TestCluster($0).id }) }
+
+    @Test("follows one path of peerings while the map is small, in whatever order descriptors arrive")
     func chain() throws {
         for seed in UInt64(0)..<20 {
-            var order = Array(0..<5)
+            var order = Array(0..<4)
             var shuffler = Entropy(seed: seed)
             shuffler.shuffle(&order)
             let listener = try Listener(roots: [TestCluster(0).id])
-            for number in order {
-                let cluster = TestCluster(number)
-                try listener.hear(cluster.server(number))
-                try listener.hear(cluster.descriptor(endorsing: [TestCluster(number + 1).id]))
-            }
-            #expect(listener.core.servers.count == 5, "order \(order)")
-            #expect(listener.core.clusters.count == 5, "order \(order)")
+            try tell(listener, [0: [1], 1: [0, 2], 2: [1, 3], 3: [2]], order: order)
+            #expect(listener.core.servers.count == 4, "order \(order)")
+            #expect(listener.core.clusters.count == 4, "order \(order)")
             #expect(listener.core.pending.count == 0)
         }
+    }
+
+    @Test("needs two paths once the map has five clusters, in whatever order descriptors arrive")
+    func twoPaths() throws {
+        // A ring of five from the root, and two that hang on one cluster of it each.
+        let peers = [0: [1, 4], 1: [0, 2], 2: [1, 3, 5], 3: [2, 4, 6], 4: [3, 0], 5: [2], 6: [3]]
+        for seed in UInt64(0)..<20 {
+            var order = Array(0..<7)
+            var shuffler = Entropy(seed: seed)
+            shuffler.shuffle(&order)
+            let listener = try Listener(roots: [TestCluster(0).id])
+            try tell(listener, peers, order: order)
+            #expect(admitted(listener) == ids(0, 1, 2, 3, 4), "order \(order)")
+            #expect(listener.core.servers.count == 5, "order \(order)")
+            #expect(listener.core.admission.reason(for: TestCluster(5).id).isAdmitted == false)
+            // They peer with each other, and so have a path over either cluster.
+            try listener.hear(TestCluster(5).descriptor(endorsing: ids(2, 6).sorted(), sequence: 2))
+            #expect(listener.core.servers.count == 5)
+            try listener.hear(TestCluster(6).descriptor(endorsing: ids(3, 5).sorted(), sequence: 2))
+            #expect(listener.core.servers.count == 7, "order \(order)")
+            #expect(listener.core.pending.count == 0)
+        }
+    }
+
+    @Test("is not given by an endorsement that is not returned")
+    func oneSided() throws {
+        let listener = try Listener(roots: ids(0))
+        try tell(listener, [0: [1, 2], 1: [0], 2: []], order: [0, 1, 2])
+        #expect(admitted(listener) == ids(0, 1))
+        #expect(
+            listener.core.admission.reason(for: TestCluster(2).id) == .noPath(endorsedBy: [TestCluster(0).id]))
+        #expect(listener.core.admission.reason(for: TestCluster(9).id) == .unknown)
+        #expect(listener.core.admission.reason(for: TestCluster(0).id) == .root)
+        #expect(
+            listener.core.admission.reason(for: TestCluster(1).id)
+                == .smallMap([TestCluster(1).id, TestCluster(0).id]))
+    }
+
+    @Test("survives a restart: who was admitted by two paths is again, from the store alone")
+    func restart() throws {
+        let listener = try Listener(roots: ids(0))
+        try tell(listener, [0: [1, 4], 1: [0, 2], 2: [1, 3], 3: [2, 4], 4: [3, 0]], order: [4, 3, 2, 1, 0])
+        let second = try MapCore(admission: Admission(roots: ids(0)), now: listener.now, store: listener.store)
+        #expect(second.admission.admitted == ids(0, 1, 2, 3, 4))
+        #expect(second.servers.count == 5)
+    }
+
+    @Test("does not let a flood of strangers push out a cluster that waits for its second peering")
+    func flood() throws {
+        var configuration = MapConfiguration()
+        configuration.pendingLimit = 20
+        let listener = try Listener(roots: ids(0), configuration: configuration)
+        try tell(listener, [0: [1, 4], 1: [0, 2], 2: [1, 3, 5], 3: [2, 4], 4: [3, 0]], order: [0, 1, 2, 3, 4])
+        try listener.hear(TestCluster(5).descriptor(endorsing: ids(2, 3).sorted()))
+        for number in 100..<200 { try listener.hear(TestCluster(number).descriptor()) }
+        #expect(listener.core.pending.count == 21)
+        try listener.hear(TestCluster(3).descriptor(endorsing: ids(2, 4, 5).sorted(), sequence: 2))
+        #expect(admitted(listener) == ids(0, 1, 2, 3, 4, 5))
     }
 
     @Test("keeps out clusters that only vouch for each other")
@@ -70,28 +138,33 @@ struct AdmissionTests {
         #expect(listener.core.counters.pending == 6)
     }
 
-    @Test("ends, for all whom it alone had let in, when an endorsement is withdrawn")
+    @Test("ends when a peering that it needs is withdrawn by either side, and comes back with it")
     func withdrawal() throws {
-        let listener = try Listener(roots: [TestCluster(0).id])
-        try listener.hear(TestCluster(0).descriptor(endorsing: [TestCluster(1).id]))
-        try listener.hear(TestCluster(1).descriptor(endorsing: [TestCluster(2).id]))
-        let servers = try (0..<3).map { try TestCluster($0).server($0) }
-        for server in servers { try listener.hear(server) }
-        #expect(listener.core.servers.count == 3)
-        let effects = try listener.hear(TestCluster(0).descriptor(endorsing: [], sequence: 2))
-        var lost: Set<NodeID> = []
-        for case .lost(let id) in effects { lost.insert(id) }
-        #expect(lost == [servers[1].nodeID, servers[2].nodeID])
-        #expect(Set(listener.core.servers.keys) == [servers[0].nodeID])
-        #expect(Set(listener.core.clusters.keys) == [TestCluster(0).id])
-        #expect(try listener.store.count(MapCore.table) == 2)
+        for side in [1, 2] {
+            let listener = try Listener(roots: ids(0))
+            try tell(listener, [0: [1], 1: [0, 2], 2: [1]], order: [0, 1, 2])
+            #expect(listener.core.servers.count == 3)
+            let kept = side == 1 ? ids(0) : []
+            let effects = try listener.hear(TestCluster(side).descriptor(endorsing: kept.sorted(), sequence: 2))
+            var lost: Set<NodeID> = []
+            for case .lost(let id) in effects { lost.insert(id) }
+            #expect(lost == [try TestCluster(2).server(2).nodeID])
+            #expect(admitted(listener) == ids(0, 1))
+            #expect(try listener.store.count(MapCore.table) == 4)
+            let again = side == 1 ? ids(0, 2) : ids(1)
+            try listener.hear(TestCluster(side).descriptor(endorsing: again.sorted(), sequence: 3))
+            #expect(admitted(listener) == ids(0, 1, 2))
+            #expect(listener.core.servers.count == 3)
+            #expect(try listener.store.count(MapCore.table) == 6)
+        }
     }
 
-    @Test("ends when the endorsing cluster's descriptor expires")
+    @Test("ends when the descriptor of a peer on the only path expires")
     func expiry() throws {
-        let listener = try Listener(roots: [TestCluster(0).id])
+        let listener = try Listener(roots: ids(0))
         try listener.hear(
             TestCluster(0).descriptor(endorsing: [TestCluster(1).id], expiry: MapNetwork.start.seconds + 50))
+        try listener.hear(TestCluster(1).descriptor(endorsing: [TestCluster(0).id]))
         try listener.hear(TestCluster(1).server(1))
         #expect(listener.core.servers.count == 1)
         listener.now = MapNetwork.start.adding(seconds: 70)
@@ -156,6 +229,7 @@ struct HostileMapTests {
         #expect(try listener.store.count(MapCore.table) == 0)
         // The latest are still there when they are endorsed.
         try listener.hear(TestCluster(0).descriptor(endorsing: [TestCluster(199).id]))
+        try listener.hear(TestCluster(199).descriptor(endorsing: [TestCluster(0).id]))
         #expect(listener.core.servers.count == 1)
     }
 

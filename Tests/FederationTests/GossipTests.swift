@@ -8,13 +8,13 @@ import Wire
 
 @Suite("Maps that gossip")
 struct GossipTests {
-    /// Thirty clusters of one server; each endorses the next two, all trust the first.
+    /// Clusters of one server; each peers with the next two and the last two, all trust the first.
     private func ring(_ network: inout MapNetwork, count: Int) throws {
         let ids = (0..<count).map { TestCluster($0).id }
         for node in 0..<count {
             let cluster = TestCluster(node)
             try network.addNode(roots: [ids[0]])
-            let endorsed = [ids[(node + 1) % count], ids[(node + 2) % count]]
+            let endorsed = [1, 2, count - 1, count - 2].map { ids[(node + $0) % count] }.filter { $0 != cluster.id }
             try network.publish(node, cluster.descriptor(endorsing: endorsed).encode())
             try network.publish(node, cluster.server(node).encode())
         }

@@ -46,6 +46,7 @@ struct MapStateTests {
         try hear(TestCluster(0).server(1, sequence: 2).encode())
         #expect(core.counters.replayed == 2)
         try hear(TestCluster(0).descriptor(endorsing: [TestCluster(1).id]).encode())
+        try hear(TestCluster(1).descriptor(endorsing: [TestCluster(0).id]).encode())
         #expect(core.servers.values.map(\.sequence) == [3])
         #expect(core.servers.values.map(\.clusterID) == [TestCluster(1).id])
     }

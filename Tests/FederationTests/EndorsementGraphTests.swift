@@ -1,0 +1,165 @@
+import Primitives
+import Records
+import Testing
+
+@testable import Federation
+
+@Suite("Endorsements as a graph")
+struct EndorsementGraphTests {
+    /// Mutual endorsements between clusters 0 ..< count, and the keys in that order.
+    private static func graph(_ count: Int, _ edges: [(Int, Int)]) -> (EndorsementGraph, [VerifyingKey]) {
+        let keys = (0..<count).map { TestCluster($0).id }
+        var graph = EndorsementGraph()
+        for (index, key) in keys.enumerated() {
+            let peers = edges.compactMap { $0.0 == index ? keys[$0.1] : $0.1 == index ? keys[$0.0] : nil }
+            graph.set(key, endorsing: peers)
+        }
+        return (graph, keys)
+    }
+
+    /// Clusters that the roots still reach when any one cluster between, or any one root's endorsement, is taken away.
+    private static func byRemoval(_ count: Int, _ edges: [(Int, Int)], roots: Set<Int>) -> Set<Int> {
+        func reached(without gone: Int?, _ lost: (Int, Int)?) -> Set<Int> {
+            var seen = roots
+            var frontier = Array(roots)
+            while let here = frontier.popLast() {
+                for (left, right) in edges where left == here || right == here {
+                    if let lost, lost == (left, right) { continue }
+                    let other = left == here ? right : left
+                    if other != gone, seen.insert(other).inserted { frontier.append(other) }
+                }
+            }
+            return seen
+        }
+        let all = reached(without: nil, nil)
+        guard all.count >= EndorsementGraph.smallMap else { return all }
+        var out = roots
+        for target in all.subtracting(roots) {
+            let cutsVertex = (0..<count).contains { gone in
+                gone != target && !roots.contains(gone) && !reached(without: gone, nil).contains(target)
+            }
+            let direct = edges.filter { edge in
+                (edge.0 == target && roots.contains(edge.1)) || (edge.1 == target && roots.contains(edge.0))
+            }
+            let cutsEdge = direct.contains { !reached(without: nil, $0).contains(target) }
+            if !cutsVertex, !cutsEdge { out.insert(target) }
+        }
+        return out
+    }
+
+    @Test("admit the same clusters as taking every cluster away in turn does, on random graphs")
+    func againstRemoval() {
+        let seed: UInt64 = 20_261_124
+        print("endorsement graphs: seed \(seed)")
+        var entropy = Entropy(seed: seed)
+        var refused = 0
+        for _ in 0..<400 {
+            let count = 3 + entropy.below(12)
+            let roots = Set((0..<1 + entropy.below(3)).map { _ in entropy.below(count) })
+            var edges: [(Int, Int)] = []
+            for left in 0..<count {
+                for right in left + 1..<max(left + 1, count) where entropy.below(count) < 2 {
+                    edges.append((left, right))
+                }
+            }
+            let (graph, keys) = EndorsementGraphTests.graph(count, edges)
+            let expected = EndorsementGraphTests.byRemoval(count, edges, roots: roots)
+            let admitted = graph.admitted(roots: Set(roots.map { keys[$0] }))
+            #expect(admitted == Set(expected.map { keys[$0] }), "roots \(roots), edges \(edges)")
+            refused += count - expected.count
+        }
+        #expect(refused > 100)
+    }
+
+    @Test("need both sides: who is endorsed and endorses nobody back is not reached")
+    func mutual() {
+        let keys = (0..<3).map { TestCluster($0).id }
+        var graph = EndorsementGraph()
+        graph.set(keys[0], endorsing: [keys[1], keys[2]])
+        graph.set(keys[1], endorsing: [keys[0], keys[1]])
+        #expect(graph.admitted(roots: [keys[0]]) == [keys[0], keys[1]])
+        graph.set(keys[1], endorsing: [])
+        #expect(graph.admitted(roots: [keys[0]]) == [keys[0]])
+        graph.set(keys[1], endorsing: [keys[0]])
+        graph.remove(keys[0])
+        #expect(graph.admitted(roots: [keys[0]]) == [keys[0]])
+    }
+
+    @Test(
+        "bring in nobody by one admitted cluster's word, however many there are and however they vouch for each other")
+    func sybils() {
+        // 0 is the root; 1, 2, 3 peer with it and with each other; 4 ... 43 peer with 3 and with each other.
+        var edges = [(0, 1), (0, 2), (0, 3), (1, 2), (2, 3)]
+        for left in 4..<44 {
+            edges.append((3, left))
+            for right in left + 1..<44 { edges.append((left, right)) }
+        }
+        let (graph, keys) = EndorsementGraphTests.graph(44, edges)
+        #expect(graph.admitted(roots: [keys[0]]) == Set(keys[0..<4]))
+        let (second, _) = EndorsementGraphTests.graph(44, edges + [(1, 20)])
+        #expect(second.admitted(roots: [keys[0]]).count == 44, "a second endorsement from outside admits them all")
+    }
+
+    @Test("show two paths that share nothing for whoever is admitted by two, and the one cluster for whoever is not")
+    func paths() {
+        let seed: UInt64 = 20_261_125
+        print("endorsement paths: seed \(seed)")
+        var entropy = Entropy(seed: seed)
+        var pairs = 0
+        var cuts = 0
+        for _ in 0..<300 {
+            let count = 6 + entropy.below(12)
+            var edges: [(Int, Int)] = []
+            for left in 0..<count {
+                for right in left + 1..<max(left + 1, count) where entropy.below(count) < 2 {
+                    edges.append((left, right))
+                }
+            }
+            let (graph, keys) = EndorsementGraphTests.graph(count, edges)
+            let roots = Set(keys.prefix(1 + entropy.below(2)))
+            let admitted = graph.admitted(roots: roots)
+            for key in keys where !roots.contains(key) {
+                let paths = graph.disjointPaths(from: key, roots: roots)
+                for path in paths {
+                    #expect(path.first == key)
+                    #expect(path.last.map { roots.contains($0) } == true)
+                    #expect(Set(path).count == path.count)
+                    #expect(zip(path, path.dropFirst()).allSatisfy { graph.peers(of: $0).contains($1) })
+                    #expect(path.dropLast().allSatisfy { !roots.contains($0) })
+                }
+                if paths.count == 2 {
+                    pairs += 1
+                    #expect(admitted.contains(key))
+                    #expect(Set(paths[0].dropFirst().dropLast()).isDisjoint(with: paths[1].dropFirst().dropLast()))
+                    #expect(paths[0] != paths[1])
+                } else if let path = paths.first, !admitted.contains(key) {
+                    cuts += 1
+                    if let cut = graph.bottleneck(of: key, on: path, roots: roots) {
+                        var without = graph
+                        without.remove(cut)
+                        #expect(without.disjointPaths(from: key, roots: roots).isEmpty)
+                    } else {
+                        #expect(path.count == 2)
+                    }
+                }
+            }
+        }
+        #expect(pairs > 100)
+        #expect(cuts > 100)
+    }
+
+    @Test("follow a chain and a ring of ten thousand clusters without using up the stack")
+    func deep() {
+        let count = 10_000
+        var graph = EndorsementGraph()
+        var entropy = Entropy(seed: 7)
+        let keys = (0..<count).map { _ in VerifyingKey(entropy.bytes()) }
+        for index in 0..<count {
+            graph.set(keys[index], endorsing: [index - 1, index + 1].filter { $0 >= 0 && $0 < count }.map { keys[$0] })
+        }
+        #expect(graph.admitted(roots: [keys[0]]) == [keys[0]])
+        graph.set(keys[0], endorsing: [keys[1], keys[count - 1]])
+        graph.set(keys[count - 1], endorsing: [keys[count - 2], keys[0]])
+        #expect(graph.admitted(roots: [keys[0]]).count == count)
+    }
+}
