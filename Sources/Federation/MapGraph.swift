@@ -1,0 +1,100 @@
+import Primitives
+import Records
+
+/// The clusters that a map knows of, who peers with whom, and why each is admitted or is not: for people and auditors
+/// (`hulda node map`).
+public struct MapGraph: Codable, Equatable, Sendable {
+    public enum Standing: String, Codable, Sendable {
+        case root, admitted, refused
+    }
+
+    public struct Cluster: Codable, Equatable, Sendable {
+        /// ClusterID, 64 hexadecimal digits.
+        public var id: String
+        /// What the operator calls it: any text, to be shown with care.
+        public var name: String
+        public var contact: String
+        public var software: String
+        /// Servers in the map; those of a refused cluster are not in it.
+        public var servers: Int
+        public var standing: Standing
+        /// Short IDs of the clusters from this one to a root: two disjoint paths, one in a small map, or the only one
+        /// of a cluster that is refused for having no second.
+        public var paths: [[String]]
+        /// The short ID of the one cluster that lies on every path of a refused cluster.
+        public var hangsOn: String?
+        /// Short IDs of admitted clusters whose endorsement a refused cluster does not return.
+        public var unreturned: [String]
+        /// Short IDs of the clusters that it peers with.
+        public var peers: [String]
+    }
+
+    /// Roots first, then the admitted, then the refused; each by name and ID.
+    public var clusters: [Cluster]
+    /// Clusters that fit the question and were left out, because the answer is bounded.
+    public var omitted: Int
+
+    /// The most clusters in one answer, so that it stays below a megabyte.
+    public static let limit = 500
+
+    /// The first 16 hexadecimal digits of a ClusterID, which name it in lists.
+    public static func short(_ cluster: VerifyingKey) -> String { String(cluster.bytes.hex.prefix(16)) }
+}
+
+extension MapCore {
+    /// The map as a graph.
+    ///
+    /// Explaining one cluster may take a search through the whole graph, so the number of those explained shrinks as
+    /// the map grows.
+    /// - Parameter question: the beginning of a cluster's name or ID; empty for all.
+    public func graph(matching question: String = "") -> MapGraph {
+        var known = clusters
+        for case .cluster(let waiting) in pending.descriptors where known[waiting.clusterID] == nil {
+            known[waiting.clusterID] = waiting
+        }
+        let fitting = known.values.filter { cluster in
+            question.isEmpty || cluster.name.hasPrefix(question)
+                || cluster.clusterID.bytes.hex.hasPrefix(question.lowercased())
+        }
+        let ordered = fitting.map { (standing($0.clusterID), $0) }.sorted { left, right in
+            (left.0.rank, left.1.name, left.1.clusterID.bytes.hex)
+                < (right.0.rank, right.1.name, right.1.clusterID.bytes.hex)
+        }
+        let shown = ordered.prefix(min(MapGraph.limit, 2_000_000 / (known.count + 1) + 1))
+        return MapGraph(
+            clusters: shown.map { explain($0.1, $0.0) }, omitted: ordered.count - shown.count)
+    }
+
+    private func standing(_ cluster: VerifyingKey) -> MapGraph.Standing {
+        if admission.roots.contains(cluster) { return .root }
+        return admission.admits(cluster) ? .admitted : .refused
+    }
+
+    private func explain(_ descriptor: ClusterDescriptor, _ standing: MapGraph.Standing) -> MapGraph.Cluster {
+        let id = descriptor.clusterID
+        var row = MapGraph.Cluster(
+            id: id.bytes.hex, name: descriptor.name, contact: descriptor.contact, software: descriptor.software,
+            servers: serverCount[id, default: 0], standing: standing, paths: [], hangsOn: nil, unreturned: [],
+            peers: admission.graph.peers(of: id).map(MapGraph.short))
+        switch admission.reason(for: id) {
+        case .root, .unknown: break
+        case .twoPaths(let first, let second): row.paths = [first.map(MapGraph.short), second.map(MapGraph.short)]
+        case .smallMap(let path): row.paths = [path.map(MapGraph.short)]
+        case .onePath(let path, let bottleneck):
+            row.paths = [path.map(MapGraph.short)]
+            row.hangsOn = bottleneck.map(MapGraph.short)
+        case .noPath(let endorsers): row.unreturned = endorsers.prefix(16).map(MapGraph.short)
+        }
+        return row
+    }
+}
+
+extension MapGraph.Standing {
+    var rank: Int {
+        switch self {
+        case .root: 0
+        case .admitted: 1
+        case .refused: 2
+        }
+    }
+}
