@@ -29,6 +29,12 @@ public struct Admission: Sendable {
         isSettled = false
     }
 
+    mutating func setRoots(_ roots: Set<VerifyingKey>) {
+        guard roots != self.roots else { return }
+        self.roots = roots
+        isSettled = false
+    }
+
     /// Takes the endorsements of a cluster's latest descriptor, admitted or not: peering counts when both sides say so.
     mutating func note(_ descriptor: ClusterDescriptor) {
         let cluster = descriptor.clusterID

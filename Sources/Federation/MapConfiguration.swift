@@ -1,3 +1,4 @@
+import Primitives
 import Records
 import Storage
 
@@ -33,6 +34,8 @@ public enum MapEvent: Sendable {
     /// The body of a map frame came over a link.
     case message(link: UInt64, [UInt8])
     case linkDown(link: UInt64)
+    /// The operator has changed whom this map trusts: the bootstrap list, added peers, and the own cluster.
+    case roots(Set<VerifyingKey>)
     /// ``MapCore/nextWake`` has come.
     case wake
 }

@@ -105,6 +105,9 @@ public struct MapCore: Sendable {
             peers[link] = nil
         case .message(let link, let bytes):
             try receive(bytes, link, now, &entropy, &effects, &store)
+        case .roots(let roots):
+            admission.setRoots(roots)
+            try follow(admission.refresh(), now, &effects, &store)
         case .wake:
             try wake(now, &entropy, &effects, &store)
         }

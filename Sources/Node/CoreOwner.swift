@@ -326,6 +326,8 @@ final class CoreOwner: @unchecked Sendable {
 
     // MARK: Statement
 
+    func mapGraph(matching question: String) -> MapGraph { map.graph(matching: question) }
+
     func fill(_ status: inout NodeStatus) {
         let now = Timestamp.now()
         status.map = .init(clusters: map.clusters.count, servers: map.currentServers(at: now).count)

@@ -1,3 +1,4 @@
+import Federation
 import FoundationEssentials
 import NIOCore
 import Primitives
@@ -5,24 +6,50 @@ import Transport
 import Wire
 
 /// What an operator asks of a running node, over its socket.
-public enum NodeRequest: String, Codable, Sendable {
+public enum NodeRequest: Equatable, Sendable {
     case status
     /// The list of peers has changed.
     case reload
+    /// The clusters of the map whose name or ID begins so, and why each is admitted or is not.
+    case map(matching: String)
+
+    /// The longest question about the map, in bytes: a ClusterID in hexadecimal, or a name.
+    public static let questionLimit = 64
+
+    public var text: String {
+        switch self {
+        case .status: "status"
+        case .reload: "reload"
+        case .map(let question): question.isEmpty ? "map" : "map \(question)"
+        }
+    }
+
+    init?(text: String) {
+        let parts = text.split(separator: " ", maxSplits: 1)
+        switch parts.first {
+        case "status" where parts.count == 1: self = .status
+        case "reload" where parts.count == 1: self = .reload
+        case "map":
+            let question = parts.count > 1 ? String(parts[1]) : ""
+            guard question.utf8.count <= NodeRequest.questionLimit else { return nil }
+            self = .map(matching: question)
+        default: return nil
+        }
+    }
 }
 
 extension NodeRuntime {
     func answer(_ line: [UInt8], on loop: any EventLoop) -> EventLoopFuture<[UInt8]> {
-        guard let request = NodeRequest(rawValue: String(decoding: line, as: UTF8.self)) else {
+        guard let request = NodeRequest(text: String(decoding: line, as: UTF8.self)) else {
             return loop.makeSucceededFuture(Array("{\"error\":\"unknown request\"}".utf8))
         }
         switch request {
         case .status:
-            return statement(on: loop).map { status in
-                let encoder = JSONEncoder()
-                encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
-                return (try? encoder.encode(status)).map { Array($0) } ?? Array("{}".utf8)
-            }
+            return statement(on: loop).map(NodeRuntime.encode)
+        case .map(let question):
+            let promise = loop.makePromise(of: MapGraph.self)
+            cores.enqueue { promise.succeed($0.mapGraph(matching: question)) }
+            return promise.futureResult.map(NodeRuntime.encode)
         case .reload:
             do {
                 try reloadPeers()
@@ -31,6 +58,12 @@ extension NodeRuntime {
                 return loop.makeSucceededFuture(Array("{\"error\":\"the list of peers cannot be read\"}".utf8))
             }
         }
+    }
+
+    private static func encode(_ answer: some Encodable) -> [UInt8] {
+        let encoder = JSONEncoder()
+        encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
+        return (try? encoder.encode(answer)).map { Array($0) } ?? Array("{}".utf8)
     }
 
     /// The node's own statement, made on the loops that own what it is about.

@@ -210,12 +210,18 @@ public final class NodeRuntime: Sendable {
     private func clusterDescriptor(_ now: Timestamp) throws -> [UInt8]? {
         guard let cluster = keys.cluster else { return nil }
         let own = cluster.key.publicKey
-        let endorsements = Set(state.withLockedValue { $0.bootstrap }.map(\.clusterID)).subtracting([own])
+        // Added peers come first: they are told to others before the clusters of the bootstrap list.
+        var endorsements: [VerifyingKey] = []
+        let added = (try? NodeFiles.list(NodeFiles.peersPath(configuration), isRequired: false)) ?? []
+        for link in added + state.withLockedValue({ $0.bootstrap })
+        where link.clusterID != own && !endorsements.contains(link.clusterID) {
+            endorsements.append(link.clusterID)
+        }
         var policy: ClusterPolicy = [.openGateway]
         if configuration.registrationToken == nil { policy.insert(.openRegistration) }
         return try ClusterDescriptor(
             name: configuration.clusterName, sequence: now.milliseconds, expiry: now.seconds + 30 * 86_400,
-            endorsements: Array(endorsements.sorted().prefix(ClusterDescriptor.endorsementLimit)),
+            endorsements: Array(endorsements.prefix(ClusterDescriptor.endorsementLimit)),
             contact: configuration.contact, software: NodeRuntime.software, policy: policy, key: cluster.key
         ).encode()
     }
@@ -224,6 +230,8 @@ public final class NodeRuntime: Sendable {
     func reloadPeers() throws {
         let peers = try NodeFiles.peers(configuration)
         state.withLockedValue { $0.bootstrap = peers }
+        let roots = Set(peers.map(\.clusterID) + [keys.certificate.clusterID])
+        cores.enqueue { $0.handle(.map(.roots(roots))) }
         try announce(try NodeAddresses(configuration))
         openGossipLinks()
     }

@@ -12,7 +12,7 @@ import Wire
 struct NodeCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "node", abstract: "Run and operate a server of a cluster.",
-        subcommands: [Init.self, Run.self, Status.self, Peer.self])
+        subcommands: [Init.self, Run.self, Status.self, Map.self, Peer.self])
 
     struct ConfigOption: ParsableArguments {
         @Option(
@@ -222,7 +222,7 @@ struct NodeClient {
         let group = MultiThreadedEventLoopGroup.singleton
         do {
             return try await ControlSocket.ask(
-                path: NodeFiles.socketPath(configuration), Array(request.rawValue.utf8), group: group)
+                path: NodeFiles.socketPath(configuration), Array(request.text.utf8), group: group)
         } catch {
             throw Failure(
                 "the node \(configuration.clusterName) does not answer", next: "Start it with: hulda node run",
@@ -230,10 +230,13 @@ struct NodeClient {
         }
     }
 
-    func status() async throws -> NodeStatus {
-        let line = try await ask(.status)
+    func status() async throws -> NodeStatus { try await decode(ask(.status)) }
+
+    func map(matching question: String) async throws -> MapGraph { try await decode(ask(.map(matching: question))) }
+
+    private func decode<Answer: Decodable>(_ line: [UInt8]) throws -> Answer {
         do {
-            return try JSONDecoder().decode(NodeStatus.self, from: Data(line))
+            return try JSONDecoder().decode(Answer.self, from: Data(line))
         } catch {
             throw Failure(
                 "the node's answer is of another version", next: "Use the same version of hulda for both.",

@@ -42,12 +42,19 @@ enum StatusText {
                 "\(status.server.residentKiB / 1024)",
             ]
         }
-        let all = [header] + body
-        let widths = header.indices.map { column in all.map { $0[column].count }.max() ?? 0 }
-        return all.map { row in
-            zip(row, widths).map { cell, width in cell + String(repeating: " ", count: width - cell.count) }
-                .joined(separator: "  ")
-        }.joined(separator: "\n")
+        return columns([header] + body).joined(separator: "\n")
+    }
+
+    /// Lines in which every column has the width of its longest cell.
+    static func columns(_ rows: [[String]]) -> [String] {
+        let widths = (rows.first ?? []).indices.map { column in rows.map { $0[column].count }.max() ?? 0 }
+        return rows.map { row in
+            let cells = zip(row, widths).map { cell, width in
+                cell + String(repeating: " ", count: width - cell.count)
+            }
+            let line = cells.joined(separator: "  ")
+            return String(line.reversed().drop { $0 == " " }.reversed())
+        }
     }
 
     private static func list(_ items: [String], _ name: String) -> String {

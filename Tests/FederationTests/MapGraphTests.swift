@@ -57,6 +57,20 @@ struct MapGraphTests {
         #expect(core.graph(matching: "other").clusters.isEmpty)
     }
 
+    @Test("follows the operator's choice of roots, there and back")
+    func roots() throws {
+        var core = try core([0: [1], 1: [0], 2: [3], 3: [2]], roots: [0])
+        var store = MemoryStore()
+        var entropy = Entropy(seed: 91)
+        #expect(core.graph().clusters.map(\.standing.rank) == [0, 1, 2, 2])
+        for (roots, standings) in [([0, 2], [0, 0, 1, 1]), ([2], [0, 1, 2, 2])] {
+            let keys = Set(roots.map { TestCluster($0).id })
+            _ = try core.handle(.roots(keys), now: MapNetwork.start, entropy: &entropy, store: &store)
+            #expect(core.graph().clusters.map(\.standing.rank) == standings)
+            #expect(core.servers.count == standings.count { $0 < 2 })
+        }
+    }
+
     @Test("is bounded, and says how much it leaves out")
     func bound() throws {
         var peers: [Int: [Int]] = [0: []]

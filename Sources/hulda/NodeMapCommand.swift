@@ -1,0 +1,126 @@
+import ArgumentParser
+import Federation
+import FoundationEssentials
+import Node
+
+extension NodeCommand {
+    struct Map: AsyncParsableCommand {
+        static let configuration = CommandConfiguration(
+            abstract: "Who is admitted to the map, by which paths of peerings, and why somebody is not.",
+            discussion: """
+                A cluster is admitted when two paths of mutual endorsements that share nothing lead from it to the \
+                trust roots: the clusters of the bootstrap list and of added peers, and the own.
+
+                As a picture: hulda node map --dot | dot -Tsvg > map.svg
+                """)
+
+        @Argument(help: "Only clusters whose name or ID begins so.")
+        var cluster = ""
+        @Flag(help: "Print a Graphviz graph instead of a table.")
+        var dot = false
+        @OptionGroup var config: ConfigOption
+        @OptionGroup var output: OutputOptions
+
+        func validate() throws {
+            guard cluster.utf8.count <= NodeRequest.questionLimit else {
+                throw ValidationError("A cluster's name or ID has at most \(NodeRequest.questionLimit) bytes.")
+            }
+            if dot, output.json { throw ValidationError("Choose one of --dot and --json.") }
+        }
+
+        func run() async throws {
+            try await output.run {
+                let graph = try await NodeClient(try ConfigurationFile.read(config.path)).map(matching: cluster)
+                guard !graph.clusters.isEmpty || cluster.isEmpty else {
+                    throw Failure(
+                        "no cluster of the map has a name or ID that begins with \(VisibleText.of(cluster))",
+                        next: "See all with: hulda node map", code: SysExit.noHost)
+                }
+                output.print(graph) { dot ? MapText.dot(graph) : MapText.table(graph) }
+            }
+        }
+    }
+}
+
+/// A map for people: as a table, and as a Graphviz graph.
+enum MapText {
+    static func table(_ graph: MapGraph) -> String {
+        let names = names(graph)
+        let rows = graph.clusters.map { cluster in
+            [
+                VisibleText.of(cluster.name), String(cluster.id.prefix(16)), cluster.standing.rawValue,
+                "\(cluster.servers)", "\(cluster.peers.count)", reason(cluster, names),
+            ]
+        }
+        let header = ["name", "cluster ID", "standing", "servers", "peers", "why"]
+        var lines = StatusText.columns([header] + rows)
+        if graph.omitted > 0 {
+            lines.append("and \(graph.omitted) more: ask for one with hulda node map NAME-OR-ID")
+        }
+        return lines.joined(separator: "\n")
+    }
+
+    static func dot(_ graph: MapGraph) -> String {
+        var lines = ["graph map {", "  node [shape=box, style=rounded];"]
+        for cluster in graph.clusters {
+            let style =
+                switch cluster.standing {
+                case .root: ", style=\"rounded,bold\""
+                case .admitted: ""
+                case .refused: ", style=\"rounded,dashed\", color=gray, fontcolor=gray"
+                }
+            // A visible text has no control characters; quotes and backslashes are all that is left to escape.
+            let name = VisibleText.of(cluster.name).flatMap { $0 == "\"" || $0 == "\\" ? ["\\", $0] : [$0] }
+            let short = cluster.id.prefix(16)
+            lines.append("  \"\(short)\" [label=\"\(String(name))\\n\(short)\"\(style)];")
+        }
+        for cluster in graph.clusters {
+            let short = String(cluster.id.prefix(16))
+            // A peering stands in the rows of both; one line is drawn.
+            for peer in cluster.peers where short < peer || !graph.clusters.contains(where: { $0.id.hasPrefix(peer) }) {
+                lines.append("  \"\(short)\" -- \"\(peer)\";")
+            }
+        }
+        return (lines + ["}"]).joined(separator: "\n")
+    }
+
+    private static func names(_ graph: MapGraph) -> [String: String] {
+        Dictionary(
+            graph.clusters.map { (String($0.id.prefix(16)), VisibleText.of($0.name)) },
+            uniquingKeysWith: { first, _ in first })
+    }
+
+    private static func reason(_ cluster: MapGraph.Cluster, _ names: [String: String]) -> String {
+        func name(_ short: String) -> String { names[short] ?? short }
+        let paths = cluster.paths.map { $0.dropFirst().map(name).joined(separator: " > ") }
+        switch cluster.standing {
+        case .root: return "trust root"
+        case .admitted: return paths.joined(separator: " | ")
+        case .refused:
+            if let hinge = cluster.hangsOn {
+                return "every path leads through \(name(hinge)): it needs a peering with another cluster"
+            }
+            if !paths.isEmpty { return "only one root peers with it: it needs a second peering" }
+            guard cluster.unreturned.isEmpty else {
+                let endorsers = cluster.unreturned.map(name).joined(separator: ", ")
+                return "endorsed by \(endorsers), but does not endorse back"
+            }
+            return "nobody in the map peers with it"
+        }
+    }
+}
+
+/// Text that others wrote, made fit for a terminal: what moves the cursor, changes colours or turns the direction of
+/// writing becomes a visible sign.
+enum VisibleText {
+    static func of(_ text: String) -> String {
+        String(String.UnicodeScalarView(text.unicodeScalars.map { isVisible($0) ? $0 : "\u{FFFD}" }))
+    }
+
+    private static func isVisible(_ scalar: Unicode.Scalar) -> Bool {
+        switch scalar.properties.generalCategory {
+        case .control, .format, .lineSeparator, .paragraphSeparator, .surrogate, .privateUse, .unassigned: false
+        default: true
+        }
+    }
+}
