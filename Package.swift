@@ -73,7 +73,10 @@ let package = Package(
         // The cores under virtual time.
         concept(
             "Simulator",
-            ["Directory", "Correspondence", "Envelope", "Records", "Storage", "Wire", "Primitives"]),
+            [
+                "Directory", "Federation", "Relay", "Home", "Correspondence", "Envelope", "Records", "Storage", "Wire",
+                "Primitives",
+            ]),
 
         // Runtimes.
         concept("LMDB", ["CLMDB", "Storage"]),
@@ -100,7 +103,7 @@ let package = Package(
         tests("FederationTests", ["Federation"]),
         tests("RelayTests", ["Relay"]),
         tests("HomeTests", ["Home"]),
-        tests("CorrespondenceTests", ["Correspondence", "Relay"]),
+        tests("CorrespondenceTests", ["Correspondence", "Relay", "Simulator"]),
         tests("SimulatorTests", ["Simulator", "Directory", "Correspondence"]),
         tests("LMDBTests", ["LMDB"]),
         tests("OverlayTests", ["hulda", "Node", "Agent", "Transport", "Federation", "Envelope", "Storage"]),

@@ -4,6 +4,8 @@ import Records
 import Testing
 import Wire
 
+@testable import Simulator
+
 /// Servers that die, agents that are away, a network that loses, repeats and changes.
 @Suite struct FailureTests {
     static func isDelivered(_ world: World) -> Bool {
