@@ -212,6 +212,10 @@ extension AgentCore {
         }
         var candidates = network.servers.filter { $0.roles.contains(.gateway) && $0.nodeID != failed }
         entropy.shuffle(&candidates)
+        // Those that lost every loop come last, if at all.
+        candidates =
+            candidates.filter { !health.deafGateways.contains($0.nodeID) }
+            + candidates.filter { health.deafGateways.contains($0.nodeID) }
         for server in candidates where kept.count < configuration.gateways {
             if clusters.insert(server.clusterID).inserted { kept.append(server.nodeID) }
         }

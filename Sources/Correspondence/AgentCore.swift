@@ -170,6 +170,9 @@ public struct AgentCore: Sendable {
         guard !gateways.isEmpty else { return }
         health.expire(now)
         network.suspects = health.suspects
+        if let deaf = health.deafGateway(now) {
+            effects += try replaceGateway(deaf, entropy: &entropy, store: &store)
+        }
         if now.epoch != claimedEpoch { claimMailboxes(gateways, now, &effects) }
         try advanceRegistration(now, &effects, &store)
         try advanceLookups(now, &entropy, &effects, &store)

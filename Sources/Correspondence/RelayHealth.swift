@@ -15,9 +15,17 @@ struct RelayHealth: Sendable {
     /// Milliseconds in which a loop must be back, beside the delays of its mixes.
     static let patience: UInt64 = 4000
     private static let loopLimit = 2048
+    /// Losses in a row after which a gateway is given up, if loops through another come back, and if none does.
+    static let gatewayLossLimit = (others: 24, alone: 96)
+    /// Milliseconds between two gateways given up, so that nobody makes an agent try them all by losing its loops.
+    static let gatewayPause: UInt64 = 120_000
 
     private var loops: [Bytes16: (gateway: NodeID, mixes: [NodeID], due: Timestamp)] = [:]
     private var losses: [NodeID: Int] = [:]
+    private var gatewayLosses: [NodeID: Int] = [:]
+    private var nextReplacement = Timestamp(milliseconds: 0)
+    /// Gateways that were given up; they are not chosen again while there are others.
+    private(set) var deafGateways: Set<NodeID> = []
 
     var suspects: Set<NodeID> { Set(losses.filter { $0.value >= RelayHealth.lossLimit }.keys) }
 
@@ -30,20 +38,42 @@ struct RelayHealth: Sendable {
     }
 
     mutating func returned(_ id: Bytes16) {
-        for mix in loops.removeValue(forKey: id)?.mixes ?? [] { losses[mix] = nil }
+        guard let loop = loops.removeValue(forKey: id) else { return }
+        gatewayLosses[loop.gateway] = 0
+        for mix in loop.mixes { losses[mix] = nil }
     }
 
     /// Loops through a gateway whose link is gone say nothing about their mixes.
-    mutating func disconnected(_ gateway: NodeID) { loops = loops.filter { $0.value.gateway != gateway } }
+    mutating func disconnected(_ gateway: NodeID) {
+        loops = loops.filter { $0.value.gateway != gateway }
+        gatewayLosses[gateway] = nil
+    }
+
+    /// A gateway that has taken a row of loops and brought none back: it counts as dead although its link stands.
+    mutating func deafGateway(_ now: Timestamp) -> NodeID? {
+        guard now >= nextReplacement else { return nil }
+        let limit =
+            gatewayLosses.values.contains(0) ? RelayHealth.gatewayLossLimit.others : RelayHealth.gatewayLossLimit.alone
+        guard let worst = gatewayLosses.max(by: { ($0.value, $0.key) < ($1.value, $1.key) }), worst.value >= limit
+        else { return nil }
+        gatewayLosses[worst.key] = nil
+        deafGateways.insert(worst.key)
+        nextReplacement = now.adding(milliseconds: RelayHealth.gatewayPause)
+        return worst.key
+    }
 
     /// Counts the loops that should be back by now.
     mutating func expire(_ now: Timestamp) {
         for (id, loop) in loops where loop.due <= now {
             loops[id] = nil
+            gatewayLosses[loop.gateway, default: 0] += 1
             for mix in loop.mixes { losses[mix, default: 0] += 1 }
         }
     }
 
     /// Forgets relays that are not on the map any more.
-    mutating func keep(_ isKnown: (NodeID) -> Bool) { losses = losses.filter { isKnown($0.key) } }
+    mutating func keep(_ isKnown: (NodeID) -> Bool) {
+        losses = losses.filter { isKnown($0.key) }
+        deafGateways = deafGateways.filter(isKnown)
+    }
 }

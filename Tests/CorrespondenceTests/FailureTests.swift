@@ -130,4 +130,20 @@ import Wire
         try world.send(1, to: 0, "in the new epoch")
         #expect(try world.run(seconds: 60) { $0.agents[1].delivered.count == 1 })
     }
+
+    @Test("a gateway that keeps its links and passes nothing on is given up, and the message arrives")
+    func deafGateway() throws {
+        for seed in UInt64(60)..<63 {
+            var world = try DeliveryTests.pair(seed)
+            let gateway = try #require(world.agents[1].core?.wantedGateways.first)
+            let index = try #require(world.index(of: gateway))
+            world.servers[index].conduct = .silent
+            try world.send(0, to: 1, "is anybody there?")
+            let isDone = try world.run(seconds: 1200) { world in
+                FailureTests.isDelivered(world) && world.agents[1].core?.wantedGateways.contains(gateway) == false
+            }
+            #expect(isDone, "seed \(seed)")
+            #expect(world.agents[1].core?.wantedGateways.count == 2)
+        }
+    }
 }
