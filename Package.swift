@@ -103,7 +103,7 @@ let package = Package(
         tests("FederationTests", ["Federation"]),
         tests("RelayTests", ["Relay"]),
         tests("HomeTests", ["Home"]),
-        tests("CorrespondenceTests", ["Correspondence", "Relay", "Simulator"]),
+        tests("CorrespondenceTests", ["Correspondence", "Relay"]),
         tests("SimulatorTests", ["Simulator", "Directory", "Correspondence"]),
         tests("LMDBTests", ["LMDB"]),
         tests("OverlayTests", ["hulda", "Node", "Agent", "Transport", "Federation", "Envelope", "Storage"]),

@@ -10,37 +10,24 @@ struct SimulateCommand: AsyncParsableCommand {
             Without a name it lists the experiments. The same name, seed, nodes and trials give the same figures again; \
             specs/results/directory.md has ours and the command of each.
 
-            A scenario file describes a network of all cores, its users, and what goes wrong; swarm draws such \
-            scenarios from seeds. In the end nothing may be lost, doubled or repeated. Exit code 70: something was.
-
             Example: hulda simulate directory-liars --nodes 1000 --trials 5000 --seed 1
-            Example: hulda simulate specs/scenarios/partition.json --seed 7
-            Example: hulda simulate swarm --seconds 120
             """)
 
     @OptionGroup var output: OutputOptions
-    @Argument(help: ArgumentHelp("An experiment, a scenario file, or swarm.", valueName: "experiment"))
+    @Argument(help: ArgumentHelp("The experiment.", valueName: "experiment"))
     var experiment: String?
-    @Option(
-        help: ArgumentHelp("Servers, 1 to 1000000; 1000, or what the scenario says.", valueName: "count"))
-    var nodes: Int?
-    @Option(
-        help: ArgumentHelp(
-            "Lookups, records, or seeds of a swarm; 1000, or as many as --seconds permits.", valueName: "count"))
-    var trials: Int?
+    @Option(help: ArgumentHelp("Directory servers, 1 to 1000000.", valueName: "count"))
+    var nodes = 1000
+    @Option(help: ArgumentHelp("Lookups; records, where the experiment is about records.", valueName: "count"))
+    var trials = 1000
     @Option(help: ArgumentHelp("What everything random is drawn from.", valueName: "number"))
     var seed: UInt64 = 1
-    @Option(help: ArgumentHelp("How long a swarm runs.", valueName: "seconds"))
-    var seconds: Int?
-    @Flag(help: "Print every step of a scenario to standard error.")
-    var trace = false
 
     func validate() throws {
-        guard (1...1_000_000).contains(nodes ?? 1) else { throw ValidationError("--nodes must be from 1 to 1000000") }
-        guard (1...100_000_000).contains(trials ?? 1) else {
+        guard (1...1_000_000).contains(nodes) else { throw ValidationError("--nodes must be from 1 to 1000000") }
+        guard (1...100_000_000).contains(trials) else {
             throw ValidationError("--trials must be from 1 to 100000000")
         }
-        guard (1...86_400).contains(seconds ?? 1) else { throw ValidationError("--seconds must be from 1 to 86400") }
     }
 
     func run() async throws {
@@ -53,13 +40,9 @@ struct SimulateCommand: AsyncParsableCommand {
                 }
                 return
             }
-            if name == "swarm" { return try ScenarioCommand(self).swarm() }
-            if name.contains("/") || name.hasSuffix(".json") { return try ScenarioCommand(self).file(name) }
-            let (nodes, trials) = (nodes ?? 1000, trials ?? 1000)
             guard let known = DirectoryExperiments.all.first(where: { $0.name == name }) else {
                 throw Failure(
-                    "there is no experiment \u{201C}\(name)\u{201D}",
-                    next: "List them with: hulda simulate; a file's name has a / or ends with .json.",
+                    "there is no experiment \u{201C}\(name)\u{201D}", next: "List them with: hulda simulate",
                     code: SysExit.usage)
             }
             var bar = ProgressBar()
@@ -98,8 +81,8 @@ struct SimulateCommand: AsyncParsableCommand {
 
         init(_ row: ResultRow, _ command: SimulateCommand) {
             experiment = command.experiment ?? ""
-            nodes = command.nodes ?? 1000
-            trials = command.trials ?? 1000
+            nodes = command.nodes
+            trials = command.trials
             seed = command.seed
             name = row.name
             switch row.value {

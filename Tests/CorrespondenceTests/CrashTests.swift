@@ -4,14 +4,12 @@ import Records
 import Testing
 import Wire
 
-@testable import Simulator
-
 /// An agent that is killed while it handles an event, at every event of a delivery.
 @Suite struct CrashTests {
     static let text = Array("whatever happens".utf8)
 
     /// Sends one message; the user types it again when the agent died before it was on disk.
-    static func deliver(_ base: World, seed: UInt64, victim: Int, _ kill: Kill?) throws -> World {
+    static func deliver(_ base: World, seed: UInt64, victim: Int, _ kill: SimulatedAgent.Kill?) throws -> World {
         var world = base.fork(seed)
         world.agents[0].handles = 0
         world.agents[1].handles = 0
@@ -36,8 +34,8 @@ import Wire
 
     @Test(
         "a message arrives exactly once whenever an agent is killed",
-        arguments: [0, 1], Kill.Moment.allCases)
-    func killedAnywhere(_ victim: Int, _ moment: Kill.Moment) throws {
+        arguments: [0, 1], SimulatedAgent.Kill.Moment.allCases)
+    func killedAnywhere(_ victim: Int, _ moment: SimulatedAgent.Kill.Moment) throws {
         let base = try DeliveryTests.pair(20)
         let undisturbed = try CrashTests.deliver(base, seed: 21, victim: victim, nil)
         let events = undisturbed.agents[victim].handles

@@ -4,8 +4,6 @@ import Records
 import Testing
 import Wire
 
-@testable import Simulator
-
 @Suite struct DeliveryTests {
     /// Two users, registered in different clusters; gateways may be anywhere.
     static func pair(_ seed: UInt64, _ configuration: AgentConfiguration = AgentConfiguration()) throws -> World {

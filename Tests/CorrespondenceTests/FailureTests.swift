@@ -4,8 +4,6 @@ import Records
 import Testing
 import Wire
 
-@testable import Simulator
-
 /// Servers that die, agents that are away, a network that loses, repeats and changes.
 @Suite struct FailureTests {
     static func isDelivered(_ world: World) -> Bool {
@@ -133,11 +131,15 @@ import Wire
 
     @Test("a gateway that keeps its links and passes nothing on is given up, and the message arrives")
     func deafGateway() throws {
-        for seed in UInt64(60)..<63 {
+        var tried = 0
+        for seed in UInt64(60)..<64 {
             var world = try DeliveryTests.pair(seed)
             let gateway = try #require(world.agents[1].core?.wantedGateways.first)
             let index = try #require(world.index(of: gateway))
-            world.servers[index].conduct = .silent
+            // A home that is deaf is another matter: nothing can stand in for it.
+            guard index > 1 else { continue }
+            tried += 1
+            world.servers[index].isDeaf = true
             try world.send(0, to: 1, "is anybody there?")
             let isDone = try world.run(seconds: 1200) { world in
                 FailureTests.isDelivered(world) && world.agents[1].core?.wantedGateways.contains(gateway) == false
@@ -145,5 +147,6 @@ import Wire
             #expect(isDone, "seed \(seed)")
             #expect(world.agents[1].core?.wantedGateways.count == 2)
         }
+        #expect(tried > 1)
     }
 }

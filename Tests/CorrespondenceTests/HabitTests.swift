@@ -5,8 +5,6 @@ import Records
 import Testing
 import Wire
 
-@testable import Simulator
-
 /// What agents and homes refuse, and what an observer sees.
 @Suite struct HabitTests {
     @Test("a message of 60 kB travels in parts and arrives whole and once")
@@ -123,7 +121,7 @@ import Wire
         world.kill(1)
         try world.restart(1)
         let isBack = try world.run(seconds: 150) { world in
-            try HomeCore.accounts(world.servers[1].store).count == 1
+            try HomeCoreAccounts.count(world.servers[1].store) == 1
         }
         #expect(isBack)
         try world.send(0, to: 1, "welcome back")
@@ -151,7 +149,7 @@ import Wire
         try world.restart(1)
         try world.start(agent: 0)
         let isBack = try world.run(seconds: 150) { world in
-            try HomeCore.accounts(world.servers[1].store).count == 1
+            try HomeCoreAccounts.count(world.servers[1].store) == 1
         }
         #expect(isBack)
     }

@@ -6,7 +6,6 @@ import Testing
 import Wire
 
 @testable import Correspondence
-@testable import Simulator
 
 /// Parts of messages whose other parts do not come.
 @Suite struct InboxTests {

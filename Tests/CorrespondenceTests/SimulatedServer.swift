@@ -1,6 +1,5 @@
 import Directory
 import Envelope
-import Federation
 import Home
 import Primitives
 import Records
@@ -29,7 +28,7 @@ final class ServerKeys {
     }
 
     func mixKey(_ epoch: UInt64) -> MixKey {
-        var entropy = Entropy(seed: BLAKE2b.h(Domain("simulator/mix"), mixSeed, epoch))
+        var entropy = Entropy(seed: BLAKE2b.h(Domain("test/mix"), mixSeed, epoch))
         return MixKey(epoch: epoch, key: X25519PrivateKey(&entropy))
     }
 }
@@ -76,41 +75,19 @@ struct SimulatedServer {
         case relay
         case home
         case directory
-        case map
     }
 
-    /// Who waits for a directory answer, and what was asked.
-    struct Asker {
-        enum Way {
-            case envelope(ReplyBlock)
-            case server(Int, call: UInt64)
-        }
-
-        let way: Way
-        let request: [UInt8]
+    /// Who waits for a directory answer.
+    enum Asker {
+        case envelope(ReplyBlock)
+        case server(Int, call: UInt64)
     }
-
-    /// The map's frames come so rarely that days can be simulated; what is new is pushed at once anyway.
-    private static let mapInterval: UInt64 = 300_000
 
     let keys: ServerKeys
     let nodeID: NodeID
     let endpoint: Endpoint
     var homeConfiguration = HomeConfiguration()
-    var store = FaultyStore()
-    var conduct = Conduct.honest
-    /// Milliseconds by which its clock is ahead of the world's.
-    var skew: Int64 = 0
-    /// Transactions since the start of the world.
-    var handles = 0
-    var kill: Kill?
-    /// Transactions for which there was no space.
-    var refusedWrites = 0
-    /// Whether a restart reads the replay tags; a world without shows that the invariants notice.
-    var restoresTags = true
-    /// Whether a kill takes with it the latest hundred writes although they were committed; a world with such disks
-    /// shows that the invariants notice.
-    var losesCommits = false
+    var store = MemoryStore()
     /// Replay tags on disk.
     var journal: [(epoch: UInt64, tag: Bytes16)] = []
 
@@ -121,25 +98,17 @@ struct SimulatedServer {
     var relay: RelayCore
     var home: HomeCore
     var directory: DirectoryCore
-    var map: MapCore
-    private let admission: Admission
-    private let peers: [VerifyingKey]
     var mailboxes = SimulatedMailboxes()
     var askers: [UInt64: Asker] = [:]
     private var nextToken: UInt64 = 1
     var unopened = 0
+    /// Whether it keeps its links, takes every envelope, and passes none on.
+    var isDeaf = false
     /// The earliest timer set for each part.
     var armed: [Part: UInt64] = [:]
 
-    /// - Parameters:
-    ///   - roots: the clusters that every server trusts.
-    ///   - peers: the clusters that this one's endorses.
-    init(
-        index: Int, keys: ServerKeys, roots: Set<VerifyingKey>, peers: [VerifyingKey], now: Timestamp, _ dice: Dice
-    ) throws {
-        self.keys = keys
-        self.peers = peers
-        admission = Admission(roots: roots)
+    init(index: Int, now: Timestamp, _ dice: Dice) throws {
+        keys = ServerKeys(dice)
         nodeID = Node.id(of: keys.server.publicKey)
         let address = SocketAddress(v4: (127, UInt8(index + 1), 0, 1), port: 4000)
         endpoint = Endpoint(linkKey: keys.link, address: address)
@@ -149,23 +118,7 @@ struct SimulatedServer {
         home = HomeCore(node: nodeID)
         directory = try DirectoryCore(
             serverID: keys.server.publicKey, descriptor: descriptor.encode(), now: now, store: store)
-        map = try MapCore(
-            configuration: SimulatedServer.mapConfiguration, admission: admission, now: now, store: store)
         signsMisses()
-    }
-
-    private static var mapConfiguration: MapConfiguration {
-        var configuration = MapConfiguration()
-        configuration.interval = mapInterval
-        return configuration
-    }
-
-    /// The own descriptors, for the map.
-    func announcements(_ now: Timestamp) throws -> [[UInt8]] {
-        let cluster = try ClusterDescriptor(
-            name: "cluster", sequence: now.milliseconds, expiry: now.seconds + 30 * 86_400, endorsements: peers,
-            contact: "", software: "simulator", policy: [.openGateway, .openRegistration], key: keys.cluster)
-        return [descriptor.encode(), cluster.encode()]
     }
 
     private mutating func signsMisses() {
@@ -179,11 +132,10 @@ struct SimulatedServer {
         try ServerDescriptor(
             certificate: ServerCertificate(
                 server: keys.server.publicKey, expiry: now.seconds + 30 * 86_400, cluster: keys.cluster),
-            sequence: now.milliseconds, expiry: now.seconds + 2 * 86_400, linkKey: keys.link, tcp: address,
-            udp: address,
+            sequence: now.seconds, expiry: now.seconds + 86_400, linkKey: keys.link, tcp: address, udp: address,
             roles: [.relay, .home, .directory, .gateway],
             mixKeys: [now.epoch, now.epoch + 1].map { MixKeyEntry(epoch: $0, key: keys.mixKey($0).key.publicKey) },
-            software: "simulator", key: keys.server)
+            software: "test", key: keys.server)
     }
 
     private static func ring(_ keys: ServerKeys, _ now: Timestamp) -> MixKeyRing {
@@ -208,16 +160,13 @@ struct SimulatedServer {
 
     /// Everything is rebuilt from the disk.
     mutating func restart(_ now: Timestamp, _ dice: Dice) throws {
-        if losesCommits { try store.loseCommitted() }
         isUp = true
         generation += 1
         relay = RelayCore(entropy: &dice.entropy)
-        if restoresTags { for entry in journal { relay.restore(epoch: entry.epoch, tag: entry.tag) } }
+        for entry in journal { relay.restore(epoch: entry.epoch, tag: entry.tag) }
         home = HomeCore(node: nodeID, configuration: homeConfiguration)
         directory = try DirectoryCore(
             serverID: keys.server.publicKey, descriptor: descriptor.encode(), now: now, store: store)
-        map = try MapCore(
-            configuration: SimulatedServer.mapConfiguration, admission: admission, now: now, store: store)
         signsMisses()
     }
 
@@ -234,63 +183,12 @@ struct SimulatedServer {
         }
     }
 
-    mutating func handle(_ event: HomeEvent, _ now: Timestamp) throws -> Outcome<HomeEffect> {
-        try transact { server throws(StorageError) in
-            try server.home.handle(event, now: now, store: &server.store)
-        }
+    mutating func handle(_ event: HomeEvent, _ now: Timestamp) throws -> [HomeEffect] {
+        try home.handle(event, now: now, store: &store)
     }
 
-    mutating func handle(_ event: DirectoryEvent, _ now: Timestamp, _ dice: Dice) throws -> Outcome<DirectoryEffect> {
-        try transact { server throws(StorageError) in
-            try server.directory.handle(event, now: now, entropy: &dice.entropy, store: &server.store)
-        }
-    }
-
-    mutating func handle(_ event: MapEvent, _ now: Timestamp, _ dice: Dice) throws -> Outcome<MapEffect> {
-        try transact { server throws(StorageError) in
-            try server.map.handle(event, now: now, entropy: &dice.entropy, store: &server.store)
-        }
-    }
-
-    /// The own descriptors become part of the map, as after a start and at the beginning of an epoch.
-    mutating func announce(_ now: Timestamp) throws -> Outcome<MapEffect> {
-        let announcements = try announcements(now)
-        return try transact { server throws(StorageError) in
-            var effects: [MapEffect] = []
-            for bytes in announcements {
-                do throws(MapError) {
-                    effects += try server.map.publish(bytes, now: now, store: &server.store)
-                } catch {
-                    if case .storage(let reason) = error { throw reason }
-                }
-            }
-            return effects
-        }
-    }
-
-    /// One transaction, as the node's driver makes it: what finds no space is undone and has no effect.
-    private mutating func transact<Effect>(
-        _ body: (inout SimulatedServer) throws(StorageError) -> [Effect]
-    ) throws -> Outcome<Effect> {
-        handles += 1
-        let effects: [Effect]
-        do throws(StorageError) {
-            effects = try body(&self)
-        } catch {
-            guard error == .full else { throw error }
-            try store.rollBack()
-            refusedWrites += 1
-            return Outcome(effects: [])
-        }
-        guard let kill, kill.handle == handles else {
-            store.commit()
-            return Outcome(effects: effects)
-        }
-        switch kill.moment {
-        case .beforeCommit: try store.rollBack()
-        case .afterCommit, .duringEffects: store.commit()
-        }
-        return Outcome(effects: kill.moment == .duringEffects ? Array(effects.prefix(1)) : [], isDead: true)
+    mutating func handle(_ event: DirectoryEvent, _ now: Timestamp, _ dice: Dice) throws -> [DirectoryEffect] {
+        try directory.handle(event, now: now, entropy: &dice.entropy, store: &store)
     }
 
     mutating func token(for asker: Asker) -> UInt64 {
@@ -304,7 +202,11 @@ struct SimulatedServer {
         case .relay: relay.nextWake
         case .home: home.nextWake
         case .directory: directory.nextWake
-        case .map: map.nextWake
         }
     }
+}
+
+/// Accounts on a home's disk.
+enum HomeCoreAccounts {
+    static func count(_ store: MemoryStore) throws -> Int { try HomeCore.accounts(store).count }
 }

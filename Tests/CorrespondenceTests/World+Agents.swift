@@ -17,29 +17,12 @@ extension World {
 
     mutating func start(agent: Int) throws {
         guard agents[agent].core == nil else { return }
-        try agents[agent].start(local(agent: agent))
-        note("agent", agent)
-        agents[agent].mapStamp = 0
-        try giveMap(agent)
+        try agents[agent].start(now)
+        try handle(agent: agent, .map(servers.map(\.descriptor)))
         try syncLinks(agent)
     }
 
-    /// The time on an agent's own clock.
-    func local(agent: Int) -> Timestamp { now.shifted(by: agents[agent].skew) }
-
-    /// Gives an agent the map of a server that runs, if it has changed, and looks again later.
-    mutating func giveMap(_ agent: Int) throws {
-        schedule(15_000, .mapCheck(agent, generation: agents[agent].generation))
-        guard let source = servers.first(where: { $0.isUp && $0.conduct == .honest }) else { return }
-        let known = source.map.currentServers(at: now)
-        let stamp = known.reduce(UInt64(known.count)) { $0 &* 31 &+ $1.sequence }
-        guard stamp != agents[agent].mapStamp else { return }
-        agents[agent].mapStamp = stamp
-        try handle(agent: agent, .map(known))
-    }
-
     mutating func kill(agent: Int) {
-        note("end", agent)
         for index in servers.indices { servers[index].mailboxes.disconnect(agent) }
         agents[agent].stop()
     }
@@ -77,11 +60,12 @@ extension World {
 
     mutating func handle(agent: Int, _ event: AgentEvent) throws {
         guard agents[agent].core != nil else { return }
-        let outcome = try agents[agent].handle(event, local(agent: agent), dice)
-        try perform(outcome.effects, agent: agent)
-        guard outcome.isDead else { return }
-        kill(agent: agent)
-        schedule(1500, .startAgent(agent))
+        guard let effects = try agents[agent].handle(event, now, dice) else {
+            kill(agent: agent)
+            schedule(1500, .startAgent(agent))
+            return
+        }
+        try perform(effects, agent: agent)
     }
 
     private mutating func perform(_ effects: [AgentEffect], agent: Int) throws {
@@ -91,7 +75,6 @@ extension World {
             case .envelope(let bytes, let gateway):
                 agents[agent].sent.append(now.milliseconds)
                 guard agents[agent].links.contains(gateway), let index = index(of: gateway) else { continue }
-                note("upload", agent, bytes)
                 schedule(10, .upload(bytes, to: index, agent: agent, generation: generation))
             case .claim(let secret, let gateway):
                 guard agents[agent].links.contains(gateway), let index = index(of: gateway) else { continue }
@@ -103,9 +86,7 @@ extension World {
             case .accepted(let messageID): agents[agent].accepted.append(messageID)
             case .delivered(let messageID): agents[agent].delivered.append(messageID)
             case .unresolved(_, let error): agents[agent].unresolved.append(error)
-            case .received(let message):
-                note("received", agent, message.body)
-                agents[agent].received.append(message)
+            case .received(let message): agents[agent].received.append(message)
             case .failed(let request, let error): agents[agent].failed[request] = error
             }
         }
@@ -114,10 +95,10 @@ extension World {
 
     mutating func arm(agent: Int) {
         guard let due = agents[agent].core?.nextWake else { return }
-        let time = max(due.shifted(by: -agents[agent].skew).milliseconds, now.milliseconds + 1)
+        let time = max(due.milliseconds, now.milliseconds + 1)
         if let armed = agents[agent].armed, armed <= time { return }
         agents[agent].armed = time
-        queue.push(.agentWake(agent, generation: agents[agent].generation, time), due: time)
+        queue.push(time, .agentWake(agent, generation: agents[agent].generation, time))
     }
 
     /// A reply on its way from a gateway to an agent.

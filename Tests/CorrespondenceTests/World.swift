@@ -1,7 +1,6 @@
 import Correspondence
 import Directory
 import Envelope
-import Federation
 import Home
 import Primitives
 import Records
@@ -29,20 +28,14 @@ struct World {
         case startAgent(Int)
         case startServer(Int)
         case midnight
-        case mapFrame(MapLink, to: Int, generations: [Int], [UInt8])
-        case mapLink(MapLink)
-        case mapCheck(Int, generation: Int)
     }
-
-    /// Milliseconds before the start in which maps become equal.
-    private static let warmUp: Int64 = 5000
 
     let seed: UInt64
     var dice: Dice
     var now: Timestamp
     var servers: [SimulatedServer] = []
     var agents: [SimulatedAgent] = []
-    var queue = VirtualQueue<Action>()
+    var queue = EventQueue<Action>()
     var nextRequest: UInt64 = 1
 
     /// Of a hundred envelopes between servers so many are lost, or come a second time soon and a third time late.
@@ -53,36 +46,25 @@ struct World {
     /// Server-to-server envelopes that a dead server did not get.
     var undelivered = 0
     var largestDirectoryMessage = 0
-    var network = Network()
-    var watch = InvariantWatch()
-    /// A hash over everything that has happened, in order.
-    private(set) var digest = Bytes32()
-    private(set) var effects = 0
-    /// Is told every step as a line, if set.
-    var trace: ((String) -> Void)?
 
     init(seed: UInt64, servers count: Int = 7, start: Timestamp = World.noon) throws {
+        print("world seed \(seed)")
         self.seed = seed
-        now = start.shifted(by: -World.warmUp)
+        now = start
         dice = Dice(seed)
-        let keys = (0..<count).map { _ in ServerKeys(dice) }
-        let clusters = keys.map { $0.cluster.publicKey }
-        for index in keys.indices {
-            let peers = [1, 2, 3, count - 3, count - 2, count - 1].map { clusters[(index + max(0, $0)) % count] }
-            servers.append(
-                try SimulatedServer(
-                    index: index, keys: keys[index], roots: Set(clusters.prefix(2)),
-                    peers: peers.filter { $0 != clusters[index] }, now: now, dice))
-        }
-        for index in servers.indices { try announce(index) }
-        for link in mapLinks { try open(link) }
-        // The maps are equal before the world begins, as those of a network that has run for long.
-        try run(seconds: Int(World.warmUp / 1000))
+        for index in 0..<count { servers.append(try SimulatedServer(index: index, now: now, dice)) }
         for index in servers.indices {
+            try handle(index, .map(placementNodes))
             try handle(index, .join([servers[(index + 1) % count].endpoint]))
             arm(index)
         }
-        queue.push(.midnight, due: (now.epoch + 1) * 86_400_000)
+        queue.push((now.epoch + 1) * 86_400_000, .midnight)
+    }
+
+    private var placementNodes: [Placement.Node] {
+        servers.map {
+            Placement.Node(id: $0.nodeID, cluster: $0.keys.cluster.publicKey, prefix: $0.endpoint.address.prefix)
+        }
     }
 
     /// The same world with another future.
@@ -94,41 +76,19 @@ struct World {
 
     mutating func random(_ bound: Int) -> Int { dice.entropy.below(bound) }
 
-    mutating func schedule(_ delay: Int, _ action: Action) {
-        queue.push(action, due: now.milliseconds + UInt64(max(0, delay)))
-    }
-
-    /// Notes a step in the digest and the trace.
-    mutating func note(_ what: StaticString, _ who: Int, _ bytes: [UInt8] = []) {
-        effects += 1
-        var hash = BLAKE2b(outputCount: 32, domain: Domain("simulator/run"))
-        hash.update(digest)
-        hash.update(now.milliseconds)
-        hash.update(UInt64(who))
-        hash.update(UnsafeRawBufferPointer(start: what.utf8Start, count: what.utf8CodeUnitCount))
-        hash.update(bytes)
-        digest = hash.finalize()
-        guard let trace else { return }
-        let content =
-            bytes.isEmpty ? "" : " \(bytes.count) bytes \(BLAKE2b.h(Domain("simulator/run"), bytes).hex.prefix(8))"
-        trace("\(now.milliseconds) \(what) \(who)\(content)")
-    }
+    mutating func schedule(_ delay: Int, _ action: Action) { queue.push(now.milliseconds + UInt64(delay), action) }
 
     // MARK: Time
 
     /// Lets time pass until `isDone`; false when that did not come in time.
     @discardableResult
     mutating func run(seconds: Int, until isDone: (World) throws -> Bool = { _ in false }) throws -> Bool {
-        try run(milliseconds: UInt64(max(0, seconds)) * 1000, until: isDone)
-    }
-
-    @discardableResult
-    mutating func run(milliseconds: UInt64, until isDone: (World) throws -> Bool = { _ in false }) throws -> Bool {
-        let end = now.milliseconds + milliseconds
+        let end = now.milliseconds + UInt64(seconds) * 1000
         if try isDone(self) { return true }
-        while let first = queue.next, first <= end, let event = queue.pop() {
-            now.milliseconds = max(now.milliseconds, event.due)
-            try perform(event.element)
+        while let first = queue.first, first <= end {
+            now.milliseconds = max(now.milliseconds, first)
+            guard let action = queue.pop() else { break }
+            try perform(action)
             if try isDone(self) { return true }
         }
         now.milliseconds = end
@@ -142,9 +102,8 @@ struct World {
             if agents[agent].generation == generation { try arrive(bytes, index) }
         case .journaled(let index, let generation, let tags, let ticket):
             guard servers[index].generation == generation else { return }
-            watch.journaled(tags.map(\.tag), at: index)
             servers[index].journal += tags
-            try perform(servers[index].relay.journaled(through: ticket, now: local(index)), index)
+            try perform(servers[index].relay.journaled(through: ticket, now: now), index)
         case .wake(let index, let generation, let part, let time):
             guard servers[index].generation == generation else { return }
             try wake(index, part, time)
@@ -159,12 +118,11 @@ struct World {
             }
         case .reply(let agent, let generation, let id, let payload):
             guard agents[agent].generation == generation else { return }
-            note("reply", agent, payload)
             try handle(agent: agent, .reply(id: id, payload: payload))
         case .agentWake(let agent, let generation, let time):
             guard agents[agent].generation == generation else { return }
             if agents[agent].armed == time { agents[agent].armed = nil }
-            if let due = agents[agent].core?.nextWake, due <= local(agent: agent) {
+            if let due = agents[agent].core?.nextWake, due <= now {
                 try handle(agent: agent, .wake)
             } else {
                 arm(agent: agent)
@@ -179,19 +137,11 @@ struct World {
         case .startAgent(let agent): try start(agent: agent)
         case .startServer(let index): try restart(index)
         case .midnight:
-            queue.push(.midnight, due: now.milliseconds + 86_400_000)
-            for index in servers.indices {
-                try servers[index].roll(now)
-                if servers[index].isUp { try announce(index) }
+            queue.push(now.milliseconds + 86_400_000, .midnight)
+            for index in servers.indices { try servers[index].roll(now) }
+            for agent in agents.indices where agents[agent].core != nil {
+                try handle(agent: agent, .map(servers.map(\.descriptor)))
             }
-        case .mapFrame(let link, let index, let generations, let body):
-            guard network.open.contains(link), generations == link.ends.map({ servers[$0].generation }) else { return }
-            note("map", index, body)
-            try handle(index, .message(link: link.number, body))
-        case .mapLink(let link): try open(link)
-        case .mapCheck(let agent, let generation):
-            guard agents[agent].generation == generation else { return }
-            try giveMap(agent)
         }
     }
 }

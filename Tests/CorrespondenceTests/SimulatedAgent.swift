@@ -6,18 +6,27 @@ import Wire
 
 /// An agent of the world: what is in its store survives a kill, everything else does not.
 struct SimulatedAgent {
+    /// A kill while an event is handled.
+    struct Kill {
+        enum Moment: CaseIterable {
+            /// The transaction is not committed and no effect performed.
+            case beforeCommit
+            /// The transaction is committed and no effect performed.
+            case afterCommit
+        }
+
+        var handle: Int
+        var moment: Moment
+    }
+
     let id: NetworkID
     var configuration: AgentConfiguration
-    var store: FaultyStore
+    var store: MemoryStore
     var core: AgentCore?
     var generation = 0
     var links: Set<NodeID> = []
     var connecting: Set<NodeID> = []
     var armed: UInt64?
-    /// Milliseconds by which its clock is ahead of the world's.
-    var skew: Int64 = 0
-    /// The map that it was given last, by its servers' sequences.
-    var mapStamp: UInt64 = 0
     /// Events handled since the start of the world.
     var handles = 0
     var kill: Kill?
@@ -39,15 +48,13 @@ struct SimulatedAgent {
         let identity = Identity(&dice.entropy)
         id = identity.id
         self.configuration = configuration
-        store = FaultyStore()
+        store = MemoryStore()
         try identity.save(&store)
-        store.commit()
     }
 
     mutating func start(_ now: Timestamp) throws {
         guard let identity = try Identity.load(store) else { return }
         core = try AgentCore(identity: identity, configuration: configuration, now: now, store: &store)
-        store.commit()
     }
 
     mutating func stop() {
@@ -58,32 +65,20 @@ struct SimulatedAgent {
         armed = nil
     }
 
-    mutating func handle(_ event: AgentEvent, _ now: Timestamp, _ dice: Dice) throws -> Outcome<AgentEffect> {
+    /// - Returns: the effects, or `nil` when the agent was killed while it handled the event.
+    mutating func handle(_ event: AgentEvent, _ now: Timestamp, _ dice: Dice) throws -> [AgentEffect]? {
         handles += 1
-        let effects: [AgentEffect]
-        do throws(StorageError) {
-            effects = try core?.handle(event, now: now, entropy: &dice.entropy, store: &store) ?? []
-        } catch {
-            guard error == .full else { throw error }
-            // The agent's driver ends the program on this; it starts again from the disk.
-            try store.rollBack()
-            return Outcome(effects: [], isDead: true)
+        if let kill, kill.handle == handles {
+            var copy = store
+            _ = try core?.handle(event, now: now, entropy: &dice.entropy, store: &copy)
+            if kill.moment == .afterCommit { store = copy }
+            return nil
         }
-        guard let kill, kill.handle == handles else {
-            store.commit()
-            return Outcome(effects: effects)
-        }
-        switch kill.moment {
-        case .beforeCommit: try store.rollBack()
-        case .afterCommit, .duringEffects: store.commit()
-        }
-        return Outcome(effects: kill.moment == .duringEffects ? Array(effects.prefix(1)) : [], isDead: true)
+        return try core?.handle(event, now: now, entropy: &dice.entropy, store: &store) ?? []
     }
 
     mutating func replaceGateway(_ gateway: NodeID, _ dice: Dice) throws -> [AgentEffect] {
-        let effects = try core?.replaceGateway(gateway, entropy: &dice.entropy, store: &store) ?? []
-        store.commit()
-        return effects
+        try core?.replaceGateway(gateway, entropy: &dice.entropy, store: &store) ?? []
     }
 
     /// The bodies in the inbox on disk.
