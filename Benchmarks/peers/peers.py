@@ -64,7 +64,7 @@ def measure(name: str, client: Program, line: str, lookups: int, servers: list, 
     before = cpu(client.pid), sum(map(cpu, servers))
     answer = client.ask(line)
     after = cpu(client.pid), sum(map(cpu, servers))
-    return {
+    row = {
         "name": name,
         "found": answer["found"] / lookups,
         "client": (after[0] - before[0]) / lookups * 1e6,
@@ -75,6 +75,8 @@ def measure(name: str, client: Program, line: str, lookups: int, servers: list, 
         "median": answer["median"],
         "p99": answer["p99"],
     }
+    print(", ".join(f"{key} {value:.4g}" if key != "name" else value for key, value in row.items()), file=sys.stderr)
+    return row
 
 
 def upkeep(servers: list) -> float:
@@ -138,15 +140,14 @@ def theirs(options, program: str, modes: list, size: int) -> tuple:
         number = 0
         for name, first, count in modes:
             for _ in range(options.runs):
+                # They stay to the end: who has met a node that is gone waits for it.
                 client = start(f"127.{CLIENT_NETWORK + number}.0.1")
+                programs.append(client)
                 number += 1
-                try:
-                    client.hear()
-                    time.sleep(options.settle)
-                    line = f"get {count} {options.window} {options.records} {size} {first}"
-                    rows.append(measure(name, client, line, count, servers, idle))
-                finally:
-                    client.stop()
+                client.hear()
+                time.sleep(options.settle)
+                line = f"get {count} {options.window} {options.records} {size} {first}"
+                rows.append(measure(name, client, line, count, servers, idle))
     finally:
         for node in programs:
             node.stop()
