@@ -23,6 +23,7 @@ let package = Package(
         .executable(name: "ratios", targets: ["Ratios"]),
         .executable(name: "relay-throughput", targets: ["RelayThroughput"]),
         .executable(name: "idle-memory", targets: ["IdleMemory"]),
+        .executable(name: "directory-lookups", targets: ["DirectoryLookups"]),
     ],
     dependencies: [
         .package(name: "hulda", path: ".."),
@@ -49,6 +50,10 @@ let package = Package(
             name: "Hulda", dependencies: ["Operations", .product(name: "Benchmark", package: "benchmark")],
             path: "Benchmarks/Hulda", plugins: [.plugin(name: "BenchmarkPlugin", package: "benchmark")]),
         .executableTarget(name: "IdleMemory", dependencies: ["Relays"], swiftSettings: strict),
+        .executableTarget(
+            name: "DirectoryLookups",
+            dependencies: hulda("Directory", "Federation", "Link", "Primitives", "Records", "Transport", "Wire"),
+            swiftSettings: strict),
     ],
     swiftLanguageModes: [.v6]
 )

@@ -19,6 +19,10 @@ public struct AgentConfiguration: Sendable {
     /// Holders that must have answered before a young record is believed. Of eight, all lie together in one lookup of
     /// 15,000 when three servers in ten do.
     public var freshAnswers = 8
+    /// Holders asked in the first wave beside those whose answers are awaited, so that the slowest need not be. Whoever
+    /// answers first is then believed first: with as many spare requests, ``freshAnswers`` must grow (specs/directory.md,
+    /// "Direct lookups").
+    public var spareRequests = 0
     /// A record of this age in seconds ought to have a successor, for publishers refresh every 8 to 12 hours: all holders
     /// are asked for it.
     public var staleAge: UInt64 = 12 * 3600

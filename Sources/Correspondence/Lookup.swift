@@ -139,15 +139,18 @@ package struct Lookup: Sendable {
     /// - Parameter queueDelay: milliseconds until a request that is queued now leaves.
     package mutating func step(_ configuration: AgentConfiguration, now: Timestamp, queueDelay: UInt64) -> Step {
         let isOld = looksOld(configuration, now)
-        // In a small network half of the holders are enough, which leaves some for another try.
-        let wanted = min(configuration.freshAnswers, (holderCount + 1) / 2)
+        // In a small network half of the holders are enough, which leaves some for another try, unless a greater share
+        // is awaited in a large one.
+        let share = configuration.freshAnswers * holderCount / (Placement.rings * Placement.holdersPerRing)
+        let wanted = min(configuration.freshAnswers, max((holderCount + 1) / 2, share))
         if let best, !isOld, answered >= wanted { return .found(best.record, best.body) }
         let asksRest = isOld && stage == .waves && waiting.contains { !$0.isEmpty }
         if outstanding > 0, now < deadline, !asksRest { return .wait }
         if now >= deadline { outstanding = 0 }
         switch stage {
         case .waves:
-            let wave = nextWave(isOld ? .max : max(waiting.count, wanted - answered))
+            let spare = waves == 0 ? configuration.spareRequests : 0
+            let wave = nextWave(isOld ? .max : max(waiting.count, wanted - answered) + spare)
             if !wave.isEmpty {
                 waves += 1
                 asked.formUnion(wave)

@@ -21,7 +21,10 @@ extension DirectoryCore {
             answer(token, .refused(.malformed), &effects)
             return
         }
-        if let from { meet(from, now, &effects) }
+        // Whoever only asks for a record is no server, or one that makes itself known otherwise: to ask back would cost more
+        // than the answer.
+        let isGet = if case .get = message { true } else { false }
+        if let from, !isGet { meet(from, now, &effects) }
         switch message {
         case .get(let key, let epoch):
             let held = try held(key, epoch, now, store)

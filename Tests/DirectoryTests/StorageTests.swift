@@ -286,6 +286,22 @@ final class SharedKey: Sendable {
 }
 
 @Suite struct BudgetTests {
+    @Test("who asks for a record over UDP is not asked who it is, who asks for contacts is")
+    func acquaintance() throws {
+        var server = try LoneServer(seed: 310)
+        let key = try server.record().blindedKey
+        let requests = [
+            DirectoryMessage.get(key: key, epoch: server.now.epoch), .findNode(target: Bytes32()),
+        ]
+        let asked = try requests.enumerated().map { index, message in
+            let effects = try server.core.handle(
+                .request(from: LoneServer.stranger(index), token: 1, message: message.encode()), now: server.now,
+                entropy: &server.entropy, store: &server.store)
+            return effects.contains { if case .call(_, LoneServer.stranger(index), _) = $0 { true } else { false } }
+        }
+        #expect(asked == [false, true])
+    }
+
     @Test("one prefix that asks too much is refused and counted; others, and agents, are served")
     func rates() throws {
         var configuration = DirectoryConfiguration()

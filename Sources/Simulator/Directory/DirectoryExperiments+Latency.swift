@@ -21,6 +21,10 @@ extension DirectoryExperiments {
         let routes: [(name: String, route: LookupRoute, configuration: AgentConfiguration)] = [
             ("direct, first young record", .direct, first),
             ("direct, eight answers", .direct, LookupRoute.direct.configuration),
+            ("direct, 10 of 11 at once", .direct, LookupRoute.hedged(10, of: 11)),
+            ("direct, 14 of 18 at once", .direct, LookupRoute.hedged(14, of: 18)),
+            ("direct, 15 of 20 at once", .direct, LookupRoute.hedged(15, of: 20)),
+            ("direct, 8 of 12 at once", .direct, LookupRoute.hedged(8, of: 12)),
             ("private, eight answers", .mixed, LookupRoute.mixed.configuration),
         ]
         var rows = [ResultRow("median round trip of the world", .number(median, unit: "ms"))]
@@ -37,7 +41,9 @@ extension DirectoryExperiments {
                     try world.lookup(
                         user, over: way.route, rings: world.agentPlacement?.rings(of: user.blindedKey),
                         configuration: way.configuration))
-                if trial % 256 == 0 { progress(0.4 + 0.2 * (Double(step) + Double(trial) / Double(trials))) }
+                if trial % 256 == 0 {
+                    progress(0.4 + 0.6 * (Double(step) + Double(trial) / Double(trials)) / Double(routes.count))
+                }
             }
             world.revive()
             asked = tally.asked.mean

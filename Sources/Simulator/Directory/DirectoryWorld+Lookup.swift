@@ -23,6 +23,16 @@ enum LookupRoute: Sendable {
         }
         return configuration
     }
+
+    /// A direct lookup that asks `asked` holders at once and waits for `awaited` of their answers.
+    static func hedged(_ awaited: Int, of asked: Int) -> AgentConfiguration {
+        var configuration = LookupRoute.direct.configuration
+        configuration.freshAnswers = awaited
+        configuration.spareRequests = asked - awaited
+        // Nobody is left to be asked instead of the slow ones.
+        configuration.waveGrace = configuration.waveTimeout
+        return configuration
+    }
 }
 
 /// How a lookup ended.
@@ -77,7 +87,7 @@ extension DirectoryWorld {
                     guard let index = indices[holder], let answer = try ask(index, request, user.blindedKey) else {
                         continue
                     }
-                    let travel = departure + delay(route, region, index, configuration)
+                    let travel = departure + answerDelay(route, region, index, configuration)
                     arrivals.push(answer, due: time.adding(milliseconds: UInt64(travel)).milliseconds)
                 }
             case .askFallback(let servers):
@@ -114,6 +124,14 @@ extension DirectoryWorld {
         guard node.isUp else { return nil }
         guard node.conduct == .honest else { return conspiracy.answer(node.conduct, key, entropy: &entropy) }
         return try node.ask(message, now: now, entropy: &entropy)
+    }
+
+    /// Liars that hurry are beside everybody, so that their answers are the first.
+    private func answerDelay(
+        _ route: LookupRoute, _ region: Int, _ node: Int, _ configuration: AgentConfiguration
+    ) -> Double {
+        guard liarsHurry, nodes[node].conduct != .honest else { return delay(route, region, node, configuration) }
+        return 1
     }
 
     private func delay(

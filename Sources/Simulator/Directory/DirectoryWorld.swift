@@ -38,6 +38,8 @@ final class DirectoryWorld {
     /// Node IDs of colluders, in ascending order, for lies in searches.
     var colluders: [NodeID] = []
     var calls = 0
+    /// Whether liars answer before everybody else does, wherever they are.
+    var liarsHurry = false
     /// An agent's view that differs from everybody's.
     var agentPlacement: Placement?
 
