@@ -49,8 +49,13 @@ struct EffectLog: ~Copyable {
         trace("\(time) \(kind) \(from)\(target)\(content) \(note)")
     }
 
-    /// The digest of everything so far; ends the log.
-    consuming func digest() -> Bytes32 { hash.finalize() }
+    /// The digest of everything so far; the log begins again.
+    mutating func finish() -> Bytes32 {
+        let trace = trace
+        let done = consume self
+        self = EffectLog(trace: trace)
+        return done.hash.finalize()
+    }
 
     private static func fingerprint(_ bytes: [UInt8]) -> String {
         String(BLAKE2b.h(Domain("hulda/sim-print"), bytes).hex.prefix(8))
