@@ -1,0 +1,113 @@
+import Testing
+
+@testable import Simulator
+
+@Suite struct WorldTests {
+    /// A short run with something of everything.
+    static func busy() -> Scenario {
+        var scenario = Scenario()
+        scenario.servers = 8
+        scenario.agents = 3
+        scenario.seconds = 40
+        scenario.settle = 60
+        scenario.loss = 30
+        scenario.duplicates = 100
+        scenario.reordered = 100
+        scenario.skew = 5000
+        scenario.faults = [
+            .init(.crash, at: 10, seconds: 5, count: 2), .init(.crashInside, at: 5, count: 2),
+            .init(.kill, at: 3, seconds: 30, count: 2), .init(.partition, at: 12, seconds: 6, count: 3),
+            .init(.oneWay, at: 1, seconds: 30, count: 2), .init(.full, at: 20, seconds: 10, count: 1),
+            .init(.clock, at: 5, seconds: 10, count: 1, amount: 90),
+        ]
+        return scenario
+    }
+
+    static func number(_ report: ScenarioReport, _ name: String) -> Double {
+        for row in report.rows where row.name == name {
+            if case .number(let number, _) = row.value { return number }
+        }
+        return .nan
+    }
+
+    @Test("one seed gives the same run to the byte, another seed and another fault another one")
+    func reproducible() throws {
+        let scenario = WorldTests.busy()
+        let first = try scenario.run(seed: 7)
+        let again = try scenario.run(seed: 7)
+        #expect(first == again)
+        #expect(first.effects > 5000)
+        #expect(first.violations.isEmpty, "\(first.violations)")
+        #expect(try scenario.run(seed: 8).digest != first.digest)
+        var other = scenario
+        other.faults[0].at += 1
+        #expect(try other.run(seed: 7).digest != first.digest)
+    }
+
+    @Test("a trace has a line for every effect and changes nothing")
+    func trace() throws {
+        var scenario = Scenario()
+        scenario.seconds = 5
+        scenario.settle = 0
+        var lines = 0
+        let traced = try scenario.run(seed: 3, trace: { _ in lines += 1 })
+        #expect(UInt64(lines) == traced.effects)
+        #expect(try scenario.run(seed: 3) == traced)
+    }
+
+    @Test("where nothing goes wrong every message arrives and every lookup is answered")
+    func undisturbed() throws {
+        var scenario = Scenario()
+        scenario.seconds = 60
+        scenario.settle = 60
+        let report = try scenario.run(seed: 5)
+        #expect(report.violations.isEmpty, "\(report.violations)")
+        #expect(report.rows.first?.value == .share(Proportion(successes: 12, trials: 12)))
+        #expect(WorldTests.number(report, "users registered") == 4)
+        #expect(WorldTests.number(report, "lookups answered") == 8)
+        #expect(WorldTests.number(report, "lookups failed") == 0)
+    }
+
+    @Test("faults happen: servers crash, agents are killed, disks refuse, messages are lost")
+    func faultsHappen() throws {
+        let report = try WorldTests.busy().run(seed: 7)
+        #expect(WorldTests.number(report, "server crashes") >= 3)
+        #expect(WorldTests.number(report, "agents killed") >= 1)
+        #expect(WorldTests.number(report, "transactions refused by a disk") >= 1)
+        #expect(WorldTests.number(report, "network losses") >= 10)
+    }
+
+    @Test("the invariants hold with a liar of each kind", arguments: Conduct.allCases)
+    func liars(_ conduct: Conduct) throws {
+        var scenario = Scenario()
+        scenario.servers = 9
+        scenario.agents = 3
+        scenario.seconds = 30
+        scenario.settle = 30
+        scenario.liars = [.init(conduct, count: 2)]
+        let report = try scenario.run(seed: 11)
+        #expect(report.violations.isEmpty, "\(report.violations)")
+        #expect(WorldTests.number(report, "users registered") == 3)
+    }
+
+    @Test("numbers out of range are refused")
+    func invalid() throws {
+        var few = Scenario()
+        few.servers = 3
+        #expect(throws: ScenarioError.self) { try few.run(seed: 1) }
+        var dishonest = Scenario()
+        dishonest.liars = [.init(.silent, count: 9)]
+        #expect(throws: ScenarioError.self) { try dishonest.run(seed: 1) }
+        var late = Scenario()
+        late.faults = [.init(.crash, at: .max)]
+        #expect(throws: ScenarioError.self) { try late.run(seed: 1) }
+    }
+
+    @Test("a swarm of fixed seeds finds nothing")
+    func swarm() {
+        var swarm = Swarm(firstSeed: 1)
+        for _ in 0..<4 { swarm.runNext() }
+        #expect(swarm.failures.isEmpty, "\(swarm.failures)")
+        #expect(swarm.runs == 4 && swarm.effects > 20_000)
+    }
+}
