@@ -39,6 +39,11 @@ import Testing
         #expect(first.effects > 5000)
         #expect(first.violations.isEmpty, "\(first.violations)")
         #expect(try scenario.run(seed: 8).digest != first.digest)
+        // The faults that were asked for happened.
+        #expect(WorldTests.number(first, "server crashes") >= 3)
+        #expect(WorldTests.number(first, "agents killed") >= 1)
+        #expect(WorldTests.number(first, "transactions refused by a disk") >= 1)
+        #expect(WorldTests.number(first, "network losses") >= 10)
         var other = scenario
         other.faults[0].at += 1
         #expect(try other.run(seed: 7).digest != first.digest)
@@ -58,7 +63,7 @@ import Testing
     @Test("where nothing goes wrong every message arrives and every lookup is answered")
     func undisturbed() throws {
         var scenario = Scenario()
-        scenario.seconds = 60
+        scenario.seconds = 30
         scenario.settle = 60
         let report = try scenario.run(seed: 5)
         #expect(report.violations.isEmpty, "\(report.violations)")
@@ -68,26 +73,17 @@ import Testing
         #expect(WorldTests.number(report, "lookups failed") == 0)
     }
 
-    @Test("faults happen: servers crash, agents are killed, disks refuse, messages are lost")
-    func faultsHappen() throws {
-        let report = try WorldTests.busy().run(seed: 7)
-        #expect(WorldTests.number(report, "server crashes") >= 3)
-        #expect(WorldTests.number(report, "agents killed") >= 1)
-        #expect(WorldTests.number(report, "transactions refused by a disk") >= 1)
-        #expect(WorldTests.number(report, "network losses") >= 10)
-    }
-
     @Test("the invariants hold with a liar of each kind", arguments: Conduct.allCases)
     func liars(_ conduct: Conduct) throws {
         var scenario = Scenario()
-        scenario.servers = 9
-        scenario.agents = 3
-        scenario.seconds = 30
-        scenario.settle = 30
+        scenario.servers = 8
+        scenario.agents = 2
+        scenario.seconds = 15
+        scenario.settle = 15
         scenario.liars = [.init(conduct, count: 2)]
         let report = try scenario.run(seed: 11)
         #expect(report.violations.isEmpty, "\(report.violations)")
-        #expect(WorldTests.number(report, "users registered") == 3)
+        #expect(WorldTests.number(report, "users registered") == 2)
     }
 
     @Test("numbers out of range are refused")
@@ -106,8 +102,8 @@ import Testing
     @Test("a swarm of fixed seeds finds nothing")
     func swarm() {
         var swarm = Swarm(firstSeed: 1)
-        for _ in 0..<4 { swarm.runNext() }
+        for _ in 0..<2 { swarm.runNext() }
         #expect(swarm.failures.isEmpty, "\(swarm.failures)")
-        #expect(swarm.runs == 4 && swarm.effects > 20_000)
+        #expect(swarm.runs == 2 && swarm.effects > 20_000)
     }
 }

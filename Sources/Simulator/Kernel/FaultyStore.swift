@@ -14,7 +14,7 @@ struct FaultyStore: KeyValueStore {
         case power
         /// Power failed during the last sync: of the transactions not synced some are there, from the first one on.
         case torn
-        /// As ``torn``, and a bit of the last write is wrong: a disk that lies. LMDB does not notice; cores must.
+        /// As ``torn``, and a bit of what was written last is wrong: a disk that lies. LMDB does not notice; cores must.
         case corrupted
     }
 
@@ -56,9 +56,10 @@ struct FaultyStore: KeyValueStore {
         rollback()
         if crash != .process {
             let kept = crash == .power ? 0 : draw(unsynced.count + 1)
-            let lastKey = unsynced.last?.last
+            let writes = unsynced.joined().reversed()
             for transaction in unsynced.dropFirst(kept).reversed() { undo(transaction) }
-            if crash == .corrupted, let lastKey { corrupt(lastKey.table, lastKey.key, draw) }
+            let last = writes.first { tables[$0.table]?.get($0.key)?.isEmpty == false }
+            if crash == .corrupted, let last { corrupt(last.table, last.key, draw) }
         }
         unsynced = []
     }

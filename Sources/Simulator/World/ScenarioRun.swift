@@ -50,7 +50,6 @@ extension World {
         for agent in agents { schedule(15_000, .startAgent(agent.index)) }
         try run(seconds: Scenario.warmUp) { progress(Double($0) / total) }
 
-        if defect == .restoresOldDisk { oldDisks = servers.map(\.store) }
         network.quality = .init(
             loss: scenario.loss, duplicates: scenario.duplicates, reordered: scenario.reordered)
         planUsers()

@@ -17,9 +17,7 @@ extension World {
 
     func start(_ server: WorldServer) {
         guard !server.isUp else { return }
-        if defect == .restoresOldDisk, oldDisks.indices.contains(server.index) {
-            server.store = oldDisks[server.index]
-        }
+        if defect == .losesDisk { server.store = FaultyStore() }
         record(.start, from: server.index)
         do {
             let effects = try server.start(now, keepsJournal: defect != .forgetsReplays)

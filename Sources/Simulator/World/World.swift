@@ -24,8 +24,8 @@ final class World {
         case forgetsReplays
         /// Agents forget at a restart which messages they have.
         case forgetsSeen
-        /// Servers start from a copy of their disk that was made at the end of the warm-up.
-        case restoresOldDisk
+        /// Servers start again with an empty disk.
+        case losesDisk
         /// Outboxes take more than the bound.
         case longOutbox
     }
@@ -59,7 +59,6 @@ final class World {
     var floors: [UInt64: UInt64] = [:]
     /// Faults that last now.
     var activeFaults = 0
-    var oldDisks: [FaultyStore] = []
 
     init(_ scenario: Scenario, seed: UInt64, defect: Defect? = nil, trace: ((String) -> Void)? = nil) throws {
         self.scenario = scenario
