@@ -39,7 +39,9 @@ struct SimulateCommand: AsyncParsableCommand {
         guard (1...1_000_000).contains(seconds), runs.map({ $0 > 0 }) ?? true else {
             throw ValidationError("--seconds must be from 1 to 1000000 and --runs at least 1")
         }
-        guard nodes.map({ (1...1_000_000).contains($0) }) ?? true else { throw ValidationError("--nodes must be from 1 to 1000000") }
+        guard nodes.map({ (1...1_000_000).contains($0) }) ?? true else {
+            throw ValidationError("--nodes must be from 1 to 1000000")
+        }
         guard (1...100_000_000).contains(trials) else {
             throw ValidationError("--trials must be from 1 to 100000000")
         }

@@ -57,10 +57,12 @@ extension SimulateCommand {
             let lines = failed.violations.map(\.description) + (failed.error.map { ["\($0)"] } ?? [])
             let replay = SimulateCommand.replay(failed.seed)
             output.print(SwarmFailure(seed: failed.seed, violations: lines, replay: replay)) {
-                (["seed \(failed.seed):"] + lines.map { "  " + $0 } + ["  replay it: \(replay)"]).joined(separator: "\n")
+                (["seed \(failed.seed):"] + lines.map { "  " + $0 } + ["  replay it: \(replay)"]).joined(
+                    separator: "\n")
             }
         }
-        output.print(SwarmRow(firstSeed: seed, runs: swarm.runs, effects: swarm.effects, failed: swarm.failures.count)) {
+        output.print(SwarmRow(firstSeed: seed, runs: swarm.runs, effects: swarm.effects, failed: swarm.failures.count))
+        {
             "\(swarm.runs) runs from seed \(seed), \(swarm.effects) effects, \(swarm.failures.count) failed"
         }
         guard swarm.failures.isEmpty else {

@@ -9,7 +9,7 @@ import Testing
         scenario.servers = 8
         scenario.agents = 3
         scenario.seconds = 40
-        scenario.settle = 60
+        scenario.settle = 20
         scenario.loss = 30
         scenario.duplicates = 100
         scenario.reordered = 100
@@ -78,8 +78,8 @@ import Testing
         var scenario = Scenario()
         scenario.servers = 8
         scenario.agents = 2
-        scenario.seconds = 15
-        scenario.settle = 15
+        scenario.seconds = 10
+        scenario.settle = 5
         scenario.liars = [.init(conduct, count: 2)]
         let report = try scenario.run(seed: 11)
         #expect(report.violations.isEmpty, "\(report.violations)")

@@ -108,6 +108,7 @@ struct Ledger {
         else { return }
         violate(
             .recordOutdated, at: time,
-            "server \(server) served sequence \(record.sequence) of \(record.blindedKey.bytes.hex) after \(own.sequence)")
+            "server \(server) served sequence \(record.sequence) of \(record.blindedKey.bytes.hex) after \(own.sequence)"
+        )
     }
 }

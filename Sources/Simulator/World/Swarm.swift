@@ -3,13 +3,14 @@ import Primitives
 extension Scenario {
     /// A short run with random faults: each seed has its own.
     public static func random(_ seed: UInt64) -> Scenario {
-        var entropy = Entropy(seed: BLAKE2b.h(Domain("hulda/sim-swarm"), withUnsafeBytes(of: seed.littleEndian, Array.init)))
+        var entropy = Entropy(
+            seed: BLAKE2b.h(Domain("hulda/sim-swarm"), withUnsafeBytes(of: seed.littleEndian, Array.init)))
         var scenario = Scenario()
         scenario.description = "swarm, seed \(seed)"
         scenario.servers = 7 + entropy.below(5)
         scenario.agents = 2 + entropy.below(3)
         scenario.seconds = 60
-        scenario.settle = 120
+        scenario.settle = 60
         scenario.rate = 1 + 2 * entropy.unit()
         scenario.messages = 2 + entropy.below(4)
         if entropy.below(2) == 0 { scenario.loss = entropy.below(150) }

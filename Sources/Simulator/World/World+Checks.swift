@@ -100,7 +100,9 @@ extension World {
         }
         for agent in agents {
             // Receipts count too: one for each message that comes.
-            let open = (try? AgentCore.outboxMessages(agent.store))?.count { $0.state == .queued || $0.state == .accepted }
+            let open = (try? AgentCore.outboxMessages(agent.store))?.count {
+                $0.state == .queued || $0.state == .accepted
+            }
             check(open ?? 0, bounds.outbox, "agent \(agent.index), outbox")
         }
     }
