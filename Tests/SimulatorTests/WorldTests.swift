@@ -86,6 +86,19 @@ import Testing
         #expect(WorldTests.number(report, "users registered") == 2)
     }
 
+    @Test("servers of one address prefix, who fit into no routing table, do not join for ever")
+    func onePrefix() throws {
+        var scenario = Scenario()
+        scenario.servers = 24
+        scenario.agents = 0
+        scenario.prefixes = 1
+        scenario.seconds = 10
+        scenario.settle = 0
+        let report = try scenario.run(seed: 1)
+        // They made 60,000 when each answer of somebody without a place was a reason to join again.
+        #expect(WorldTests.number(report, "calls between directories") < 12_000)
+    }
+
     @Test("numbers out of range are refused")
     func invalid() throws {
         var few = Scenario()

@@ -62,6 +62,8 @@ public struct Scenario: Codable, Equatable, Sendable {
     public var description = ""
     public var servers = 9
     public var agents = 4
+    /// Address prefixes that the servers share.
+    public var prefixes = 10_000
     /// How long things go wrong, after a warm-up of ``warmUp`` seconds.
     public var seconds: UInt64 = 120
     /// How long everything is well again before the last check.
@@ -90,6 +92,7 @@ public struct Scenario: Codable, Equatable, Sendable {
         description = try values.decodeIfPresent(String.self, forKey: .description) ?? description
         servers = try values.decodeIfPresent(Int.self, forKey: .servers) ?? servers
         agents = try values.decodeIfPresent(Int.self, forKey: .agents) ?? agents
+        prefixes = try values.decodeIfPresent(Int.self, forKey: .prefixes) ?? prefixes
         seconds = try values.decodeIfPresent(UInt64.self, forKey: .seconds) ?? seconds
         settle = try values.decodeIfPresent(UInt64.self, forKey: .settle) ?? settle
         messages = try values.decodeIfPresent(Int.self, forKey: .messages) ?? messages
@@ -108,6 +111,7 @@ public struct Scenario: Codable, Equatable, Sendable {
         let most: UInt64 = 30 * 86_400
         if !(7...10_000).contains(servers) { return "servers must be from 7 to 10000" }
         if !(0...10_000).contains(agents) { return "agents must be from 0 to 10000" }
+        if !(1...10_000).contains(prefixes) { return "prefixes must be from 1 to 10000" }
         if seconds < 1 || seconds > most || settle > most { return "seconds and settle must be at most \(most)" }
         if !(0...100_000).contains(messages) || !(0...100_000).contains(lookups) {
             return "messages and lookups must be from 0 to 100000"

@@ -94,6 +94,7 @@ extension World {
             number("server crashes", figures.crashes),
             number("agents killed", figures.kills),
             number("transactions refused by a disk", figures.storageFailures),
+            number("calls between directories", figures.directoryCalls),
             number("network losses", Int(clamping: network.lost)),
             number("largest store", figures.largestStore, "bytes"),
             number("events", Int(clamping: figures.events)),

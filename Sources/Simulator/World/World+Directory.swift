@@ -54,6 +54,7 @@ extension World {
             switch effect {
             case .call(let call, let endpoint, let message):
                 server.calls.insert(call)
+                figures.directoryCalls += 1
                 schedule(World.callTimeout, .answer(server.index, generation: server.generation, call: call, nil))
                 guard let target = byAddress[endpoint.address], let said = server.liar.says(message, &entropy)
                 else { continue }

@@ -82,7 +82,9 @@ final class World {
         }
         for index in 0..<count {
             // Endorsements are asked for at the start, when all keys are there.
-            let server = try WorldServer(index, now: now, seed: entropy.uint64()) { [unowned self] in
+            let server = try WorldServer(
+                index, prefixes: min(count, scenario.prefixes), now: now, seed: entropy.uint64()
+            ) { [unowned self] in
                 peers[index].map { self.servers[$0].clusterKey.publicKey }
             }
             servers.append(server)
@@ -221,6 +223,7 @@ struct WorldFigures: Equatable, Sendable {
     var lookupFailures = 0
     var registrations = 0
     var largestStore = 0
+    var directoryCalls = 0
 }
 
 /// What the invariants allow at most.

@@ -89,7 +89,7 @@ final class WorldServer {
     /// Envelopes that did not open.
     var unopened = 0
 
-    init(_ index: Int, now: Timestamp, seed: UInt64, endorsed: @escaping () -> [VerifyingKey]) throws {
+    init(_ index: Int, prefixes: Int, now: Timestamp, seed: UInt64, endorsed: @escaping () -> [VerifyingKey]) throws {
         self.index = index
         self.endorsed = endorsed
         entropy = Entropy(seed: seed)
@@ -97,8 +97,10 @@ final class WorldServer {
         serverKey = SigningKey(&entropy)
         mixSeed = entropy.bytes()
         nodeID = Node.id(of: serverKey.publicKey)
+        let part = index % prefixes
         let address = SocketAddress(
-            v4: (10, UInt8(index >> 8 & 0xff), UInt8(index & 0xff), 1), port: 4000 &+ UInt16(index >> 16 & 0xff))
+            v4: (UInt8(1 + part % 223), UInt8(part / 223 & 0xff), UInt8(index >> 8 & 0xff), UInt8(index & 0xff)),
+            port: 4000)
         endpoint = Endpoint(linkKey: X25519PublicKey(entropy.bytes()), address: address)
         relay = RelayCore(entropy: &entropy)
         home = HomeCore(node: nodeID)
