@@ -40,8 +40,10 @@ extension DirectoryCore {
         switch (call, message) {
         case (.ping, .nodes(let descriptor, _)):
             if let contact = verify(descriptor, endpoint, now) {
+                let known = table.count
                 try learn(contact, now, &effects, &store)
-                startJoin(now, &entropy, &effects)
+                // Who finds no place in the table is no news: else servers of few prefixes would join for ever.
+                if table.count > known { startJoin(now, &entropy, &effects) }
             }
         case (.liveness(let node), .nodes(let descriptor, _)):
             guard let contact = verify(descriptor, endpoint, now), contact.contact.nodeID == node else {

@@ -340,7 +340,9 @@ public struct HomeCore: Sendable {
     private mutating func wake(
         _ now: Timestamp, _ effects: inout [HomeEffect], _ store: inout some (KeyValueStore & ~Copyable)
     ) throws(StorageError) {
-        for (account, flights) in inFlight where flights.values.contains(where: { $0.due <= now }) {
+        // Sorted, so that a run can be repeated: a dictionary's order differs each time.
+        for account in inFlight.keys.sorted() {
+            guard inFlight[account]?.values.contains(where: { $0.due <= now }) == true else { continue }
             guard var row = try row(account, store), row.itemCount > 0 else {
                 inFlight[account] = nil
                 continue

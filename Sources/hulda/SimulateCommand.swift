@@ -8,23 +8,40 @@ struct SimulateCommand: AsyncParsableCommand {
         commandName: "simulate", abstract: "Run an experiment on a simulated network, of the cores that nodes run.",
         discussion: """
             Without a name it lists the experiments. The same name, seed, nodes and trials give the same figures again; \
-            specs/results/directory.md has ours and the command of each.
+            specs/results/directory.md has ours and the command of each. The name of a file runs the scenario in it \
+            (specs/scenarios) and prints a digest of everything that happened. The name swarm runs many short scenarios \
+            with random faults, one for each seed, and checks the invariants of each.
 
             Example: hulda simulate directory-liars --nodes 1000 --trials 5000 --seed 1
+            Example: hulda simulate specs/scenarios/crashes.toml --seed 7
+            Example: hulda simulate swarm --seconds 120
             """)
 
     @OptionGroup var output: OutputOptions
-    @Argument(help: ArgumentHelp("The experiment.", valueName: "experiment"))
+    @Argument(help: ArgumentHelp("The experiment, a scenario\u{2019}s file, or swarm.", valueName: "experiment"))
     var experiment: String?
-    @Option(help: ArgumentHelp("Directory servers, 1 to 1000000.", valueName: "count"))
-    var nodes = 1000
+    @Option(
+        help: ArgumentHelp(
+            "Servers, 1 to 1000000; 1000 if not given, or what the scenario says.", valueName: "count"))
+    var nodes: Int?
     @Option(help: ArgumentHelp("Lookups; records, where the experiment is about records.", valueName: "count"))
     var trials = 1000
     @Option(help: ArgumentHelp("What everything random is drawn from.", valueName: "number"))
     var seed: UInt64 = 1
+    @Option(help: ArgumentHelp("How long the swarm runs, 1 to 1000000 seconds.", valueName: "seconds"))
+    var seconds = 120
+    @Option(help: ArgumentHelp("After how many seeds the swarm ends, if its time is not over.", valueName: "count"))
+    var runs: Int?
+    @Flag(help: "Print a line for every effect; a swarm runs its first seed only.")
+    var trace = false
 
     func validate() throws {
-        guard (1...1_000_000).contains(nodes) else { throw ValidationError("--nodes must be from 1 to 1000000") }
+        guard (1...1_000_000).contains(seconds), runs.map({ $0 > 0 }) ?? true else {
+            throw ValidationError("--seconds must be from 1 to 1000000 and --runs at least 1")
+        }
+        guard nodes.map({ (1...1_000_000).contains($0) }) ?? true else {
+            throw ValidationError("--nodes must be from 1 to 1000000")
+        }
         guard (1...100_000_000).contains(trials) else {
             throw ValidationError("--trials must be from 1 to 100000000")
         }
@@ -40,6 +57,9 @@ struct SimulateCommand: AsyncParsableCommand {
                 }
                 return
             }
+            if name == SimulateCommand.swarmName { return try runSwarm() }
+            if SimulateCommand.isFile(name) { return try runScenario(name) }
+            let nodes = nodes ?? 1000
             guard let known = DirectoryExperiments.all.first(where: { $0.name == name }) else {
                 throw Failure(
                     "there is no experiment \u{201C}\(name)\u{201D}", next: "List them with: hulda simulate",
@@ -61,14 +81,14 @@ struct SimulateCommand: AsyncParsableCommand {
                     code: SysExit.usage)
             }
             bar.finish()
-            for row in rows { output.print(Row(row, self)) { row.text } }
+            for row in rows { output.print(Row(row, self, nodes: nodes)) { row.text } }
         }
     }
 
     /// One figure, with what it takes to get it again.
-    private struct Row: Encodable {
+    struct Row: Encodable {
         let experiment: String
-        let nodes: Int
+        var nodes: Int?
         let trials: Int
         let seed: UInt64
         let name: String
@@ -79,9 +99,9 @@ struct SimulateCommand: AsyncParsableCommand {
         var low: Double?
         var high: Double?
 
-        init(_ row: ResultRow, _ command: SimulateCommand) {
+        init(_ row: ResultRow, _ command: SimulateCommand, nodes: Int?) {
             experiment = command.experiment ?? ""
-            nodes = command.nodes
+            self.nodes = nodes ?? command.nodes
             trials = command.trials
             seed = command.seed
             name = row.name

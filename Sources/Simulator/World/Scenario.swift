@@ -1,0 +1,134 @@
+/// What a run of a world is made of: its size, its network, its users' habits and what goes wrong when.
+///
+/// Files of scenarios (specs/scenarios) decode into it; fields that are left out have the values below. All times are
+/// seconds of virtual time, shares are in thousandths.
+public struct Scenario: Codable, Equatable, Sendable {
+    /// Something that goes wrong.
+    public struct Fault: Codable, Equatable, Sendable {
+        public enum Kind: String, Codable, Sendable, CaseIterable {
+            /// `count` servers crash, and start again after `seconds`.
+            case crash
+            /// As ``crash``, at a moment within the handling of an event: before or after the commit, between effects.
+            case crashInside = "crash-inside"
+            /// `count` agents are killed within an event, and start again after `seconds`.
+            case kill
+            /// `count` servers and the agents of that share reach only each other.
+            case partition
+            /// `count` pairs of servers: one reaches the other, which does not reach it.
+            case oneWay = "one-way"
+            /// The stores of `count` servers are full.
+            case full
+            /// The clocks of `count` servers jump by `amount` seconds, and back after `seconds`.
+            case clock
+        }
+
+        public var kind: Kind
+        /// When, counted from the end of the warm-up.
+        public var at: UInt64
+        /// How long.
+        public var seconds: UInt64
+        public var count: Int
+        public var amount: Int64
+
+        public init(_ kind: Kind, at: UInt64, seconds: UInt64 = 30, count: Int = 1, amount: Int64 = 0) {
+            self.kind = kind
+            self.at = at
+            self.seconds = seconds
+            self.count = count
+            self.amount = amount
+        }
+
+        public init(from decoder: any Decoder) throws {
+            let values = try decoder.container(keyedBy: CodingKeys.self)
+            kind = try values.decode(Kind.self, forKey: .kind)
+            at = try values.decode(UInt64.self, forKey: .at)
+            seconds = try values.decodeIfPresent(UInt64.self, forKey: .seconds) ?? 30
+            count = try values.decodeIfPresent(Int.self, forKey: .count) ?? 1
+            amount = try values.decodeIfPresent(Int64.self, forKey: .amount) ?? 0
+        }
+    }
+
+    /// Servers that lie from the start to the end.
+    public struct Liars: Codable, Equatable, Sendable {
+        public var conduct: Conduct
+        public var count: Int
+
+        public init(_ conduct: Conduct, count: Int) {
+            self.conduct = conduct
+            self.count = count
+        }
+    }
+
+    public var description = ""
+    public var servers = 9
+    public var agents = 4
+    /// Address prefixes that the servers share.
+    public var prefixes = 10_000
+    /// How long things go wrong, after a warm-up of ``warmUp`` seconds.
+    public var seconds: UInt64 = 120
+    /// How long everything is well again before the last check.
+    public var settle: UInt64 = 180
+    /// Messages that each agent sends, spread over `seconds`.
+    public var messages = 3
+    /// Lookups that each agent makes, spread over `seconds`.
+    public var lookups = 2
+    /// Envelopes a second of each agent.
+    public var rate = 2.0
+    public var loss = 0
+    public var duplicates = 0
+    public var reordered = 0
+    /// Clocks are wrong by up to so many milliseconds.
+    public var skew = 0
+    public var liars: [Liars] = []
+    public var faults: [Fault] = []
+
+    /// Seconds in which the map spreads and users register, on a perfect network.
+    public static let warmUp: UInt64 = 60
+
+    public init() {}
+
+    public init(from decoder: any Decoder) throws {
+        let values = try decoder.container(keyedBy: CodingKeys.self)
+        description = try values.decodeIfPresent(String.self, forKey: .description) ?? description
+        servers = try values.decodeIfPresent(Int.self, forKey: .servers) ?? servers
+        agents = try values.decodeIfPresent(Int.self, forKey: .agents) ?? agents
+        prefixes = try values.decodeIfPresent(Int.self, forKey: .prefixes) ?? prefixes
+        seconds = try values.decodeIfPresent(UInt64.self, forKey: .seconds) ?? seconds
+        settle = try values.decodeIfPresent(UInt64.self, forKey: .settle) ?? settle
+        messages = try values.decodeIfPresent(Int.self, forKey: .messages) ?? messages
+        lookups = try values.decodeIfPresent(Int.self, forKey: .lookups) ?? lookups
+        rate = try values.decodeIfPresent(Double.self, forKey: .rate) ?? rate
+        loss = try values.decodeIfPresent(Int.self, forKey: .loss) ?? loss
+        duplicates = try values.decodeIfPresent(Int.self, forKey: .duplicates) ?? duplicates
+        reordered = try values.decodeIfPresent(Int.self, forKey: .reordered) ?? reordered
+        skew = try values.decodeIfPresent(Int.self, forKey: .skew) ?? skew
+        liars = try values.decodeIfPresent([Liars].self, forKey: .liars) ?? liars
+        faults = try values.decodeIfPresent([Fault].self, forKey: .faults) ?? faults
+    }
+
+    /// What is wrong with the numbers; `nil` when a world can be made of them.
+    public var problem: String? {
+        let most: UInt64 = 30 * 86_400
+        if !(7...10_000).contains(servers) { return "servers must be from 7 to 10000" }
+        if !(0...10_000).contains(agents) { return "agents must be from 0 to 10000" }
+        if !(1...10_000).contains(prefixes) { return "prefixes must be from 1 to 10000" }
+        if seconds < 1 || seconds > most || settle > most { return "seconds and settle must be at most \(most)" }
+        if !(0...100_000).contains(messages) || !(0...100_000).contains(lookups) {
+            return "messages and lookups must be from 0 to 100000"
+        }
+        if !(0.01...1000).contains(rate) { return "rate must be from 0.01 to 1000" }
+        for share in [loss, duplicates, reordered] where !(0...1000).contains(share) {
+            return "loss, duplicates and reordered are in thousandths"
+        }
+        if !(0...3_600_000).contains(skew) { return "skew must be from 0 to 3600000" }
+        let liarCount = liars.map { min(max(0, $0.count), servers) }.reduce(0, +)
+        if liars.contains(where: { $0.count < 0 }) || liarCount >= servers { return "some servers must be honest" }
+        for fault in faults {
+            if fault.at > most || fault.seconds > most || !(0...servers).contains(fault.count) {
+                return "a fault has a time or count out of range"
+            }
+            if !(-86_400 * 30...86_400 * 30).contains(fault.amount) { return "a clock may jump by 30 days" }
+        }
+        return nil
+    }
+}

@@ -1,0 +1,262 @@
+import Correspondence
+import Directory
+import Primitives
+import Records
+import Storage
+import Wire
+
+extension World {
+    /// Seconds after which an agent that was killed starts again.
+    private static let restartSeconds: UInt64 = 5
+
+    func start(_ agent: WorldAgent) throws {
+        guard agent.core == nil else { return }
+        if defect == .forgetsSeen { forget(agent) }
+        do throws(StorageError) { try agent.start(now) } catch {
+            figures.storageFailures += 1
+            return schedule(5000, .startAgent(agent.index))
+        }
+        record(.start, from: place(agent.index))
+        try tellMap(agent)
+        if agent.account == nil { schedule(3000, .register(agent.index, generation: agent.generation)) }
+    }
+
+    /// An agent that loses its table of messages seen: a defect.
+    private func forget(_ agent: WorldAgent) {
+        for table in [Table("seen"), Table("inbox")] {
+            var keys: [[UInt8]] = []
+            try? agent.store.scan(table, from: []) { key, _ in
+                keys.append(key)
+                return true
+            }
+            for key in keys { try? agent.store.delete(table, key) }
+        }
+        agent.store.commit()
+    }
+
+    func kill(_ agent: WorldAgent, _ kind: FaultyStore.Crash) {
+        guard agent.core != nil else { return }
+        record(.crash, from: place(agent.index))
+        figures.kills += 1
+        for server in servers { server.mailboxes.disconnect(agent.index) }
+        agent.stop(kind)
+        schedule(World.restartSeconds * 1000, .startAgent(agent.index))
+    }
+
+    /// Hands the agent the map of a server that is up. What a real agent does to get one is not part of this world.
+    func tellMap(_ agent: WorldAgent) throws {
+        schedule(30_000, .agentMap(agent.index, generation: agent.generation))
+        let order = servers.indices.map { (agent.homeServer + $0) % servers.count }
+        guard let server = order.lazy.map({ self.servers[$0] }).first(where: { $0.isUp && $0.liar.conduct == .honest })
+        else { return }
+        let listed = server.map.currentServers(at: agent.clock(now))
+        let sequences = listed.map(\.sequence)
+        guard sequences != agent.knownMap else { return }
+        agent.knownMap = sequences
+        try handle(agent, .map(listed))
+        syncLinks(agent)
+    }
+
+    // MARK: What users do
+
+    private func request() -> UInt64 {
+        defer { nextRequest += 1 }
+        return nextRequest
+    }
+
+    func register(_ agent: WorldAgent) throws {
+        guard agent.account == nil, !agent.registering else { return }
+        agent.registering = true
+        record(.user, from: place(agent.index), [], "registers")
+        try handle(agent, .register(home: servers[agent.homeServer].nodeID, token: "", request: request()))
+    }
+
+    func send(_ agent: WorldAgent, to other: Int, _ number: Int) throws {
+        let request = request()
+        texts[request] = other
+        // Some messages have several parts.
+        let size = number % 4 == 3 ? 3000 : 40
+        let text = Array("\(agent.index) to \(other), \(number) ".utf8)
+        let body = Array((0..<(size / text.count + 1)).flatMap { _ in text }.prefix(size))
+        record(.user, from: place(agent.index), to: place(other), [], "sends")
+        try handle(agent, .send(agents[other].id, body: body, request: request))
+    }
+
+    func lookup(_ agent: WorldAgent, _ other: Int) throws {
+        let request = request()
+        if isWell, let floor = floor(of: agents[other].id) { floors[request] = floor }
+        record(.user, from: place(agent.index), to: place(other), [], "looks up")
+        try handle(agent, .resolve(agents[other].id, request: request))
+    }
+
+    /// Whether nothing is wrong with the network, the servers and the clocks.
+    private var isWell: Bool {
+        activeFaults == 0 && !isLying && network.isWhole && servers.allSatisfy(\.isUp) && !isNearMidnight
+    }
+
+    private var isNearMidnight: Bool {
+        let second = now.seconds % Timestamp.secondsPerEpoch
+        return second < 7200 || second > Timestamp.secondsPerEpoch - 7200
+    }
+
+    /// The sequence of a user's record that most of its holders have acknowledged.
+    private func floor(of id: NetworkID) -> UInt64? {
+        guard let key = try? DirectoryRecord.blindedKey(of: id.key, epoch: now.epoch) else { return nil }
+        return ledger.majority[key]
+    }
+
+    // MARK: Events and effects
+
+    func handle(_ agent: WorldAgent, _ event: AgentEvent) throws {
+        guard agent.core != nil else { return }
+        let effects: [AgentEffect]?
+        do throws(StorageError) {
+            effects = try agent.core?.handle(
+                event, now: agent.clock(now), entropy: &agent.entropy, store: &agent.store)
+        } catch {
+            // A real agent ends with an error, and its user starts it again.
+            figures.storageFailures += 1
+            return kill(agent, .process)
+        }
+        if let doom = agent.doom {
+            if doom.events <= 0 {
+                if doom.isCommitted {
+                    agent.store.commit()
+                    agent.store.sync()
+                }
+                return kill(agent, .power)
+            }
+            agent.doom?.events -= 1
+        }
+        agent.store.commit()
+        agent.store.sync()
+        perform(effects ?? [], agent)
+    }
+
+    private func perform(_ effects: [AgentEffect], _ agent: WorldAgent) {
+        let index = agent.index
+        for effect in effects {
+            switch effect {
+            case .envelope(let bytes, let gateway):
+                guard agent.links.contains(gateway), let server = byNode[gateway] else { continue }
+                record(.upload, from: place(index), to: server, bytes)
+                guard let delay = network.streamDelay(place(index), server, &entropy) else { continue }
+                schedule(delay, .upload(bytes, to: server, agent: index, generation: agent.generation))
+            case .claim(let secret, let gateway):
+                guard agent.links.contains(gateway), let server = byNode[gateway] else { continue }
+                record(.claim, from: place(index), to: server, secret.bytes)
+                guard let delay = network.streamDelay(place(index), server, &entropy) else { continue }
+                schedule(delay, .claim(secret, at: server, agent: index, generation: agent.generation))
+            case .gatewaysChanged: syncLinks(agent)
+            case .registered(_, let report):
+                agent.account = report.account
+                figures.registrations += 1
+                record(.report, from: place(index), report.account.bytes, "registered")
+            case .resolved(let request, let report): resolved(agent, request, report)
+            case .queued(let request, let message):
+                record(.report, from: place(index), message.bytes, "queued")
+                if let other = texts.removeValue(forKey: request) { ledger.queued(message, from: index, to: other) }
+            case .accepted(let message):
+                record(.report, from: place(index), message.bytes, "accepted")
+                ledger.accepted(message)
+            case .delivered(let message):
+                record(.report, from: place(index), message.bytes, "delivered")
+                ledger.delivered(message)
+            case .unresolved(let message, _): record(.report, from: place(index), message.bytes, "unresolved")
+            case .received(let message):
+                record(.shown, from: place(index), message.messageID.bytes + message.body)
+                ledger.shown(message.messageID, to: index, at: elapsed)
+            case .failed(let request, _): failed(agent, request)
+            }
+        }
+        arm(agent)
+    }
+
+    private func resolved(_ agent: WorldAgent, _ request: UInt64, _ report: ResolveReport) {
+        figures.lookups += 1
+        record(.report, from: place(agent.index), report.id.key.bytes.bytes, "resolved")
+        // A record from the agent's own memory is as old as that.
+        guard let floor = floors.removeValue(forKey: request), isWell, report.asked > 0, report.sequence < floor
+        else { return }
+        ledger.violate(
+            .recordOutdated, at: elapsed,
+            "agent \(agent.index) found sequence \(report.sequence) after most holders had acknowledged \(floor)")
+    }
+
+    private func failed(_ agent: WorldAgent, _ request: UInt64) {
+        record(.report, from: place(agent.index), [], "failed")
+        texts[request] = nil
+        if floors.removeValue(forKey: request) != nil || agent.account != nil { figures.lookupFailures += 1 }
+        guard agent.account == nil else { return }
+        agent.registering = false
+        schedule(5000, .register(agent.index, generation: agent.generation))
+    }
+
+    func wake(_ agent: WorldAgent, _ time: UInt64) throws {
+        if agent.armed == time { agent.armed = nil }
+        if let due = agent.core?.nextWake, due <= agent.clock(now) {
+            try handle(agent, .wake)
+        } else {
+            arm(agent)
+        }
+    }
+
+    func arm(_ agent: WorldAgent) {
+        guard let due = agent.core?.nextWake else { return }
+        let own = Int64(clamping: due.milliseconds).subtractingReportingOverflow(agent.skew).partialValue
+        let time = max(UInt64(max(0, own)), now.milliseconds + 1)
+        if let armed = agent.armed, armed <= time { return }
+        agent.armed = time
+        queue.push(.agentWake(agent.index, generation: agent.generation, time), due: time)
+    }
+
+    /// A reply on its way from a gateway to an agent.
+    func download(_ id: Bytes16, _ payload: [UInt8], _ server: WorldServer, _ agent: Int) {
+        guard let said = server.liar.says(payload, &entropy) else { return }
+        record(.mailboxReply, from: server.index, to: place(agent), said)
+        guard let delay = network.streamDelay(server.index, place(agent), &entropy) else { return }
+        schedule(delay, .reply(agent, generation: agents[agent].generation, id: id, said))
+    }
+
+    // MARK: Links
+
+    func syncLinks(_ agent: WorldAgent) {
+        guard let wanted = agent.core?.wantedGateways else { return }
+        for gateway in agent.links.sorted() where !wanted.contains(gateway) {
+            if let index = byNode[gateway] { servers[index].mailboxes.disconnect(agent.index) }
+            schedule(10, .disconnect(agent.index, generation: agent.generation, gateway))
+        }
+        for gateway in wanted
+        where !agent.links.contains(gateway) && agent.connecting.insert(gateway).inserted {
+            schedule(20, .connect(agent.index, generation: agent.generation, gateway, attempt: 0))
+        }
+    }
+
+    func connect(_ agent: WorldAgent, _ gateway: NodeID, _ attempt: Int) throws {
+        guard agent.core?.wantedGateways.contains(gateway) == true else {
+            agent.connecting.remove(gateway)
+            return
+        }
+        let own = place(agent.index)
+        if let server = byNode[gateway], servers[server].isUp, network.reaches(own, server),
+            network.reaches(server, own)
+        {
+            agent.connecting.remove(gateway)
+            agent.links.insert(gateway)
+            record(.link, from: own, to: server, [], "up")
+            try handle(agent, .linkUp(gateway: gateway))
+        } else if attempt < 3 {
+            schedule(1000, .connect(agent.index, generation: agent.generation, gateway, attempt: attempt + 1))
+        } else {
+            agent.connecting.remove(gateway)
+            do throws(StorageError) {
+                let effects =
+                    try agent.core?.replaceGateway(gateway, entropy: &agent.entropy, store: &agent.store) ?? []
+                agent.store.commit()
+                agent.store.sync()
+                perform(effects, agent)
+            } catch { return kill(agent, .process) }
+            syncLinks(agent)
+        }
+    }
+}

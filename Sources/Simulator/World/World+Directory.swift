@@ -1,0 +1,135 @@
+import Directory
+import Federation
+import Primitives
+import Records
+import Wire
+
+/// Directory messages and the gossip of the map.
+extension World {
+    /// Between the first news of the map and the directory's being told.
+    private static let mapPause: UInt64 = 1000
+
+    func perform(_ effects: [MapEffect], _ server: WorldServer) {
+        for effect in effects {
+            switch effect {
+            case .send(let link, let body):
+                guard server.isUp, let number = Int(exactly: link), links.indices.contains(number),
+                    let said = server.liar.says(body, &entropy)
+                else { continue }
+                let other = other(number, than: server.index)
+                record(.mapFrame, from: server.index, to: other.index, said)
+                guard let delay = network.streamDelay(server.index, other.index, &entropy) else { continue }
+                schedule(delay, .frame(link: number, to: other.index, generation: other.generation, said))
+            case .learned, .learnedCluster, .lost: changeMap(server)
+            }
+        }
+        arm(server)
+    }
+
+    func changeMap(_ server: WorldServer) {
+        guard server.isUp, !server.mapChanged else { return }
+        server.mapChanged = true
+        schedule(World.mapPause, .mapChanged(server.index, generation: server.generation))
+    }
+
+    /// Tells a directory who is on the map.
+    func tellMap(_ server: WorldServer) {
+        server.mapChanged = false
+        let listed = server.map.currentServers(at: server.clock(now))
+        handle(server, .map(listed.map(World.node)))
+        guard server.directory.contactCount < 20, server.isUp else { return }
+        let others = listed.filter { $0.nodeID != server.nodeID }.prefix(16)
+        handle(server, .join(others.map { Endpoint(linkKey: $0.linkKey, address: $0.udp) }))
+    }
+
+    private static func node(_ server: ServerDescriptor) -> Placement.Node {
+        Placement.Node(
+            id: server.nodeID, cluster: server.clusterID, prefix: server.udp.prefix,
+            endpoint: Endpoint(linkKey: server.linkKey, address: server.udp))
+    }
+
+    func perform(_ effects: [DirectoryEffect], _ server: WorldServer) {
+        for effect in effects {
+            guard server.isUp else { return }
+            switch effect {
+            case .call(let call, let endpoint, let message):
+                server.calls.insert(call)
+                figures.directoryCalls += 1
+                schedule(World.callTimeout, .answer(server.index, generation: server.generation, call: call, nil))
+                guard let target = byAddress[endpoint.address], let said = server.liar.says(message, &entropy)
+                else { continue }
+                record(.call, from: server.index, to: target, said)
+                for delay in network.delays(server.index, target, &entropy) {
+                    schedule(delay, .call(from: server.index, call, to: target, said))
+                }
+            case .answer(let token, let message): answer(server, token, message)
+            case .joined: record(.report, from: server.index, [], "joined")
+            case .alarm: record(.report, from: server.index, [], "alarm")
+            }
+        }
+        arm(server)
+    }
+
+    private func answer(_ server: WorldServer, _ token: UInt64, _ message: [UInt8]) {
+        guard let asker = server.askers.removeValue(forKey: token) else { return }
+        let contact = Contact(serverID: server.serverKey.publicKey, endpoint: server.endpoint)
+        guard
+            let said = server.liar.answers(
+                asker.request, message, contact: contact, descriptor: server.descriptor, &entropy)
+        else { return }
+        if server.liar.conduct == .honest { observe(server, asker.request, said) }
+        switch asker.way {
+        case .envelope(let block):
+            record(.answer, from: server.index, said)
+            reply(block, said, server)
+        case .server(let from, let call):
+            record(.answer, from: server.index, to: from, said)
+            for delay in network.delays(server.index, from, &entropy) {
+                schedule(delay, .answer(from, generation: servers[from].generation, call: call, said))
+            }
+        }
+    }
+
+    /// A request comes to a server.
+    func called(_ from: Int, _ call: UInt64, _ to: Int, _ message: [UInt8]) {
+        let server = servers[to]
+        guard server.isUp else { return record(.lost, from: to, [], "server is down") }
+        server.liar.hears(message)
+        let token = server.token(for: .init(way: .server(from, call: call), request: message))
+        handle(server, .request(from: servers[from].endpoint, token: token, message: message))
+    }
+
+    // MARK: What invariants need
+
+    /// Notes what an honest holder acknowledges and serves.
+    private func observe(_ server: WorldServer, _ request: [UInt8], _ answer: [UInt8]) {
+        guard let said = try? DirectoryMessage(decoding: answer) else { return }
+        switch said {
+        case .stored(let sequence):
+            guard case .put(let bytes)? = try? DirectoryMessage(decoding: request),
+                let record = try? DirectoryRecord(decoding: bytes), record.sequence == sequence
+            else { return }
+            ledger.acknowledged(record, by: server.index, holders: holders(record.blindedKey, record.epoch))
+        case .record(let bytes):
+            guard let record = try? DirectoryRecord(decoding: bytes) else { return }
+            ledger.served(record, by: server.index, at: elapsed)
+        default: break
+        }
+    }
+
+    /// Who ought to hold a record, by the map of all.
+    func holders(_ key: VerifyingKey, _ epoch: UInt64) -> [Int] {
+        let placement: Placement
+        if let known = placements[epoch] {
+            placement = known
+        } else {
+            placement = Placement(
+                nodes: servers.map {
+                    Placement.Node(
+                        id: $0.nodeID, cluster: $0.clusterKey.publicKey, prefix: $0.endpoint.address.prefix)
+                }, epoch: epoch)
+            placements[epoch] = placement
+        }
+        return placement.rings(of: key).joined().compactMap { byNode[$0] }
+    }
+}

@@ -1,0 +1,66 @@
+import Correspondence
+import Primitives
+import Records
+import Storage
+import Wire
+
+/// An agent of a world: what is on its disk survives ``stop(_:)``, everything else does not.
+final class WorldAgent {
+    let index: Int
+    let id: NetworkID
+    /// The server at which its user has an account.
+    let homeServer: Int
+    var configuration: AgentConfiguration
+    var entropy: Entropy
+    var store = FaultyStore()
+    var core: AgentCore?
+    var generation = 0
+    var links: Set<NodeID> = []
+    var connecting: Set<NodeID> = []
+    var armed: UInt64?
+    /// The agent's clock less the world's, in milliseconds.
+    var skew: Int64 = 0
+    /// The agent is killed in so many events, before or after its transaction is committed.
+    var doom: (events: Int, isCommitted: Bool)?
+    /// Sequences of the map that it was told last.
+    var knownMap: [UInt64] = []
+    var account: Bytes16?
+    var registering = false
+
+    init(_ index: Int, home: Int, configuration: AgentConfiguration, seed: UInt64) throws {
+        self.index = index
+        homeServer = home
+        self.configuration = configuration
+        entropy = Entropy(seed: seed)
+        let identity = Identity(&entropy)
+        id = identity.id
+        try identity.save(&store)
+        store.commit()
+        store.sync()
+    }
+
+    func clock(_ now: Timestamp) -> Timestamp {
+        let moment = Int64(clamping: now.milliseconds).addingReportingOverflow(skew).partialValue
+        return Timestamp(milliseconds: UInt64(max(0, moment)))
+    }
+
+    func start(_ now: Timestamp) throws(StorageError) {
+        guard let identity = try Identity.load(store) else { return }
+        core = try AgentCore(identity: identity, configuration: configuration, now: clock(now), store: &store)
+        store.commit()
+        store.sync()
+        generation += 1
+    }
+
+    func stop(_ crash: FaultyStore.Crash) {
+        store.crash(crash) { entropy.below($0) }
+        core = nil
+        generation += 1
+        links = []
+        connecting = []
+        armed = nil
+        doom = nil
+        knownMap = []
+        registering = false
+    }
+}

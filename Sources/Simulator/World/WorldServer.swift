@@ -1,0 +1,248 @@
+import Directory
+import Envelope
+import Federation
+import Home
+import Primitives
+import Records
+import Relay
+import Storage
+import Wire
+
+/// A server's key where a closure wants one.
+private final class SharedKey: Sendable {
+    private let key: SigningKey
+    init(_ key: borrowing SigningKey) { self.key = key.copy() }
+    func sign(_ message: [UInt8]) -> Signature { key.sign(message) }
+}
+
+/// A server of a world, a cluster of one: what is on its disk survives ``stop(_:)``, everything else does not.
+final class WorldServer {
+    /// What has a timer.
+    enum Part: CaseIterable {
+        case relay
+        case home
+        case directory
+        case map
+        /// New mix keys and descriptors at the beginning of an epoch.
+        case epoch
+    }
+
+    /// Who waits for a directory answer.
+    struct Asker {
+        enum Way {
+            case envelope(ReplyBlock)
+            case server(Int, call: UInt64)
+        }
+        let way: Way
+        let request: [UInt8]
+    }
+
+    /// Effects that wait until the disk has what they tell of.
+    enum Held {
+        case map([MapEffect])
+        case directory([DirectoryEffect])
+        case home([HomeEffect])
+    }
+
+    /// When a server is to crash.
+    enum Doom {
+        /// In so many events, while the core's transaction is open.
+        case beforeCommit(Int)
+        /// In so many events, when the transaction is committed and not synced.
+        case beforeSync(Int)
+        /// Right before so many more effects would be performed.
+        case atEffect(Int)
+    }
+
+    let index: Int
+    let clusterKey: SigningKey
+    let serverKey: SigningKey
+    let endpoint: Endpoint
+    let nodeID: NodeID
+    private let mixSeed: Bytes32
+    private let endorsed: () -> [VerifyingKey]
+    var entropy: Entropy
+    var store = FaultyStore()
+    /// Replay tags on disk.
+    var journal: [(epoch: UInt64, tag: Bytes16)] = []
+    var liar = Liar(.honest)
+    /// The server's clock less the world's, in milliseconds.
+    var skew: Int64 = 0
+    var doom: Doom?
+
+    var isUp = false
+    var generation = 0
+    private(set) var descriptor: [UInt8] = []
+    private var ring = MixKeyRing([])
+    var relay: RelayCore
+    var home: HomeCore
+    var directory: DirectoryCore
+    var map: MapCore
+    var mailboxes = WorldMailboxes()
+    var askers: [UInt64: Asker] = [:]
+    var calls: Set<UInt64> = []
+    var held: [Held] = []
+    var armed: [Part: UInt64] = [:]
+    var mapChanged = false
+    private var nextToken: UInt64 = 1
+    private var nextEpoch = Timestamp(milliseconds: 0)
+    /// Envelopes that did not open.
+    var unopened = 0
+
+    init(_ index: Int, prefixes: Int, now: Timestamp, seed: UInt64, endorsed: @escaping () -> [VerifyingKey]) throws {
+        self.index = index
+        self.endorsed = endorsed
+        entropy = Entropy(seed: seed)
+        clusterKey = SigningKey(&entropy)
+        serverKey = SigningKey(&entropy)
+        mixSeed = entropy.bytes()
+        nodeID = Node.id(of: serverKey.publicKey)
+        let part = index % prefixes
+        let address = SocketAddress(
+            v4: (UInt8(1 + part % 223), UInt8(part / 223 & 0xff), UInt8(index >> 8 & 0xff), UInt8(index & 0xff)),
+            port: 4000)
+        endpoint = Endpoint(linkKey: X25519PublicKey(entropy.bytes()), address: address)
+        relay = RelayCore(entropy: &entropy)
+        home = HomeCore(node: nodeID)
+        map = try MapCore(admission: Admission(roots: []), now: now, store: store)
+        directory = try DirectoryCore(serverID: serverKey.publicKey, descriptor: [], now: now, store: store)
+    }
+
+    /// The server's own clock.
+    func clock(_ now: Timestamp) -> Timestamp {
+        let moment = Int64(clamping: now.milliseconds).addingReportingOverflow(skew).partialValue
+        return Timestamp(milliseconds: UInt64(max(0, moment)))
+    }
+
+    /// Everything is rebuilt from the disk.
+    /// - Parameter keepsJournal: false for a server that forgets which envelopes it has seen: a defect.
+    func start(_ now: Timestamp, keepsJournal: Bool = true) throws -> [MapEffect] {
+        let clock = clock(now)
+        generation += 1
+        isUp = true
+        relay = RelayCore(entropy: &entropy)
+        if keepsJournal { for entry in journal { relay.restore(epoch: entry.epoch, tag: entry.tag) } }
+        home = HomeCore(node: nodeID)
+        map = try MapCore(admission: Admission(roots: [clusterKey.publicKey]), now: clock, store: store)
+        directory = try DirectoryCore(serverID: serverKey.publicKey, descriptor: [], now: clock, store: store)
+        let key = SharedKey(serverKey)
+        directory.sign = { key.sign($0) }
+        return try roll(now)
+    }
+
+    func stop(_ crash: FaultyStore.Crash) {
+        store.crash(crash) { entropy.below($0) }
+        isUp = false
+        generation += 1
+        armed = [:]
+        askers = [:]
+        calls = []
+        held = []
+        doom = nil
+        mapChanged = false
+        mailboxes = WorldMailboxes()
+    }
+
+    /// New mix keys and descriptors.
+    func roll(_ now: Timestamp) throws -> [MapEffect] {
+        let clock = clock(now)
+        let epochs = [clock.epoch > 0 ? clock.epoch - 1 : 0, clock.epoch, clock.epoch + 1]
+        ring = MixKeyRing(epochs.map { mixKey($0) })
+        relay.forget(before: clock.epoch - 1)
+        journal.removeAll { $0.epoch + 1 < clock.epoch }
+        nextEpoch = Timestamp(seconds: (clock.epoch + 1) * Timestamp.secondsPerEpoch)
+        let address = endpoint.address
+        let server = try ServerDescriptor(
+            certificate: ServerCertificate(
+                server: serverKey.publicKey, expiry: clock.seconds + 30 * 86_400, cluster: clusterKey),
+            sequence: clock.seconds, expiry: clock.seconds + 2 * 86_400, linkKey: endpoint.linkKey, tcp: address,
+            udp: address, roles: [.relay, .home, .directory, .gateway],
+            mixKeys: [clock.epoch, clock.epoch + 1].map { MixKeyEntry(epoch: $0, key: mixKey($0).key.publicKey) },
+            software: "simulator", key: serverKey)
+        let cluster = try ClusterDescriptor(
+            name: "c\(index)", sequence: clock.seconds, expiry: clock.seconds + 2 * 86_400, endorsements: endorsed(),
+            contact: "", software: "simulator", policy: [.openRegistration, .openGateway], key: clusterKey)
+        descriptor = server.encode()
+        directory.descriptor = descriptor
+        var effects: [MapEffect] = []
+        for bytes in [cluster.encode(), descriptor] {
+            do throws(MapError) {
+                effects += try map.publish(bytes, now: clock, store: &store)
+            } catch {
+                // After a restart within a second, or with a clock that went back, the map has a newer one already.
+                guard case .storage(let reason) = error else { continue }
+                throw reason
+            }
+        }
+        store.commit()
+        return effects
+    }
+
+    private func mixKey(_ epoch: UInt64) -> MixKey {
+        var entropy = Entropy(seed: BLAKE2b.h(Domain("hulda/sim-mix"), mixSeed, epoch))
+        return MixKey(epoch: epoch, key: X25519PrivateKey(&entropy))
+    }
+
+    /// Opens an envelope and hands it to the relay.
+    func accept(_ envelope: [UInt8], _ now: Timestamp) -> [RelayEffect] {
+        guard envelope.count == Limits.envelopeSize else {
+            unopened += 1
+            return []
+        }
+        var bytes = envelope
+        let clock = clock(now)
+        do {
+            let ring = self.ring
+            let opened = try bytes.withUnsafeMutableBytes { try ring.unwrap($0, now: clock) }
+            return relay.accept(bytes, opened.unwrapped, epoch: opened.epoch, now: clock)
+        } catch {
+            unopened += 1
+            return []
+        }
+    }
+
+    func token(for asker: Asker) -> UInt64 {
+        defer { nextToken += 1 }
+        askers[nextToken] = asker
+        return nextToken
+    }
+
+    /// When a part wants to be woken, by the server's clock.
+    func nextWake(_ part: Part) -> Timestamp? {
+        switch part {
+        case .relay: relay.nextWake
+        case .home: home.nextWake
+        case .directory: directory.nextWake
+        case .map: map.nextWake
+        case .epoch: nextEpoch
+        }
+    }
+}
+
+/// A gateway's mailboxes in small: replies wait in a bounded queue until the agent proves the handle.
+struct WorldMailboxes {
+    static let waitingLimit = 128
+    private var agents: [Bytes16: Int] = [:]
+    private var waiting: [Bytes16: [(id: Bytes16, payload: [UInt8])]] = [:]
+    private(set) var dropped = 0
+
+    mutating func claim(_ secret: Bytes32, agent: Int) -> [(id: Bytes16, payload: [UInt8])] {
+        let handle = Mailbox.handle(of: secret)
+        agents[handle] = agent
+        return waiting.updateValue([], forKey: handle) ?? []
+    }
+
+    /// The connected agent to which the reply goes now.
+    mutating func deliver(_ id: Bytes16, _ payload: [UInt8], to handle: Bytes16) -> Int? {
+        if let agent = agents[handle] { return agent }
+        guard let count = waiting[handle]?.count, count < WorldMailboxes.waitingLimit else {
+            dropped += 1
+            return nil
+        }
+        waiting[handle]?.append((id, payload))
+        return nil
+    }
+
+    mutating func disconnect(_ agent: Int) { agents = agents.filter { $0.value != agent } }
+    var largestQueue: Int { waiting.values.map(\.count).max() ?? 0 }
+}

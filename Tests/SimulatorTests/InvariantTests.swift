@@ -1,0 +1,101 @@
+import Primitives
+import Records
+import Testing
+
+@testable import Simulator
+
+/// A check that cannot fail is no check: each invariant catches a world that is broken on purpose, and the same world
+/// without the defect passes.
+@Suite struct InvariantTests {
+    typealias Invariant = Violation.Invariant
+
+    static func scenario() -> Scenario {
+        var scenario = Scenario()
+        scenario.servers = 7
+        scenario.agents = 3
+        scenario.seconds = 60
+        scenario.settle = 60
+        scenario.messages = 6
+        return scenario
+    }
+
+    static func violated(_ scenario: Scenario, _ defect: World.Defect?, seed: UInt64) throws -> Set<Invariant> {
+        Set(try World(scenario, seed: seed, defect: defect).finish().violations.map(\.invariant))
+    }
+
+    @Test("a home that answers before its disk has the message loses it when power fails, and that is noticed")
+    func lostMessage() throws {
+        var scenario = InvariantTests.scenario()
+        scenario.faults = (0..<8).map { .init(.crash, at: 5 + 7 * UInt64($0), seconds: 2, count: 4) }
+        #expect(try InvariantTests.violated(scenario, .performsBeforeSync, seed: 1).contains(.messageLost))
+        #expect(try InvariantTests.violated(scenario, nil, seed: 1).isEmpty)
+    }
+
+    @Test("holders that start again with an empty disk have lost records, and that is noticed")
+    func lostRecord() throws {
+        var scenario = InvariantTests.scenario()
+        scenario.seconds = 20
+        scenario.settle = 5
+        scenario.faults = [.init(.crash, at: 10, seconds: 10, count: 7)]
+        #expect(try InvariantTests.violated(scenario, .losesDisk, seed: 2).contains(.recordLost))
+        #expect(try InvariantTests.violated(scenario, nil, seed: 2).isEmpty)
+    }
+
+    @Test("a relay that forgets which envelopes it has seen takes one again, and that is noticed")
+    func replay() throws {
+        var scenario = InvariantTests.scenario()
+        scenario.duplicates = 500
+        scenario.faults = (0..<4).map { .init(.crash, at: 5 + 12 * UInt64($0), seconds: 1, count: 4) }
+        #expect(try InvariantTests.violated(scenario, .forgetsReplays, seed: 3).contains(.replayAccepted))
+        #expect(try InvariantTests.violated(scenario, nil, seed: 3).isEmpty)
+    }
+
+    @Test("an agent that forgets what it has shows messages twice, and that is noticed")
+    func twice() throws {
+        var scenario = InvariantTests.scenario()
+        scenario.messages = 20
+        scenario.faults = (0..<3).map { .init(.kill, at: 5 + 18 * UInt64($0), seconds: 17, count: 3) }
+        #expect(try InvariantTests.violated(scenario, .forgetsSeen, seed: 4).contains(.messageTwice))
+        #expect(try InvariantTests.violated(scenario, nil, seed: 4).isEmpty)
+    }
+
+    @Test("an outbox that takes more than its bound is noticed")
+    func bound() throws {
+        var scenario = InvariantTests.scenario()
+        scenario.messages = 150
+        scenario.seconds = 15
+        scenario.settle = 1
+        #expect(try InvariantTests.violated(scenario, .longOutbox, seed: 5).contains(.boundExceeded))
+        #expect(try InvariantTests.violated(scenario, nil, seed: 5).isEmpty)
+    }
+
+    @Test("a holder that serves less than it acknowledged is noticed; a majority counts holders, not acknowledgements")
+    func ledger() throws {
+        var entropy = Entropy(seed: 6)
+        let user = SigningKey(&entropy)
+        func record(_ sequence: UInt64) throws -> DirectoryRecord {
+            let body = RecordBody(
+                home: entropy.bytes(), account: entropy.bytes(), sealing: X25519PublicKey(entropy.bytes()),
+                operational: user.publicKey, operationalExpiry: 2_000_000_000, policy: 1, prekeys: Bytes32(),
+                user: user)
+            return try DirectoryRecord.seal(
+                body: body, user: user, epoch: World.start.epoch, sequence: sequence,
+                expiry: World.start.seconds + 3600, entropy: &entropy)
+        }
+        let old = try record(1)
+        let new = try record(2)
+        var ledger = Ledger()
+        ledger.acknowledged(old, by: 0, holders: [0, 1, 2])
+        ledger.acknowledged(old, by: 0, holders: [0, 1, 2])
+        #expect(ledger.majority[old.blindedKey] == nil)
+        ledger.acknowledged(new, by: 1, holders: [0, 1, 2])
+        #expect(ledger.majority[old.blindedKey] == 1)
+        ledger.acknowledged(new, by: 2, holders: [0, 1, 2])
+        #expect(ledger.majority[old.blindedKey] == 2)
+        ledger.served(old, by: 0, at: 1)
+        ledger.served(new, by: 1, at: 2)
+        #expect(ledger.violations.isEmpty)
+        ledger.served(old, by: 1, at: 3)
+        #expect(ledger.violations.map(\.invariant) == [.recordOutdated])
+    }
+}

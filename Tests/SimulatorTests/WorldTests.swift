@@ -1,0 +1,122 @@
+import Testing
+
+@testable import Simulator
+
+@Suite struct WorldTests {
+    /// A short run with something of everything.
+    static func busy() -> Scenario {
+        var scenario = Scenario()
+        scenario.servers = 8
+        scenario.agents = 3
+        scenario.seconds = 40
+        scenario.settle = 20
+        scenario.loss = 30
+        scenario.duplicates = 100
+        scenario.reordered = 100
+        scenario.skew = 5000
+        scenario.faults = [
+            .init(.crash, at: 10, seconds: 5, count: 2), .init(.crashInside, at: 5, count: 2),
+            .init(.kill, at: 3, seconds: 30, count: 2), .init(.partition, at: 12, seconds: 6, count: 3),
+            .init(.oneWay, at: 1, seconds: 30, count: 2), .init(.full, at: 20, seconds: 10, count: 1),
+            .init(.clock, at: 5, seconds: 10, count: 1, amount: 90),
+        ]
+        return scenario
+    }
+
+    static func number(_ report: ScenarioReport, _ name: String) -> Double {
+        for row in report.rows where row.name == name {
+            if case .number(let number, _) = row.value { return number }
+        }
+        return .nan
+    }
+
+    @Test("one seed gives the same run to the byte, another seed and another fault another one")
+    func reproducible() throws {
+        let scenario = WorldTests.busy()
+        let first = try scenario.run(seed: 7)
+        let again = try scenario.run(seed: 7)
+        #expect(first == again)
+        #expect(first.effects > 5000)
+        #expect(first.violations.isEmpty, "\(first.violations)")
+        #expect(try scenario.run(seed: 8).digest != first.digest)
+        // The faults that were asked for happened.
+        #expect(WorldTests.number(first, "server crashes") >= 3)
+        #expect(WorldTests.number(first, "agents killed") >= 1)
+        #expect(WorldTests.number(first, "transactions refused by a disk") >= 1)
+        #expect(WorldTests.number(first, "network losses") >= 10)
+        var other = scenario
+        other.faults[0].at += 1
+        #expect(try other.run(seed: 7).digest != first.digest)
+    }
+
+    @Test("a trace has a line for every effect and changes nothing")
+    func trace() throws {
+        var scenario = Scenario()
+        scenario.seconds = 5
+        scenario.settle = 0
+        var lines = 0
+        let traced = try scenario.run(seed: 3, trace: { _ in lines += 1 })
+        #expect(UInt64(lines) == traced.effects)
+        #expect(try scenario.run(seed: 3) == traced)
+    }
+
+    @Test("where nothing goes wrong every message arrives and every lookup is answered")
+    func undisturbed() throws {
+        var scenario = Scenario()
+        scenario.seconds = 30
+        scenario.settle = 60
+        let report = try scenario.run(seed: 5)
+        #expect(report.violations.isEmpty, "\(report.violations)")
+        #expect(report.rows.first?.value == .share(Proportion(successes: 12, trials: 12)))
+        #expect(WorldTests.number(report, "users registered") == 4)
+        #expect(WorldTests.number(report, "lookups answered") == 8)
+        #expect(WorldTests.number(report, "lookups failed") == 0)
+    }
+
+    @Test("the invariants hold with a liar of each kind", arguments: Conduct.allCases)
+    func liars(_ conduct: Conduct) throws {
+        var scenario = Scenario()
+        scenario.servers = 8
+        scenario.agents = 2
+        scenario.seconds = 10
+        scenario.settle = 5
+        scenario.liars = [.init(conduct, count: 2)]
+        let report = try scenario.run(seed: 11)
+        #expect(report.violations.isEmpty, "\(report.violations)")
+        #expect(WorldTests.number(report, "users registered") == 2)
+    }
+
+    @Test("servers of one address prefix, who fit into no routing table, do not join for ever")
+    func onePrefix() throws {
+        var scenario = Scenario()
+        scenario.servers = 24
+        scenario.agents = 0
+        scenario.prefixes = 1
+        scenario.seconds = 10
+        scenario.settle = 0
+        let report = try scenario.run(seed: 1)
+        // They made 60,000 when each answer of somebody without a place was a reason to join again.
+        #expect(WorldTests.number(report, "calls between directories") < 12_000)
+    }
+
+    @Test("numbers out of range are refused")
+    func invalid() throws {
+        var few = Scenario()
+        few.servers = 3
+        #expect(throws: ScenarioError.self) { try few.run(seed: 1) }
+        var dishonest = Scenario()
+        dishonest.liars = [.init(.silent, count: 9)]
+        #expect(throws: ScenarioError.self) { try dishonest.run(seed: 1) }
+        var late = Scenario()
+        late.faults = [.init(.crash, at: .max)]
+        #expect(throws: ScenarioError.self) { try late.run(seed: 1) }
+    }
+
+    @Test("a swarm of fixed seeds finds nothing")
+    func swarm() {
+        var swarm = Swarm(firstSeed: 1)
+        for _ in 0..<2 { swarm.runNext() }
+        #expect(swarm.failures.isEmpty, "\(swarm.failures)")
+        #expect(swarm.runs == 2 && swarm.effects > 20_000)
+    }
+}
