@@ -145,6 +145,9 @@ final class AgentOwner: @unchecked Sendable {
             switch effect {
             case .send(let link, let body): links[link]?.send(kind: .map, body: body)
             case .learned, .lost, .learnedCluster: mapChanged()
+            case .snapshotVerdict(_, .refused):
+                logger.warning("few clusters hold this map: a gateway may hide servers from this agent")
+            case .evidence, .snapshotVerdict: break
             }
         }
     }

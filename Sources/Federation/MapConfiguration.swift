@@ -50,6 +50,10 @@ public enum MapEffect: Sendable {
     case learnedCluster(ClusterDescriptor)
     /// A server's descriptor has expired, or its cluster is endorsed no longer.
     case lost(NodeID)
+    /// Somebody of an admitted cluster has contradicted himself, as this proves; it is new and in the store.
+    case evidence(EquivocationEvidence)
+    /// What the comparison of an epoch's snapshots has come to; again when that changes.
+    case snapshotVerdict(epoch: UInt64, SnapshotComparison.Verdict)
 }
 
 /// Why an own descriptor was not published.

@@ -10,7 +10,7 @@ extension MapCore {
         _ bytes: [UInt8], from link: UInt64, _ now: Timestamp, _ effects: inout [MapEffect],
         _ store: inout some (KeyValueStore & ~Copyable)
     ) throws(StorageError) {
-        guard let descriptor = judge(bytes, from: link, now) else { return }
+        guard let descriptor = judge(bytes, from: link, now) else { return try keepEvidence(&effects, &store) }
         try take(descriptor, from: link, now, &effects, &store)
     }
 
@@ -62,6 +62,7 @@ extension MapCore {
                 } else {
                     try descriptor.verify(at: now)
                     counters.conflicting += 1
+                    snapshots.found = try? EquivocationEvidence(known, descriptor)
                 }
                 return nil
             }

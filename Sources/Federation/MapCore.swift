@@ -51,6 +51,7 @@ public struct MapCore: Sendable {
     var peers: [UInt64: Peer] = [:]
     /// Keys of the store that a start found unusable.
     var stale: Set<[UInt8]> = []
+    var snapshots: SnapshotState
     private var nextPrune: Timestamp
 
     /// The map as the store has it.
@@ -61,8 +62,10 @@ public struct MapCore: Sendable {
         self.configuration = configuration
         self.admission = admission
         nextWake = now
+        snapshots = SnapshotState(started: now)
         nextPrune = now.adding(milliseconds: MapCore.pruneInterval)
         try restore(now, store)
+        try restoreRoots(now, store)
     }
 
     /// The admitted servers whose time is not over at `now`.
@@ -101,8 +104,10 @@ public struct MapCore: Sendable {
         case .linkUp(let link, let peer):
             peers[link] = Peer(isAgent: peer == nil, configuration)
             if !configuration.isAgent { sendSummary([link], &entropy, &effects) }
+            linkUpSnapshots(link, now, &effects)
         case .linkDown(let link):
             peers[link] = nil
+            linkDownSnapshots(link)
         case .message(let link, let bytes):
             try receive(bytes, link, now, &entropy, &effects, &store)
         case .roots(let roots):
@@ -131,6 +136,7 @@ public struct MapCore: Sendable {
         }
         try follow(admission.refresh(), now, &effects, &store)
         if !configuration.isAgent { sendSummary(peers.keys.sorted(), &entropy, &effects) }
+        try wakeSnapshots(now, &entropy, &effects, &store)
     }
 
     // MARK: Comparison
@@ -147,6 +153,9 @@ public struct MapCore: Sendable {
         _ store: inout some (KeyValueStore & ~Copyable)
     ) throws(StorageError) {
         guard let peer = peers[link] else { return }
+        if let kind = bytes.first, RootMessage.kinds.contains(kind) {
+            return try receiveRoots(bytes, link, now, &entropy, &effects, &store)
+        }
         let message: MapMessage
         do throws(WireError) {
             message = try MapMessage(decoding: bytes)

@@ -38,7 +38,8 @@ final class CoreOwner: @unchecked Sendable {
     }
 
     static let tables: [Table] = [
-        Table("map"), Table("directory/records"), Table("directory/evidence"), Table("directory/contacts"),
+        Table("map"), Table("roots"), Table("evidence"), Table("directory/records"), Table("directory/evidence"),
+        Table("directory/contacts"),
         Table("directory/expiry"), Table("directory/floors"), Table("directory/quotas"),
         Table("home/accounts"), Table("home/items"), Table("home/blocks"), Table("home/recent"), Table("home/index"),
     ]
@@ -51,10 +52,10 @@ final class CoreOwner: @unchecked Sendable {
     private let environment: LMDBEnvironment
     private let ledger: NodeLedger
     private let logger: Logger
-    private var endpoint: DatagramEndpoint
-    private var map: MapCore
-    private var directory: DirectoryCore
-    private var home: HomeCore
+    private(set) var endpoint: DatagramEndpoint
+    private(set) var map: MapCore
+    private(set) var directory: DirectoryCore
+    private(set) var home: HomeCore
     private var socket: DatagramSocket?
     var ports: Ports?
     private var entropy = Entropy.system()
@@ -65,20 +66,26 @@ final class CoreOwner: @unchecked Sendable {
     private var nextToken: UInt64 = 1
     private var wakeTask: Scheduled<Void>?
     private var isNearlyFull = false
+    /// Where proofs against others are put as files.
+    private let evidence: EvidenceFolder?
 
     init(
         loop: any EventLoop, environment: LMDBEnvironment, keys: NodeKeys, descriptor: [UInt8],
-        admission: Admission, home configuration: HomeConfiguration, ledger: NodeLedger, logger: Logger
+        admission: Admission, home configuration: HomeConfiguration, ledger: NodeLedger, logger: Logger,
+        evidence: EvidenceFolder? = nil
     ) throws(StorageError) {
         self.loop = loop
+        self.evidence = evidence
         self.environment = environment
         self.ledger = ledger
         self.logger = logger
         let now = Timestamp.now()
         var map: MapCore?
         var directory: DirectoryCore?
+        var kept: [EquivocationEvidence] = []
         try environment.read { (transaction: inout LMDBTransaction) throws(StorageError) in
             map = try MapCore(admission: admission, now: now, store: transaction)
+            kept = try MapCore.evidence(transaction)
             directory = try DirectoryCore(
                 serverID: keys.server.publicKey, descriptor: descriptor, now: now, store: transaction)
         }
@@ -86,9 +93,12 @@ final class CoreOwner: @unchecked Sendable {
         self.map = map
         self.directory = directory
         self.directory.sign = { keys.server.sign($0) }
+        self.map.setSigner(SnapshotSigner(certificate: keys.certificate) { keys.server.sign($0) })
         home = HomeCore(node: keys.nodeID, configuration: configuration)
         endpoint = DatagramEndpoint(key: keys.link.key.copy(), entropy: &entropy)
         ledger.replaceServers(map.currentServers(at: now))
+        // A crash may have come between the store and the file.
+        for piece in kept { evidence?.write(piece, logger) }
     }
 
     /// Runs `body` on the owner's loop.
@@ -200,6 +210,8 @@ final class CoreOwner: @unchecked Sendable {
             case .send(let link, let body): links[link]?.send(kind: .map, body: body)
             case .learned, .lost: isChanged = true
             case .learnedCluster: break
+            case .evidence(let piece): evidence?.write(piece, logger)
+            case .snapshotVerdict(let epoch, let verdict): EvidenceFolder.report(verdict, epoch, logger)
             }
         }
         guard isChanged else { return }
@@ -349,37 +361,5 @@ final class CoreOwner: @unchecked Sendable {
         status.counters.merge(homeCounters()) { _, new in new }
         status.counters.merge(networkCounters()) { _, new in new }
         status.store = .init(usedBytes: environment.usedBytes, sizeBytes: environment.mapSize)
-    }
-
-    private func homeCounters() -> [String: UInt64] {
-        let counters = home.counters
-        return [
-            "home.registrations": counters.registrations, "home.accepted": counters.accepted,
-            "home.duplicates": counters.duplicates, "home.items.sent": counters.itemsSent,
-            "home.acknowledged": counters.acknowledged, "home.malformed": counters.malformed,
-            "home.unknown_account": counters.unknownAccount, "home.wrong_signature": counters.wrongSignature,
-            "home.replayed": counters.replayed, "home.full": counters.full,
-        ]
-    }
-
-    private func networkCounters() -> [String: UInt64] {
-        let directory = directory.counters
-        let datagrams = endpoint.counters
-        let map = map.counters
-        return [
-            "directory.hits": directory.hits, "directory.misses": directory.misses,
-            "directory.stored": directory.stored, "directory.malformed": directory.malformed,
-            "directory.wrong_signature": directory.wrongSignature, "directory.not_newer": directory.notNewer,
-            "directory.not_responsible": directory.notResponsible, "directory.repairs": directory.repairs,
-            "directory.alarms": directory.alarms, "directory.over_rate": directory.overRate,
-            "directory.over_quota": directory.overQuota, "directory.below_floor": directory.belowFloor,
-            "directory.forged_answers": directory.forgedAnswers, "directory.misleading": directory.misleading,
-            "directory.silent_holders": directory.silentHolders, "directory.signed_misses": directory.signedMisses,
-            "datagram.handshakes": datagrams.handshakes, "datagram.malformed": datagrams.malformed,
-            "datagram.unauthenticated": datagrams.unauthenticated, "datagram.replayed": datagrams.replayed,
-            "datagram.cookies": datagrams.cookiesSent, "datagram.overloaded": datagrams.overloaded,
-            "map.learned": map.learned, "map.forged": map.forged, "map.malformed": map.malformed,
-            "map.flooded": map.flooded, "map.from_agents": map.fromAgents,
-        ]
     }
 }

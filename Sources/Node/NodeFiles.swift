@@ -23,6 +23,11 @@ public enum NodeFiles {
         configuration.dataDirectory + "/peers.txt"
     }
 
+    /// Where the node puts proofs that others contradicted themselves: `hulda audit evidence` checks them.
+    public static func evidencePath(_ configuration: NodeConfiguration) -> String {
+        configuration.dataDirectory + "/evidence"
+    }
+
     /// The bootstrap list and the added peers.
     static func peers(_ configuration: NodeConfiguration) throws(NodeError) -> [PeerLink] {
         var links: [PeerLink] = []

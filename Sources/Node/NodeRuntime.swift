@@ -105,7 +105,8 @@ public final class NodeRuntime: Sendable {
                 logger: logger)
             cores = try CoreOwner(
                 loop: owners.next(), environment: environment, keys: keys, descriptor: descriptor.encode(),
-                admission: Admission(roots: roots), home: home, ledger: ledger, logger: logger)
+                admission: Admission(roots: roots), home: home, ledger: ledger, logger: logger,
+                evidence: EvidenceFolder(path: NodeFiles.evidencePath(configuration)))
         } catch {
             throw NodeError.storage(path: directory, reason: "\(error)")
         }

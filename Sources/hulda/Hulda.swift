@@ -10,6 +10,7 @@ struct Hulda: AsyncParsableCommand {
             Operators:  hulda node init, hulda node run, hulda node status, hulda node peer
             Everybody:  hulda testbed up starts an overlay of several clusters on this machine
             Auditors:   hulda simulate runs experiments on networks of up to 100,000 simulated servers
+                        hulda audit evidence FILE checks a proof that a cluster contradicted itself
 
             Completion scripts: hulda --generate-completion-script bash|zsh|fish
             Exit codes follow sysexits.h: 64 usage, 65 data, 68 unknown user, 69 service unavailable, 75 try again \
@@ -18,6 +19,6 @@ struct Hulda: AsyncParsableCommand {
         version: "hulda 0.1.0",
         subcommands: [
             NodeCommand.self, IDCommand.self, RegisterCommand.self, ResolveCommand.self, SendCommand.self,
-            InboxCommand.self, TestbedCommand.self, SimulateCommand.self,
+            InboxCommand.self, TestbedCommand.self, SimulateCommand.self, AuditCommand.self,
         ])
 }

@@ -17,7 +17,7 @@ import Testing
         scenario.faults = [
             .init(.crash, at: 10, seconds: 5, count: 2), .init(.crashInside, at: 5, count: 2),
             .init(.kill, at: 3, seconds: 30, count: 2), .init(.partition, at: 12, seconds: 6, count: 3),
-            .init(.oneWay, at: 1, seconds: 30, count: 2), .init(.full, at: 20, seconds: 10, count: 1),
+            .init(.oneWay, at: 1, seconds: 30, count: 2), .init(.full, at: 1, seconds: 20, count: 6),
             .init(.clock, at: 5, seconds: 10, count: 1, amount: 90),
         ]
         return scenario
@@ -97,6 +97,23 @@ import Testing
         let report = try scenario.run(seed: 1)
         // They made 60,000 when each answer of somebody without a place was a reason to join again.
         #expect(WorldTests.number(report, "calls between directories") < 12_000)
+    }
+
+    @Test("after midnight all maps agree, though servers crash then, and no honest server is accused")
+    func midnight() throws {
+        var scenario = Scenario()
+        scenario.servers = 7
+        scenario.agents = 1
+        scenario.rate = 0.05
+        scenario.start = 86_400 - 180
+        scenario.seconds = 1500
+        scenario.settle = 60
+        // While snapshots are signed and passed on.
+        scenario.faults = (0..<3).map { .init(.crash, at: 720 + 2 * UInt64($0), seconds: 3, count: 1) }
+        let report = try scenario.run(seed: 9)
+        #expect(report.violations.isEmpty, "\(report.violations)")
+        #expect(WorldTests.number(report, "maps found to agree") >= 5)
+        #expect(WorldTests.number(report, "maps contested or refused") == 0)
     }
 
     @Test("numbers out of range are refused")

@@ -17,6 +17,8 @@ public struct Violation: Equatable, Sendable, CustomStringConvertible {
         case recordOutdated = "lower sequence served"
         /// A queue or a table is longer than its bound.
         case boundExceeded = "bound exceeded"
+        /// There is evidence that an honest server or cluster contradicted itself.
+        case honestAccused = "honest server accused"
     }
 
     public let invariant: Invariant

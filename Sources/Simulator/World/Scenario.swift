@@ -1,3 +1,5 @@
+import Wire
+
 /// What a run of a world is made of: its size, its network, its users' habits and what goes wrong when.
 ///
 /// Files of scenarios (specs/scenarios) decode into it; fields that are left out have the values below. All times are
@@ -64,6 +66,8 @@ public struct Scenario: Codable, Equatable, Sendable {
     public var agents = 4
     /// Address prefixes that the servers share.
     public var prefixes = 10_000
+    /// Second of the day at which it begins; noon.
+    public var start: UInt64 = 43_200
     /// How long things go wrong, after a warm-up of ``warmUp`` seconds.
     public var seconds: UInt64 = 120
     /// How long everything is well again before the last check.
@@ -93,6 +97,7 @@ public struct Scenario: Codable, Equatable, Sendable {
         servers = try values.decodeIfPresent(Int.self, forKey: .servers) ?? servers
         agents = try values.decodeIfPresent(Int.self, forKey: .agents) ?? agents
         prefixes = try values.decodeIfPresent(Int.self, forKey: .prefixes) ?? prefixes
+        start = try values.decodeIfPresent(UInt64.self, forKey: .start) ?? start
         seconds = try values.decodeIfPresent(UInt64.self, forKey: .seconds) ?? seconds
         settle = try values.decodeIfPresent(UInt64.self, forKey: .settle) ?? settle
         messages = try values.decodeIfPresent(Int.self, forKey: .messages) ?? messages
@@ -113,6 +118,7 @@ public struct Scenario: Codable, Equatable, Sendable {
         if !(0...10_000).contains(agents) { return "agents must be from 0 to 10000" }
         if !(1...10_000).contains(prefixes) { return "prefixes must be from 1 to 10000" }
         if seconds < 1 || seconds > most || settle > most { return "seconds and settle must be at most \(most)" }
+        if start >= Timestamp.secondsPerEpoch { return "start must be below \(Timestamp.secondsPerEpoch)" }
         if !(0...100_000).contains(messages) || !(0...100_000).contains(lookups) {
             return "messages and lookups must be from 0 to 100000"
         }

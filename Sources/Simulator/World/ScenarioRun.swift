@@ -95,6 +95,8 @@ extension World {
             number("agents killed", figures.kills),
             number("transactions refused by a disk", figures.storageFailures),
             number("calls between directories", figures.directoryCalls),
+            number("maps found to agree", figures.mapsAgreed),
+            number("maps contested or refused", figures.mapsContested),
             number("network losses", Int(clamping: network.lost)),
             number("largest store", figures.largestStore, "bytes"),
             number("events", Int(clamping: figures.events)),

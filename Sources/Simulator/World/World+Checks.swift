@@ -1,5 +1,6 @@
 import Correspondence
 import Directory
+import Federation
 import Home
 import Primitives
 import Records
@@ -76,6 +77,20 @@ extension World {
                 ledger.violate(.recordLost, at: elapsed, "\(name): only \(held.sequence)")
             }
         }
+    }
+
+    /// Nobody can be shown to have contradicted himself who did not lie.
+    func checkAccused(_ evidence: EquivocationEvidence) {
+        guard (try? evidence.verify()) != nil else {
+            ledger.violate(.honestAccused, at: elapsed, "evidence that proves nothing: \(evidence)")
+            return
+        }
+        guard
+            let accused = servers.first(where: {
+                [$0.serverKey.publicKey, $0.clusterKey.publicKey].contains(evidence.subject)
+            }), accused.liar.conduct == .honest
+        else { return }
+        ledger.violate(.honestAccused, at: elapsed, "server \(accused.index): \(evidence)")
     }
 
     private var hasClockFaults: Bool { scenario.faults.contains { $0.kind == .clock } }

@@ -21,6 +21,10 @@ extension World {
                 guard let delay = network.streamDelay(server.index, other.index, &entropy) else { continue }
                 schedule(delay, .frame(link: number, to: other.index, generation: other.generation, said))
             case .learned, .learnedCluster, .lost: changeMap(server)
+            case .evidence(let evidence): checkAccused(evidence)
+            case .snapshotVerdict(_, .agreed): figures.mapsAgreed += 1
+            case .snapshotVerdict(_, .undecided): break
+            case .snapshotVerdict: figures.mapsContested += 1
             }
         }
         arm(server)

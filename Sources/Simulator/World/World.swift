@@ -14,8 +14,6 @@ import Wire
 /// Everything random is drawn from the seed, in the order of events: the same scenario and seed give the same run to
 /// the byte (specs/simulator.md).
 final class World {
-    static let start = Timestamp(seconds: 20_000 * 86_400 + 43_200)
-
     /// A world that is broken on purpose, to show that an invariant notices.
     enum Defect: CaseIterable {
         /// Effects are performed before the disk has what they tell of.
@@ -35,7 +33,8 @@ final class World {
     let defect: Defect?
     /// What the invariants allow.
     var bounds = Bounds()
-    var now = World.start
+    let start: Timestamp
+    var now: Timestamp
     var entropy: Entropy
     var network = NetworkModel()
     var queue = VirtualQueue<WorldEvent>()
@@ -64,6 +63,8 @@ final class World {
         self.scenario = scenario
         self.seed = seed
         self.defect = defect
+        start = Timestamp(seconds: 20_000 * Timestamp.secondsPerEpoch + scenario.start)
+        now = start
         entropy = Entropy(seed: seed)
         log = EffectLog(trace: trace)
         try build()
@@ -141,7 +142,7 @@ final class World {
     }
 
     /// Milliseconds since the beginning.
-    var elapsed: UInt64 { now.milliseconds(since: World.start) }
+    var elapsed: UInt64 { now.milliseconds(since: start) }
 
     // MARK: Time
 
@@ -224,6 +225,8 @@ struct WorldFigures: Equatable, Sendable {
     var registrations = 0
     var largestStore = 0
     var directoryCalls = 0
+    var mapsAgreed = 0
+    var mapsContested = 0
 }
 
 /// What the invariants allow at most.

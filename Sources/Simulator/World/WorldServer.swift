@@ -127,6 +127,7 @@ final class WorldServer {
         directory = try DirectoryCore(serverID: serverKey.publicKey, descriptor: [], now: clock, store: store)
         let key = SharedKey(serverKey)
         directory.sign = { key.sign($0) }
+        map.setSigner(SnapshotSigner(certificate: certificate(clock)) { key.sign($0) })
         return try roll(now)
     }
 
@@ -153,11 +154,10 @@ final class WorldServer {
         nextEpoch = Timestamp(seconds: (clock.epoch + 1) * Timestamp.secondsPerEpoch)
         let address = endpoint.address
         let server = try ServerDescriptor(
-            certificate: ServerCertificate(
-                server: serverKey.publicKey, expiry: clock.seconds + 30 * 86_400, cluster: clusterKey),
+            certificate: certificate(clock),
             sequence: clock.seconds, expiry: clock.seconds + 2 * 86_400, linkKey: endpoint.linkKey, tcp: address,
             udp: address, roles: [.relay, .home, .directory, .gateway],
-            mixKeys: [clock.epoch, clock.epoch + 1].map { MixKeyEntry(epoch: $0, key: mixKey($0).key.publicKey) },
+            mixKeys: epochs.map { MixKeyEntry(epoch: $0, key: mixKey($0).key.publicKey) },
             software: "simulator", key: serverKey)
         let cluster = try ClusterDescriptor(
             name: "c\(index)", sequence: clock.seconds, expiry: clock.seconds + 2 * 86_400, endorsements: endorsed(),
@@ -176,6 +176,10 @@ final class WorldServer {
         }
         store.commit()
         return effects
+    }
+
+    private func certificate(_ clock: Timestamp) -> ServerCertificate {
+        ServerCertificate(server: serverKey.publicKey, expiry: clock.seconds + 30 * 86_400, cluster: clusterKey)
     }
 
     private func mixKey(_ epoch: UInt64) -> MixKey {

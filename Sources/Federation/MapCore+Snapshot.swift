@@ -1,0 +1,302 @@
+import Primitives
+import Records
+import Storage
+import Wire
+
+/// Snapshots of each epoch: taking and signing the own one, passing on others', and comparing them.
+extension MapCore {
+    static let rootTable = Table("roots")
+    /// Seconds after an epoch's start until snapshots are taken, so that what was published before has arrived.
+    static let settleTime: UInt64 = 600
+    /// Seconds by which each further server of a cluster waits for those before it to speak for the cluster.
+    static let rankDelay: UInt64 = 60
+    /// Milliseconds between two rounds of asking.
+    private static let askInterval: UInt64 = 60_000
+
+    public var snapshotCounters: SnapshotCounters { snapshots.counters }
+    /// What the comparison of this epoch's snapshots has come to, once it has begun.
+    public var snapshotVerdict: SnapshotComparison.Verdict? { snapshots.verdict }
+    /// The own snapshot of an epoch, if this core was running when it was taken.
+    public func ownSnapshot(_ epoch: UInt64) -> SnapshotComparison.Statement? {
+        snapshots.own?.epoch == epoch ? snapshots.own?.statement : nil
+    }
+
+    /// Lets this core sign snapshot roots in its cluster's name.
+    public mutating func setSigner(_ signer: SnapshotSigner) { snapshots.signer = signer }
+
+    /// The roots held of an epoch, by cluster.
+    public func roots(_ epoch: UInt64) -> [SnapshotRoot] { snapshots.book.roots(epoch) }
+
+    /// The snapshot of an epoch as the map would give it now, for proofs.
+    public func snapshot(_ epoch: UInt64, at now: Timestamp) -> SnapshotTree {
+        SnapshotTree(epoch: epoch, servers: currentServers(at: now))
+    }
+
+    // MARK: Time
+
+    mutating func wakeSnapshots(
+        _ now: Timestamp, _ entropy: inout Entropy, _ effects: inout [MapEffect],
+        _ store: inout some (KeyValueStore & ~Copyable)
+    ) throws(StorageError) {
+        for (link, budget) in snapshots.links {
+            let answers = max(budget.answers, SnapshotState.answersPerInterval)
+            snapshots.links[link] = SnapshotState.Budget(answers: answers, asks: 1)
+        }
+        try forgetRoots(now, &store)
+        takeSnapshot(now)
+        try signSnapshot(now, &effects, &store)
+        compare(now, &entropy, &effects)
+        guard now >= snapshots.nextAsk else { return }
+        snapshots.nextAsk = now.adding(milliseconds: MapCore.askInterval)
+        for link in peers.keys.sorted() { ask(link, now, &effects) }
+    }
+
+    private func settled(_ now: Timestamp) -> Bool {
+        now.seconds % Timestamp.secondsPerEpoch >= MapCore.settleTime
+    }
+
+    /// Takes the own snapshot once an epoch. A core that was started within the epoch has not seen what the others saw
+    /// when it began, and takes none.
+    private mutating func takeSnapshot(_ now: Timestamp) {
+        guard snapshots.started.epoch < now.epoch, snapshots.own?.epoch != now.epoch, settled(now) else { return }
+        let tree = snapshot(now.epoch, at: now)
+        let statement = tree.root.map {
+            SnapshotComparison.Statement(root: $0, count: UInt32(truncatingIfNeeded: tree.leaves.count))
+        }
+        snapshots.own = (now.epoch, statement)
+    }
+
+    /// Signs the own snapshot, unless a server of the own cluster has spoken already: a cluster speaks once.
+    private mutating func signSnapshot(
+        _ now: Timestamp, _ effects: inout [MapEffect], _ store: inout some (KeyValueStore & ~Copyable)
+    ) throws(StorageError) {
+        guard let signer = snapshots.signer, let own = ownSnapshot(now.epoch) else { return }
+        let certificate = signer.certificate
+        guard snapshots.book[now.epoch, certificate.clusterID] == nil else { return }
+        let siblings = servers.values.filter { $0.clusterID == certificate.clusterID && $0.isCurrent(at: now) }
+        let place = Node.id(of: certificate.serverID)
+        guard siblings.contains(where: { $0.nodeID == place }) else { return }
+        let rank = UInt64(siblings.count(where: { $0.nodeID < place }))
+        guard now.seconds % Timestamp.secondsPerEpoch >= MapCore.settleTime + rank * MapCore.rankDelay else { return }
+        let root: SnapshotRoot
+        do throws(SnapshotError) {
+            root = try SnapshotRoot(
+                epoch: now.epoch, root: own.root, count: own.count, certificate: certificate, sign: signer.sign)
+            try root.verify()
+        } catch { return }
+        snapshots.counters.signed += 1
+        try enter(root, from: nil, &effects, &store)
+    }
+
+    private mutating func forgetRoots(
+        _ now: Timestamp, _ store: inout some (KeyValueStore & ~Copyable)
+    ) throws(StorageError) {
+        let oldest = SnapshotRoot.oldestEpoch(at: now)
+        for (epoch, entries) in snapshots.book.epochs where epoch < oldest {
+            for root in entries.values.flatMap(\.all) { try store.delete(MapCore.rootTable, MapCore.key(root)) }
+        }
+        snapshots.book.forget(before: oldest)
+    }
+
+    // MARK: Messages
+
+    mutating func linkUpSnapshots(_ link: UInt64, _ now: Timestamp, _ effects: inout [MapEffect]) {
+        snapshots.links[link] = SnapshotState.Budget()
+        ask(link, now, &effects)
+    }
+
+    mutating func linkDownSnapshots(_ link: UInt64) { snapshots.links[link] = nil }
+
+    /// Asks a node for the roots that are missing: an agent for those of its sample, a node for all.
+    private mutating func ask(_ link: UInt64, _ now: Timestamp, _ effects: inout [MapEffect]) {
+        guard let peer = peers[link], !peer.isAgent else { return }
+        let message: RootMessage
+        if configuration.isAgent {
+            let names = (snapshots.comparison?.missing ?? []).map { MapCore.name($0) }.sorted()
+            guard !names.isEmpty else { return }
+            message = .ask(epoch: now.epoch, checksum: 0, clusters: names)
+        } else {
+            message = .ask(epoch: now.epoch, checksum: snapshots.book.checksum(now.epoch), clusters: [])
+        }
+        sendDescriptor(link, message.encode(), &effects)
+    }
+
+    mutating func receiveRoots(
+        _ bytes: [UInt8], _ link: UInt64, _ now: Timestamp, _ entropy: inout Entropy, _ effects: inout [MapEffect],
+        _ store: inout some (KeyValueStore & ~Copyable)
+    ) throws(StorageError) {
+        let message: RootMessage
+        do throws(WireError) { message = try RootMessage(decoding: bytes) } catch {
+            snapshots.counters.malformed += 1
+            return
+        }
+        switch message {
+        case .root(let bytes): try learnRoot(bytes, link, now, &effects, &store)
+        case .ask(let epoch, let checksum, let clusters):
+            answer(epoch, checksum, clusters, link, &entropy, &effects)
+        }
+    }
+
+    private mutating func answer(
+        _ epoch: UInt64, _ checksum: UInt64, _ clusters: [Bytes16], _ link: UInt64, _ entropy: inout Entropy,
+        _ effects: inout [MapEffect]
+    ) {
+        guard !configuration.isAgent else { return }
+        guard var budget = snapshots.links[link], budget.asks > 0 else {
+            counters.flooded += 1
+            return
+        }
+        budget.asks -= 1
+        var roots: [SnapshotRoot] = []
+        if !clusters.isEmpty {
+            let wanted = Set(clusters)
+            roots = snapshots.book.roots(epoch).filter { wanted.contains(MapCore.name($0.clusterID)) }
+        } else if snapshots.book.checksum(epoch) != checksum {
+            roots = snapshots.book.roots(epoch)
+            // Begins anywhere, so that a limit does not starve the same ones each time.
+            let start = entropy.below(roots.count)
+            roots = Array(roots[start...] + roots[..<start])
+        }
+        for root in roots.prefix(budget.answers) {
+            guard sendDescriptor(link, RootMessage.root(root.encode()).encode(), &effects) else { break }
+            budget.answers -= 1
+        }
+        snapshots.links[link] = budget
+    }
+
+    private mutating func learnRoot(
+        _ bytes: [UInt8], _ link: UInt64, _ now: Timestamp, _ effects: inout [MapEffect],
+        _ store: inout some (KeyValueStore & ~Copyable)
+    ) throws(StorageError) {
+        guard let peer = peers[link], !peer.isAgent else {
+            counters.fromAgents += 1
+            return
+        }
+        guard peer.receivesLeft > 0 else {
+            counters.flooded += 1
+            return
+        }
+        peers[link]?.receivesLeft -= 1
+        guard let root = judgeRoot(bytes, link, now) else { return }
+        snapshots.counters.learned += 1
+        try enter(root, from: link, &effects, &store)
+    }
+
+    /// The root if it is new and valid; otherwise counts why not. The cheap checks come first, signatures last.
+    private mutating func judgeRoot(_ bytes: [UInt8], _ link: UInt64, _ now: Timestamp) -> SnapshotRoot? {
+        do throws(SnapshotError) {
+            let root = try SnapshotRoot(decoding: bytes)
+            try root.checkEpoch(at: now)
+            guard admission.admits(root.clusterID) else {
+                snapshots.counters.notAdmitted += 1
+                return nil
+            }
+            if case .known = snapshots.book.standing(of: root) {
+                snapshots.counters.duplicates += 1
+                return nil
+            }
+            try root.verify()
+            return root
+        } catch {
+            countRefusal(error, link)
+            return nil
+        }
+    }
+
+    private mutating func countRefusal(_ error: SnapshotError, _ link: UInt64) {
+        switch error {
+        case .malformed: snapshots.counters.malformed += 1
+        case .epochFarOff: snapshots.counters.farOff += 1
+        case .wrongSignature, .wrongCertificate, .certificateOver, .foreignKey:
+            snapshots.counters.forged += 1
+            peers[link]?.receivesLeft -= configuration.forgeryCost
+        }
+    }
+
+    /// Takes in a valid root that is not yet known, keeps what it contradicts as evidence, and passes it on.
+    private mutating func enter(
+        _ root: SnapshotRoot, from link: UInt64?, _ effects: inout [MapEffect],
+        _ store: inout some (KeyValueStore & ~Copyable)
+    ) throws(StorageError) {
+        let bytes = root.encode()
+        try store.put(MapCore.rootTable, MapCore.key(root), bytes)
+        if case .contradicts(let earlier) = snapshots.book.standing(of: root) {
+            snapshots.counters.contradicting += 1
+            snapshots.found = try? EquivocationEvidence(earlier, root)
+            try keepEvidence(&effects, &store)
+        }
+        snapshots.book.add(root)
+        if snapshots.comparison?.epoch == root.epoch {
+            _ = snapshots.comparison?.add(root)
+            reportVerdict(&effects)
+        }
+        guard !configuration.isAgent else { return }
+        let message = RootMessage.root(bytes).encode()
+        for other in peers.keys.sorted() where other != link && peers[other]?.isAgent == false {
+            sendDescriptor(other, message, &effects)
+        }
+    }
+
+    // MARK: Comparison
+
+    /// Begins the epoch's comparison when the clusters have had time to speak.
+    private mutating func compare(_ now: Timestamp, _ entropy: inout Entropy, _ effects: inout [MapEffect]) {
+        let start = 2 * MapCore.settleTime
+        guard snapshots.comparison?.epoch != now.epoch, now.seconds % Timestamp.secondsPerEpoch >= start else { return }
+        var clusters: [VerifyingKey: [UInt8]] = [:]
+        for server in currentServers(at: now) where admission.admits(server.clusterID) {
+            let prefix = server.udp.prefix
+            if let other = clusters[server.clusterID], !prefix.lexicographicallyPrecedes(other) { continue }
+            clusters[server.clusterID] = prefix
+        }
+        // The own view cannot confirm itself.
+        if let own = snapshots.signer?.certificate.clusterID { clusters[own] = nil }
+        guard !clusters.isEmpty else { return }
+        var comparison = SnapshotComparison(
+            epoch: now.epoch, own: ownSnapshot(now.epoch), clusters: clusters, entropy: &entropy)
+        for root in snapshots.book.roots(now.epoch) { _ = comparison.add(root) }
+        snapshots.comparison = comparison
+        snapshots.verdict = nil
+        reportVerdict(&effects)
+    }
+
+    private mutating func reportVerdict(_ effects: inout [MapEffect]) {
+        guard let comparison = snapshots.comparison else { return }
+        let verdict = comparison.verdict
+        guard verdict != snapshots.verdict else { return }
+        snapshots.verdict = verdict
+        if case .undecided = verdict { return }
+        effects.append(.snapshotVerdict(epoch: comparison.epoch, verdict))
+    }
+
+    // MARK: Store
+
+    /// Epoch as big-endian `u64`, so that keys sort by it, ‖ ClusterID ‖ ServerID ‖ first 16 bytes of the root.
+    private static func key(_ root: SnapshotRoot) -> [UInt8] {
+        withUnsafeBytes(of: root.epoch.bigEndian) { Array($0) } + root.clusterID.bytes.bytes + root.serverID.bytes.bytes
+            + root.root.bytes.prefix(16)
+    }
+
+    /// A cluster's identifier, as in the gossip of descriptors.
+    private static func name(_ cluster: VerifyingKey) -> Bytes16 {
+        Bytes16(BLAKE2b.h(Domain("hulda/cluster-id"), cluster.bytes).bytes.prefix(16)) ?? Bytes16()
+    }
+
+    /// Roots of an earlier run. They were verified before they were written.
+    mutating func restoreRoots(
+        _ now: Timestamp, _ store: borrowing some (KeyValueStore & ~Copyable)
+    ) throws(StorageError) {
+        var found: [[UInt8]] = []
+        let limit = 4 * configuration.capacity
+        try store.scan(MapCore.rootTable, from: []) { _, value in
+            found.append(value)
+            return found.count < limit
+        }
+        for bytes in found {
+            // What is too old is forgotten, in the store too, at the first wake.
+            guard let root = try? SnapshotRoot(decoding: bytes) else { continue }
+            if case .known = snapshots.book.standing(of: root) { continue }
+            snapshots.book.add(root)
+        }
+    }
+}

@@ -1,0 +1,122 @@
+import Primitives
+import Records
+import Wire
+
+/// The snapshot roots of the current and the last epoch: of each cluster the first, and one that contradicts it.
+struct RootBook: Sendable {
+    struct Entry: Sendable {
+        let first: SnapshotRoot
+        var second: SnapshotRoot?
+
+        var all: [SnapshotRoot] { [first] + (second.map { [$0] } ?? []) }
+    }
+
+    /// What a root is to a book.
+    enum Standing {
+        case new
+        /// The cluster has said this before, or two other things: enough is known of it.
+        case known
+        case contradicts(SnapshotRoot)
+    }
+
+    private(set) var epochs: [UInt64: [VerifyingKey: Entry]] = [:]
+
+    func standing(of root: SnapshotRoot) -> Standing {
+        guard let entry = epochs[root.epoch]?[root.clusterID] else { return .new }
+        return entry.second != nil || entry.first.agrees(with: root) ? .known : .contradicts(entry.first)
+    }
+
+    /// Enters a root that is not yet known.
+    mutating func add(_ root: SnapshotRoot) {
+        if epochs[root.epoch]?[root.clusterID] == nil {
+            epochs[root.epoch, default: [:]][root.clusterID] = Entry(first: root, second: nil)
+        } else {
+            epochs[root.epoch]?[root.clusterID]?.second = root
+        }
+    }
+
+    mutating func forget(before epoch: UInt64) { epochs = epochs.filter { $0.key >= epoch } }
+
+    subscript(epoch: UInt64, cluster: VerifyingKey) -> Entry? { epochs[epoch]?[cluster] }
+
+    /// All roots of an epoch, by cluster.
+    func roots(_ epoch: UInt64) -> [SnapshotRoot] {
+        (epochs[epoch] ?? [:]).sorted { $0.key < $1.key }.flatMap(\.value.all)
+    }
+
+    /// The first 8 bytes of BLAKE2b-128 of epoch ‖ for each cluster: ClusterID ‖ number of roots.
+    ///
+    /// It covers whose roots are held and not which: of a cluster that signs many, nodes hold different ones for ever.
+    func checksum(_ epoch: UInt64) -> UInt64 {
+        var hash = BLAKE2b(outputCount: 16, domain: Domain("hulda/map-roots"))
+        hash.update(epoch)
+        for (cluster, entry) in (epochs[epoch] ?? [:]).sorted(by: { $0.key < $1.key }) {
+            hash.update(cluster.bytes)
+            hash.update([UInt8(truncatingIfNeeded: entry.all.count)])
+        }
+        let digest: Bytes16 = hash.finalize()
+        return digest.bytes.prefix(8).reversed().reduce(0) { $0 << 8 | UInt64($1) }
+    }
+}
+
+/// A server's means to sign roots.
+public struct SnapshotSigner: Sendable {
+    public let certificate: ServerCertificate
+    public let sign: @Sendable ([UInt8]) -> Signature
+
+    public init(certificate: ServerCertificate, sign: @escaping @Sendable ([UInt8]) -> Signature) {
+        self.certificate = certificate
+        self.sign = sign
+    }
+}
+
+/// What came of snapshot roots since the start.
+public struct SnapshotCounters: Equatable, Sendable {
+    public var learned: UInt64 = 0
+    public var signed: UInt64 = 0
+    public var duplicates: UInt64 = 0
+    public var malformed: UInt64 = 0
+    public var forged: UInt64 = 0
+    /// Neither of the current nor of the last epoch.
+    public var farOff: UInt64 = 0
+    /// By a cluster that is not admitted.
+    public var notAdmitted: UInt64 = 0
+    /// Different from another one of the same cluster and epoch.
+    public var contradicting: UInt64 = 0
+    /// Pieces of evidence kept.
+    public var evidence: UInt64 = 0
+    /// Not kept, because there is one of this key already or no room.
+    public var evidenceDropped: UInt64 = 0
+
+    public init() {}
+}
+
+/// What a ``MapCore`` keeps of snapshots.
+struct SnapshotState: Sendable {
+    /// Roots that one link is sent when it is new, and for each interval.
+    static let firstAnswers = 1024
+    static let answersPerInterval = 4
+
+    struct Budget: Sendable {
+        var answers = SnapshotState.firstAnswers
+        var asks = 1
+    }
+
+    let started: Timestamp
+    var signer: SnapshotSigner?
+    var book = RootBook()
+    /// The own snapshot of an epoch; the statement is missing when the map had no leaf.
+    var own: (epoch: UInt64, statement: SnapshotComparison.Statement?)?
+    var comparison: SnapshotComparison?
+    var verdict: SnapshotComparison.Verdict?
+    var links: [UInt64: Budget] = [:]
+    var nextAsk: Timestamp
+    /// What the judge of descriptors has found and the store has yet to keep.
+    var found: EquivocationEvidence?
+    var counters = SnapshotCounters()
+
+    init(started: Timestamp) {
+        self.started = started
+        nextAsk = started
+    }
+}

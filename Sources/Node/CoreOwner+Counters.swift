@@ -1,0 +1,38 @@
+/// Sums since the start, never per user or key.
+extension CoreOwner {
+    func homeCounters() -> [String: UInt64] {
+        let counters = home.counters
+        return [
+            "home.registrations": counters.registrations, "home.accepted": counters.accepted,
+            "home.duplicates": counters.duplicates, "home.items.sent": counters.itemsSent,
+            "home.acknowledged": counters.acknowledged, "home.malformed": counters.malformed,
+            "home.unknown_account": counters.unknownAccount, "home.wrong_signature": counters.wrongSignature,
+            "home.replayed": counters.replayed, "home.full": counters.full,
+        ]
+    }
+
+    func networkCounters() -> [String: UInt64] {
+        let directory = directory.counters
+        let datagrams = endpoint.counters
+        let map = map.counters
+        let roots = self.map.snapshotCounters
+        return [
+            "directory.hits": directory.hits, "directory.misses": directory.misses,
+            "directory.stored": directory.stored, "directory.malformed": directory.malformed,
+            "directory.wrong_signature": directory.wrongSignature, "directory.not_newer": directory.notNewer,
+            "directory.not_responsible": directory.notResponsible, "directory.repairs": directory.repairs,
+            "directory.alarms": directory.alarms, "directory.over_rate": directory.overRate,
+            "directory.over_quota": directory.overQuota, "directory.below_floor": directory.belowFloor,
+            "directory.forged_answers": directory.forgedAnswers, "directory.misleading": directory.misleading,
+            "directory.silent_holders": directory.silentHolders, "directory.signed_misses": directory.signedMisses,
+            "datagram.handshakes": datagrams.handshakes, "datagram.malformed": datagrams.malformed,
+            "datagram.unauthenticated": datagrams.unauthenticated, "datagram.replayed": datagrams.replayed,
+            "datagram.cookies": datagrams.cookiesSent, "datagram.overloaded": datagrams.overloaded,
+            "map.learned": map.learned, "map.forged": map.forged, "map.malformed": map.malformed,
+            "map.flooded": map.flooded, "map.from_agents": map.fromAgents,
+            "map.conflicting": map.conflicting, "map.roots.signed": roots.signed, "map.roots.learned": roots.learned,
+            "map.roots.forged": roots.forged, "map.roots.contradicting": roots.contradicting,
+            "map.evidence": roots.evidence,
+        ]
+    }
+}

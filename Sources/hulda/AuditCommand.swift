@@ -1,0 +1,94 @@
+import ArgumentParser
+import Federation
+import FoundationEssentials
+import Transport
+
+/// `hulda audit`: checks that anybody can repeat, with nothing but a file.
+struct AuditCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "audit", abstract: "Check proofs that a cluster or server contradicted itself.",
+        subcommands: [Evidence.self])
+
+    struct Evidence: AsyncParsableCommand {
+        static let configuration = CommandConfiguration(
+            abstract: "Check a file of evidence: two signed statements that contradict each other.",
+            discussion: """
+                Nodes write such files into the folder evidence/ of their data directory. The check needs no network, \
+                no map and no keys: the file holds all, and anybody comes to the same result. Hand it to operators \
+                who endorse the cluster; they decide what follows. What each kind proves: specs/map.md, "Evidence".
+
+                Exit codes: 0 the evidence holds, 65 it does not, 66 the file cannot be read.
+
+                Example: hulda audit evidence /var/lib/hulda/evidence/rootsOfServer-5f0c….evidence
+                """)
+
+        @Argument(help: ArgumentHelp("The file.", valueName: "file"))
+        var file: String
+        @OptionGroup var output: OutputOptions
+
+        func run() async throws {
+            try await output.run {
+                let bytes = try AuditCommand.read(file)
+                let evidence: EquivocationEvidence
+                do throws(EvidenceError) {
+                    evidence = try EquivocationEvidence(decoding: bytes)
+                    try evidence.verify()
+                } catch {
+                    throw Failure(
+                        "\(file) proves nothing: \(AuditCommand.reason(error))",
+                        next:
+                            "Ask whoever gave it to you for the file as the node wrote it; blame nobody for this one.",
+                        code: SysExit.data)
+                }
+                output.print(Report(evidence)) { "The evidence holds: \(evidence)" }
+            }
+        }
+    }
+
+    struct Report: Encodable {
+        let holds = true
+        let kind: String
+        let subject: String
+        let cluster: String
+
+        init(_ evidence: EquivocationEvidence) {
+            kind = "\(evidence.kind)"
+            subject = evidence.subject.bytes.hex
+            cluster = evidence.clusterID.bytes.hex
+        }
+    }
+
+    /// The file's bytes; none of one that is longer than evidence can be.
+    private static func read(_ path: String) throws -> [UInt8] {
+        do {
+            let url = URL(fileURLWithPath: path)
+            let size = try FileManager.default.attributesOfItem(atPath: url.path)[.size] as? UInt64 ?? .max
+            guard size <= UInt64(EquivocationEvidence.sizeLimit) else { return [] }
+            return Array(try Data(contentsOf: url))
+        } catch {
+            throw Failure(
+                "\(path) cannot be read: \(FileFailure.reason(error))", next: "Give the path of an evidence file.",
+                code: SysExit.noInput)
+        }
+    }
+
+    private static func reason(_ error: EvidenceError) -> String {
+        switch error {
+        case .notEvidence: "it is not a file of evidence"
+        case .unknownVersion(let version): "its format has version \(version), which this program does not know"
+        case .malformed: "it is damaged or cut"
+        case .root(let part, .wrongSignature), .descriptor(let part, .wrongSignature):
+            "statement \(part + 1) is not signed by the key that it names"
+        case .root(let part, .wrongCertificate), .descriptor(let part, .wrongCertificate):
+            "the server's certificate in statement \(part + 1) is not signed by its cluster"
+        case .root(let part, .certificateOver): "the certificate in statement \(part + 1) was over by then"
+        case .root(let part, let error): "statement \(part + 1) is no snapshot root: \(error)"
+        case .descriptor(let part, .expired), .descriptor(let part, .lastsTooLong):
+            "the descriptor in statement \(part + 1) was never valid"
+        case .descriptor(let part, let error): "statement \(part + 1) is no descriptor: \(error)"
+        case .unrelated: "its statements have different signers, days or sequences, so they may both be true"
+        case .sameStatement: "both statements say the same"
+        case .wrongOrder: "its statements stand in the wrong order"
+        }
+    }
+}

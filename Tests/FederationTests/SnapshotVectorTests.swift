@@ -1,0 +1,171 @@
+import Foundation
+import Primitives
+import Records
+import Testing
+import Wire
+
+@testable import Federation
+
+/// The second implementation, in Python: Tests/Peers/map.py.
+///
+/// Its interpreter, with `cryptography` installed, is named by the environment's `HULDA_PYTHON`. Continuous integration
+/// (`CI=true`) must have it; elsewhere the tests that need it are skipped without.
+private enum Peer {
+    static let repository = URL(fileURLWithPath: #filePath)
+        .deletingLastPathComponent().deletingLastPathComponent().deletingLastPathComponent()
+    static let interpreter = ProcessInfo.processInfo.environment["HULDA_PYTHON"]
+    static let isWanted = interpreter != nil || ProcessInfo.processInfo.environment["CI"] == "true"
+
+    /// The standard output of map.py.
+    static func run(_ arguments: [String], input: Data = Data()) throws -> Data {
+        let interpreter = try #require(interpreter, "HULDA_PYTHON names no Python interpreter")
+        let file = FileManager.default.temporaryDirectory.appendingPathComponent("hulda-\(UUID().uuidString)")
+        try input.write(to: file)
+        defer { try? FileManager.default.removeItem(at: file) }
+        let process = Process()
+        let output = Pipe()
+        process.executableURL = URL(fileURLWithPath: interpreter)
+        process.arguments = [repository.appendingPathComponent("Tests/Peers/map.py").path] + arguments
+        process.standardInput = try FileHandle(forReadingFrom: file)
+        process.standardOutput = output
+        try process.run()
+        let answer = output.fileHandleForReading.readDataToEndOfFile()
+        process.waitUntilExit()
+        try #require(process.terminationStatus == 0, "map.py ended with status \(process.terminationStatus)")
+        return answer
+    }
+}
+
+/// specs/vectors/map.json: everything in hexadecimal but the epoch.
+private struct Vectors: Decodable {
+    struct Server: Decodable { let seed, cluster, link, certificate: String }
+    struct Leaf: Decodable { let leaf, hash, proof: String }
+    struct Evidence: Decodable { let kind, subject, cluster, file: String }
+    let epoch, root, signedRoot: String
+    let clusters, nodes: [String]
+    let servers: [Server]
+    let leaves: [Leaf]
+    let evidence: [Evidence]
+
+    static let url = Peer.repository.appendingPathComponent("specs/vectors/map.json")
+    static func read() throws -> Vectors { try JSONDecoder().decode(Vectors.self, from: Data(contentsOf: url)) }
+}
+
+private func bytes(_ text: String) throws -> [UInt8] { try #require(Hex.decode(text)) }
+private func key(_ text: String) throws -> SigningKey {
+    var seed = try bytes(text)
+    return try SigningKey(seed: SecretBytes(taking: &seed))
+}
+
+@Suite("Snapshots and evidence of another implementation")
+struct SnapshotVectorTests {
+    @Test("the committed tree is ours: leaves, their hashes, every node, the root and the proofs")
+    func tree() throws {
+        let vectors = try Vectors.read()
+        var leaves: [SnapshotLeaf] = []
+        for seed in vectors.clusters { leaves.append(.cluster(try key(seed).publicKey)) }
+        for server in vectors.servers {
+            leaves.append(
+                .server(
+                    try key(server.seed).publicKey, cluster: VerifyingKey(try #require(Bytes32(bytes(server.cluster)))),
+                    linkKey: X25519PublicKey(try #require(Bytes32(bytes(server.link))))))
+        }
+        let tree = SnapshotTree(leaves)
+        let root = try #require(tree.root)
+        #expect(tree.leaves.map { Hex.encode($0.encode()) } == vectors.leaves.map(\.leaf))
+        #expect(tree.leaves.map(\.hash.hex) == vectors.leaves.map(\.hash))
+        #expect(root.hex == vectors.root)
+        // A level's last node moves up unchanged when it is alone, so it stands in two levels.
+        #expect(
+            Set(tree.levels.dropFirst().joined().map(\.hex)).subtracting(vectors.leaves.map(\.hash))
+                == Set(vectors.nodes))
+        for (leaf, made) in zip(tree.leaves, vectors.leaves) {
+            let proof = try #require(tree.proof(of: leaf))
+            #expect(Hex.encode(proof.encode()) == made.proof)
+            #expect(proof.proves(leaf, root: root, count: UInt32(tree.leaves.count)))
+        }
+    }
+
+    @Test("the committed root and certificates are signed the same by us")
+    func root() throws {
+        let vectors = try Vectors.read()
+        let made = try SnapshotRoot(decoding: bytes(vectors.signedRoot))
+        try made.verify()
+        #expect(made.root.hex == vectors.root)
+        #expect("\(made.epoch)" == vectors.epoch)
+        #expect(Int(made.count) == vectors.leaves.count)
+        for server in vectors.servers {
+            let certificate = try ServerCertificate(decoding: bytes(server.certificate))
+            let cluster = try #require(
+                try vectors.clusters.first { try key($0).publicKey.bytes.hex == server.cluster })
+            let ours = ServerCertificate(
+                server: try key(server.seed).publicKey, expiry: certificate.expiry, cluster: try key(cluster))
+            #expect(ours == certificate)
+        }
+        let signer = try key(vectors.servers[0].seed)
+        let ours = try SnapshotRoot(
+            epoch: made.epoch, root: made.root, count: made.count, certificate: made.certificate
+        ) { signer.sign($0) }
+        #expect(Hex.encode(ours.encode()) == vectors.signedRoot)
+    }
+
+    @Test("the committed evidence of each kind is accepted and encoded the same")
+    func evidence() throws {
+        let vectors = try Vectors.read()
+        #expect(vectors.evidence.map(\.kind) == ["1", "2", "3", "4"])
+        for made in vectors.evidence {
+            let evidence = try EquivocationEvidence(decoding: bytes(made.file))
+            try evidence.verify()
+            #expect("\(evidence.kind.rawValue)" == made.kind)
+            #expect(evidence.subject.bytes.hex == made.subject)
+            #expect(evidence.clusterID.bytes.hex == made.cluster)
+            #expect(Hex.encode(evidence.encode()) == made.file)
+        }
+    }
+
+    @Test("Python writes the committed vectors again", .enabled(if: Peer.isWanted, "HULDA_PYTHON is not set"))
+    func vectorFile() throws {
+        let file = FileManager.default.temporaryDirectory.appendingPathComponent("hulda-\(UUID().uuidString).json")
+        defer { try? FileManager.default.removeItem(at: file) }
+        _ = try Peer.run(["vectors", file.path])
+        #expect(try Data(contentsOf: file) == Data(contentsOf: Vectors.url))
+    }
+
+    @Test(
+        "Python accepts our evidence and refuses it corrupted", .enabled(if: Peer.isWanted, "HULDA_PYTHON is not set"))
+    func toPeer() throws {
+        let signer = TestSigner(1, cluster: 1)
+        let second = TestSigner(2, cluster: 1)
+        let cluster = TestCluster(1)
+        let files = [
+            try EquivocationEvidence(signer.root(1), signer.root(2)),
+            try EquivocationEvidence(signer.root(1), second.root(2)),
+            try EquivocationEvidence(
+                .cluster(cluster.descriptor()), .cluster(cluster.descriptor(endorsing: [TestCluster(2).id]))),
+            try EquivocationEvidence(.server(cluster.server(1)), .server(cluster.server(1, roles: .home))),
+        ]
+        var lines = Data()
+        for file in files {
+            for byte in [nil, 16, 40, 200, file.encode().count - 1] as [Int?] {
+                var copy = file.encode()
+                if let byte { copy[byte] ^= 1 }
+                lines += try JSONSerialization.data(withJSONObject: ["file": Hex.encode(copy)]) + Data("\n".utf8)
+            }
+        }
+        let answers = try Peer.run([], input: lines).split(separator: UInt8(ascii: "\n"))
+            .map { try JSONDecoder().decode([String: String].self, from: $0) }
+        #expect(answers.count == files.count * 5)
+        for (index, answer) in answers.enumerated() {
+            let file = files[index / 5]
+            if index % 5 == 0 {
+                #expect(
+                    answer == [
+                        "kind": "\(file.kind.rawValue)", "subject": file.subject.bytes.hex,
+                        "cluster": file.clusterID.bytes.hex,
+                    ])
+            } else {
+                #expect(answer["error"] != nil)
+            }
+        }
+    }
+}

@@ -1,0 +1,39 @@
+import Foundation
+import Primitives
+import Testing
+
+@Suite("hulda audit")
+struct AuditTests {
+    /// The files of specs/vectors/map.json.
+    private func vectors() throws -> [[String: String]] {
+        struct File: Decodable { let evidence: [[String: String]] }
+        let url = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
+            .deletingLastPathComponent().appendingPathComponent("specs/vectors/map.json")
+        return try JSONDecoder().decode(File.self, from: Data(contentsOf: url)).evidence
+    }
+
+    @Test("accepts evidence of each kind, and refuses it damaged, of another kind of file, and missing")
+    func evidence() throws {
+        let path = FileManager.default.temporaryDirectory.appendingPathComponent("hulda-\(UUID().uuidString)").path
+        defer { try? FileManager.default.removeItem(atPath: path) }
+        for made in try vectors() {
+            var bytes = try #require(Hex.decode(made["file"] ?? ""))
+            try Data(bytes).write(to: URL(fileURLWithPath: path))
+            let held = try Program.run(["audit", "evidence", path, "--json"])
+            #expect(held.status == 0, "\(held.errors)")
+            #expect(held.text.contains("\"subject\":\"\(made["subject"] ?? "?")\""))
+            let text = try Program.run(["audit", "evidence", path])
+            #expect(text.text.hasPrefix("The evidence holds"))
+            bytes[100] ^= 1
+            try Data(bytes).write(to: URL(fileURLWithPath: path))
+            let damaged = try Program.run(["audit", "evidence", path])
+            #expect(damaged.status == 65)
+            #expect(damaged.errors.contains("proves nothing"))
+        }
+        try Data(repeating: 7, count: 100_000).write(to: URL(fileURLWithPath: path))
+        #expect(try Program.run(["audit", "evidence", path]).status == 65)
+        try FileManager.default.removeItem(atPath: path)
+        #expect(try Program.run(["audit", "evidence", path]).status == 66)
+        #expect(try Program.run(["audit", "evidence"]).status == 64)
+    }
+}
