@@ -106,6 +106,7 @@ let package = Package(
         tests("CorrespondenceTests", ["Correspondence", "Relay"]),
         tests("SimulatorTests", ["Simulator", "Directory", "Correspondence"]),
         tests("LMDBTests", ["LMDB"]),
+        tests("TransportTests", ["Transport"] + nio),
         tests("OverlayTests", ["hulda", "Node", "Agent", "Transport", "Federation", "Envelope", "Storage"]),
     ],
     swiftLanguageModes: [.v6],

@@ -31,4 +31,12 @@ public enum AgentFailure: Error, Sendable, Equatable {
     case refused(AgentError)
     /// The operation did not finish in time; what was queued is kept.
     case timedOut
+
+    /// Whether the network could not be reached, or not enough of it.
+    public var isOffline: Bool {
+        switch self {
+        case .noGateway, .mapTooSmall: true
+        default: false
+        }
+    }
 }

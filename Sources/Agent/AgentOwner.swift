@@ -31,6 +31,7 @@ final class AgentOwner: @unchecked Sendable {
     private let logger: Logger
     private var links: [UInt64: StreamLink] = [:]
     private var gateways: [NodeID: StreamLink] = [:]
+    /// Gateways to which a connection is being made, or waits to be tried again.
     private var connecting: Set<NodeID> = []
     private var attempts: [NodeID: Int] = [:]
     private var isMapPending = false
@@ -204,8 +205,8 @@ final class AgentOwner: @unchecked Sendable {
         var peers = bootstrap.links
         entropy.shuffle(&peers)
         for peer in peers.prefix(AgentOwner.bootstrapPeers) {
-            guard let address = try? peer.address?.nio() else { continue }
-            StreamLink.connect(to: address, peer: peer.linkKey, identity: nil, local: local, group: loop) {
+            let place = StreamLink.Place.name(peer.host, port: peer.port)
+            StreamLink.connect(to: place, peer: peer.linkKey, identity: nil, local: local, group: loop) {
                 [weak self] event in self?.bootstrapEvent(event)
             }
         }
@@ -242,7 +243,7 @@ final class AgentOwner: @unchecked Sendable {
     private func connect(_ node: NodeID) {
         guard let server = map.servers[node], let address = try? server.tcp.nio() else { return }
         connecting.insert(node)
-        StreamLink.connect(to: address, peer: server.linkKey, identity: nil, local: local, group: loop) {
+        StreamLink.connect(to: .address(address), peer: server.linkKey, identity: nil, local: local, group: loop) {
             [weak self] event in self?.gatewayEvent(node, event)
         }
     }
@@ -259,7 +260,6 @@ final class AgentOwner: @unchecked Sendable {
         case .frame(let link, let kind, let body):
             receive(kind, body, link)
         case .closed(let link, _):
-            connecting.remove(node)
             forget(link)
             if gateways[node]?.id == link?.id, link != nil {
                 gateways[node] = nil
@@ -283,11 +283,15 @@ final class AgentOwner: @unchecked Sendable {
 
     /// Waits longer each time; after some tries the core chooses another gateway.
     private func retry(_ node: NodeID) {
-        guard !isStopped, core.wantedGateways.contains(node) else { return }
+        guard !isStopped, core.wantedGateways.contains(node) else {
+            connecting.remove(node)
+            return
+        }
         let count = (attempts[node] ?? 0) + 1
         attempts[node] = count
         if count >= AgentOwner.gatewayAttempts {
             attempts[node] = nil
+            connecting.remove(node)
             do throws(StorageError) {
                 let effects = try core.replaceGateway(node, entropy: &entropy, store: &store)
                 try store.commit(&entropy)
@@ -298,7 +302,11 @@ final class AgentOwner: @unchecked Sendable {
             connectGateways()
             return
         }
-        loop.scheduleTask(in: .milliseconds(Int64(250 << count))) { self.connectGateways() }
+        connecting.insert(node)
+        loop.scheduleTask(in: .milliseconds(Int64(250 << count))) {
+            self.connecting.remove(node)
+            self.connectGateways()
+        }
     }
 
     // MARK: Reading

@@ -20,6 +20,8 @@ public enum LinkError: Error, Equatable, Sendable {
     case outOfTurn
     /// The system refused a resource that a key needs.
     case unavailable
+    /// The other end does not read, or this one has as many links as it takes.
+    case overloaded
 
     init(_ error: PrimitiveError) {
         self =

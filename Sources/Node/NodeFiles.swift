@@ -87,6 +87,12 @@ public struct NodeAddresses: Sendable {
             try configuration.advertiseDatagram.map { (text) throws(NodeError) in
                 try NodeAddresses.parse(text, "advertise_datagram")
             } ?? (configuration.advertise == nil ? listenDatagram : advertise)
+        for (address, field) in [(advertise, "advertise"), (advertiseDatagram, "advertise_datagram")]
+        where address.isUnspecified {
+            throw .configuration(
+                field: field,
+                reason: "must be the address at which others reach this server; \(address.host) stands for all it has")
+        }
     }
 
     private static func parse(_ text: String, _ field: String) throws(NodeError) -> Wire.SocketAddress {

@@ -46,8 +46,10 @@ final class NodeKeys: Sendable {
         } else if let cluster {
             certificate = ServerCertificate(
                 server: server.publicKey, expiry: now.seconds + NodeKeys.certificateLifetime, cluster: cluster.key)
-            guard FileManager.default.createFile(atPath: certificatePath, contents: Data(certificate.encode())) else {
-                throw NodeError.unreadable(path: certificatePath, reason: "cannot be written")
+            do {
+                try Data(certificate.encode()).write(to: URL(fileURLWithPath: certificatePath), options: .atomic)
+            } catch {
+                throw NodeError.unreadable(path: certificatePath, reason: FileFailure.reason(error))
             }
         } else if let known, known.serverID == server.publicKey, known.expiry > now.seconds {
             certificate = known

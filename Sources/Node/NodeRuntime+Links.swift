@@ -30,11 +30,12 @@ extension NodeRuntime {
 
     /// Opens the link to a node that the relay wants.
     func connect(to node: NodeID) {
-        guard let endpoint = endpoint(of: node), let address = try? endpoint.address.nio() else {
+        guard let endpoint = endpoint(of: node) else {
             relay.enqueue { $0.peerClosed(node) }
             return
         }
-        StreamLink.connect(to: address, peer: endpoint.key, identity: keys.link, group: group) { [weak self] event in
+        StreamLink.connect(to: endpoint.place, peer: endpoint.key, identity: keys.link, group: group) {
+            [weak self] event in
             self?.opened(node, event)
         }
     }

@@ -25,6 +25,8 @@ public final class NodeRuntime: Sendable {
     private static let gossipLinks = 16
     /// Envelopes that wait for the relay's loop; beyond it they are dropped and counted.
     private static let backlogLimit = 65_536
+    /// The most links that others open.
+    private static let guestLimit = 8192
     /// Seconds for which a descriptor is announced, and after which it is renewed.
     private static let descriptorLifetime: UInt64 = 2 * 86_400
     private static let descriptorRenewal: UInt64 = 6 * 3600
@@ -114,8 +116,12 @@ public final class NodeRuntime: Sendable {
 
     private func open(_ addresses: NodeAddresses) async throws {
         let report: @Sendable (StreamEvent) -> Void = { [weak self] event in self?.accepted(event) }
+        // As many again are left for links to others, the stores and the operator.
+        let descriptors = FileDescriptors.raise(to: 2 * NodeRuntime.guestLimit)
+        let guests = GuestBook(limit: min(NodeRuntime.guestLimit, descriptors / 2))
         let stream = try await NodeAddresses.listening(addresses.listen) {
-            try await StreamLink.serve(addresses.listen.nio(), key: self.keys.link, group: self.group, report: report)
+            try await StreamLink.serve(
+                addresses.listen.nio(), key: self.keys.link, group: self.group, guests: guests, report: report)
         }
         state.withLockedValue { $0.channels.append(stream) }
         let cores = self.cores
@@ -173,6 +179,20 @@ public final class NodeRuntime: Sendable {
         let addresses = try NodeAddresses(configuration)
         if let path = configuration.bootstrap { _ = try NodeFiles.list(path, isRequired: true) }
         try NodeFiles.makeDirectory(configuration.dataDirectory)
+        return try link(configuration, addresses)
+    }
+
+    /// The link with which others peer with the cluster whose keys lie in the data directory.
+    public static func peerLink(_ configuration: NodeConfiguration) throws -> PeerLink {
+        let addresses = try NodeAddresses(configuration)
+        let keys = configuration.dataDirectory + "/link.key"
+        guard FileManager.default.fileExists(atPath: keys) else {
+            throw NodeError.unreadable(path: keys, reason: "there are no keys yet")
+        }
+        return try link(configuration, addresses)
+    }
+
+    private static func link(_ configuration: NodeConfiguration, _ addresses: NodeAddresses) throws -> PeerLink {
         var entropy = Entropy.system()
         let keys = try NodeKeys(directory: configuration.dataDirectory, now: .now(), entropy: &entropy)
         return PeerLink(
@@ -317,11 +337,13 @@ public final class NodeRuntime: Sendable {
     static func provisionalID(_ key: X25519PublicKey) -> NodeID { BLAKE2b.h(Domain("hulda/node-link"), key.bytes) }
 
     /// Where a node answers, and the key that it proves there.
-    func endpoint(of node: NodeID) -> (address: Wire.SocketAddress, key: X25519PublicKey)? {
-        if let server = ledger.server(node) { return (server.tcp, server.linkKey) }
+    func endpoint(of node: NodeID) -> (place: StreamLink.Place, key: X25519PublicKey)? {
+        if let server = ledger.server(node) {
+            return (try? server.tcp.nio()).map { (.address($0), server.linkKey) }
+        }
         let bootstrap = state.withLockedValue { $0.bootstrap }
         for link in bootstrap where NodeRuntime.provisionalID(link.linkKey) == node {
-            return link.address.map { ($0, link.linkKey) }
+            return (.name(link.host, port: link.port), link.linkKey)
         }
         return nil
     }

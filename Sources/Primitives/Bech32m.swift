@@ -1,7 +1,7 @@
 /// Bech32m (BIP 350): text for binary identifiers that detects typing errors.
 public enum Bech32m {
     /// What is wrong with a text.
-    public enum Failure: Error, Equatable, Sendable {
+    public enum Failure: Error, Equatable, Sendable, CustomStringConvertible {
         /// Longer than the caller's limit.
         case tooLong(limit: Int)
         /// Both upper-case and lower-case letters.
@@ -10,12 +10,25 @@ public enum Bech32m {
         case noSeparator
         /// A character that bech32m does not use, at this position from 0.
         case invalidCharacter(position: Int)
-        /// A character is mistyped, missing or swapped.
+        /// A character is mistyped, missing or swapped. ``Bech32m/suspects(in:)`` says which it may be.
         case checksumMismatch
         /// The prefix is not the one asked for.
         case wrongPrefix(expected: String)
         /// The bits do not fill whole bytes.
         case invalidPadding
+
+        /// In words; positions count from 1, as people do.
+        public var description: String {
+            switch self {
+            case .tooLong(let limit): "it has more than \(limit) characters"
+            case .mixedCase: "it mixes capital and small letters"
+            case .noSeparator: "it is too short, or has no 1 between its beginning and the rest"
+            case .invalidCharacter(let position): "character \(position + 1) is none that it can have"
+            case .checksumMismatch: "it has a typing error: a character is wrong, missing, swapped or one too many"
+            case .wrongPrefix(let expected): "it does not begin with \(expected)1"
+            case .invalidPadding: "its last character is none that it can end with"
+            }
+        }
     }
 
     private static let alphabet = Array("qpzry9x8gf2tvdw0s3jn54khce6mua7l".utf8)
@@ -34,7 +47,14 @@ public enum Bech32m {
     /// - Parameter limit: the longest text accepted, in characters. BIP 350's 90 guarantees that up to four wrong
     ///   characters are found; longer texts are checked with less certainty.
     public static func decode(prefix: String, _ text: String, limit: Int = 90) throws(Failure) -> [UInt8] {
-        let (found, values) = try decodeValues(text, limit: limit)
+        let found: String
+        let values: [UInt8]
+        do throws(Failure) { (found, values) = try decodeValues(text, limit: limit) } catch {
+            // Of a text that is something else altogether, that says more than its checksum.
+            let isOther = !text.lowercased().hasPrefix(prefix + "1")
+            guard isOther, error == .checksumMismatch || error == .noSeparator else { throw error }
+            throw .wrongPrefix(expected: prefix)
+        }
         guard found == prefix else { throw .wrongPrefix(expected: prefix) }
         guard let bytes = regroup(values, from: 5, to: 8, padding: false) else { throw .invalidPadding }
         return bytes
@@ -69,6 +89,26 @@ public enum Bech32m {
         }
         guard polymod(expand(prefix) + values) == constant else { throw .checksumMismatch }
         return (String(decoding: prefix, as: UTF8.self), Array(values.dropLast(6)))
+    }
+
+    /// Where a single wrong character explains why the checksum of `text` fails, from 0. Empty when none does.
+    ///
+    /// The right character is not told on purpose: who is offered a correction takes it without comparing (BIP 173).
+    public static func suspects(in text: String, limit: Int = 90) -> [Int] {
+        let characters = Array(text.lowercased().utf8)
+        guard characters.count <= limit, let separator = characters.lastIndex(of: UInt8(ascii: "1")), separator >= 1
+        else { return [] }
+        var values = characters[(separator + 1)...].compactMap { alphabet.firstIndex(of: $0).map { UInt8($0) } }
+        guard values.count == characters.count - separator - 1 else { return [] }
+        let head = expand(Array(characters[..<separator]))
+        return values.indices.filter { index in
+            let written = values[index]
+            defer { values[index] = written }
+            return (0..<32).contains { candidate in
+                values[index] = UInt8(candidate)
+                return values[index] != written && polymod(head + values) == constant
+            }
+        }.map { separator + 1 + $0 }
     }
 
     private static func checksum(_ prefix: [UInt8], _ values: [UInt8]) -> [UInt8] {

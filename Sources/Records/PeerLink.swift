@@ -7,7 +7,7 @@ import Wire
 /// `hulda-peer:<bech32m with prefix "huldap" of cluster key ‖ link key>@host:port`
 public struct PeerLink: Hashable, Sendable, CustomStringConvertible {
     /// What is wrong with a text.
-    public enum Failure: Error, Equatable, Sendable {
+    public enum Failure: Error, Equatable, Sendable, CustomStringConvertible {
         /// It does not start with `hulda-peer:`.
         case noScheme
         /// There is no `@` with an address after it.
@@ -20,6 +20,17 @@ public struct PeerLink: Hashable, Sendable, CustomStringConvertible {
         case invalidHost
         /// The port is no number from 1 to 65535.
         case invalidPort
+
+        public var description: String {
+            switch self {
+            case .noScheme: "it does not begin with \(PeerLink.scheme)"
+            case .noAddress: "it has no @ with an address and a port after it"
+            case .keys(let failure): "in the part before the @, \(failure)"
+            case .wrongLength(let count): "the part before the @ has \(count) bytes instead of 64"
+            case .invalidHost: "what stands after the @ is no address and no host name"
+            case .invalidPort: "the port is no number from 1 to 65535"
+            }
+        }
     }
 
     public static let scheme = "hulda-peer:"

@@ -1,12 +1,14 @@
 import NIOCore
 import NIOPosix
 
-/// A Unix-domain socket on which a program of the same user asks a running one: a line of JSON each way.
+/// A Unix-domain socket on which a program of the same user asks a running one: one line each way, then it closes.
 ///
 /// The socket file lies in a directory that only its owner can enter.
 public enum ControlSocket {
-    /// The longest line accepted, in bytes.
-    public static let lineLimit = 1 << 20
+    /// The longest question, in bytes.
+    public static let questionLimit = 4096
+    /// The longest answer accepted, in bytes.
+    public static let answerLimit = 1 << 20
 
     /// Serves `answer` on the socket at `path`.
     public static func serve(
@@ -17,9 +19,12 @@ public enum ControlSocket {
             .childChannelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture {
                     try channel.pipeline.syncOperations.addHandler(
-                        LineHandler { line, channel in
-                            answer(line, channel.eventLoop).assumeIsolated().whenSuccess { reply in
-                                channel.writeAndFlush(ByteBuffer(bytes: reply + [10]), promise: nil)
+                        LineHandler(limit: questionLimit) { line, channel in
+                            answer(line, channel.eventLoop).assumeIsolated().whenComplete { reply in
+                                let bytes = ((try? reply.get()) ?? []) + [10]
+                                channel.writeAndFlush(ByteBuffer(bytes: bytes)).whenComplete { _ in
+                                    channel.close(promise: nil)
+                                }
                             }
                         })
                 }
@@ -40,7 +45,7 @@ public enum ControlSocket {
                 .channelInitializer { channel in
                     channel.eventLoop.makeCompletedFuture {
                         try channel.pipeline.syncOperations.addHandler(
-                            LineHandler { line, _ in promise.succeed(line) })
+                            LineHandler(limit: answerLimit) { line, _ in promise.succeed(line) })
                     }
                 }
                 .connect(unixDomainSocketPath: path).get()
@@ -57,23 +62,35 @@ public enum ControlSocket {
     }
 }
 
-/// Splits a byte stream into lines of bounded length.
+/// Takes the first line of a byte stream, of bounded length.
 private final class LineHandler: ChannelInboundHandler {
     typealias InboundIn = ByteBuffer
 
     private var received: [UInt8] = []
+    private var isTaken = false
+    private let limit: Int
     private let handle: (_ line: [UInt8], _ channel: any Channel) -> Void
 
-    init(_ handle: @escaping (_ line: [UInt8], _ channel: any Channel) -> Void) { self.handle = handle }
+    init(limit: Int, _ handle: @escaping (_ line: [UInt8], _ channel: any Channel) -> Void) {
+        self.limit = limit
+        self.handle = handle
+    }
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
-        received.append(contentsOf: unwrapInboundIn(data).readableBytesView)
-        while let end = received.firstIndex(of: 10) {
-            let line = Array(received[..<end])
-            received.removeFirst(end + 1)
-            handle(line, context.channel)
+        guard !isTaken else { return }
+        let fresh = unwrapInboundIn(data).readableBytesView
+        let end = fresh.firstIndex(of: 10)
+        received.append(contentsOf: fresh[..<(end ?? fresh.endIndex)])
+        guard received.count <= limit else {
+            isTaken = true
+            received = []
+            context.close(promise: nil)
+            return
         }
-        if received.count > ControlSocket.lineLimit { context.close(promise: nil) }
+        guard end != nil else { return }
+        isTaken = true
+        handle(received, context.channel)
+        received = []
     }
 
     func errorCaught(context: ChannelHandlerContext, error: any Error) { context.close(promise: nil) }

@@ -29,9 +29,13 @@ public enum KeyFile {
         let descriptor = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o600)
         guard descriptor >= 0 else { throw .unreadable(path: path, reason: String(cString: strerror(errno))) }
         defer { close(descriptor) }
+        errno = 0
         let written = secret.withUnsafeBytes { write(descriptor, $0.baseAddress, $0.count) }
         guard written == secret.count, fsync(descriptor) == 0 else {
-            throw .unreadable(path: path, reason: String(cString: strerror(errno)))
+            let reason = errno == 0 ? ENOSPC : errno
+            // A part of a key would be taken for a damaged one at the next start.
+            unlink(path)
+            throw .unreadable(path: path, reason: String(cString: strerror(reason)))
         }
     }
 

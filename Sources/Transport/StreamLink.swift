@@ -24,6 +24,15 @@ public final class StreamLink: Sendable {
     /// Bytes waiting in the socket below which it is true again.
     static let lowWaterMark = 1 << 18
     static let connectTimeout = TimeAmount.seconds(5)
+    /// Bytes waiting in the socket beyond which a link is closed: its other end does not read.
+    static let backlogLimit = 1 << 23
+
+    /// Where a link leads.
+    public enum Place: Sendable {
+        case address(NIOCore.SocketAddress)
+        /// A host name, which the system resolves, or an IP address without brackets.
+        case name(String, port: UInt16)
+    }
 
     /// Tells links apart.
     public let id: UInt64
@@ -50,8 +59,11 @@ public final class StreamLink: Sendable {
     public func close() { channel.close(promise: nil) }
 
     /// Accepts links on a TCP address; events of each come on the event loop that it got from `group`.
+    ///
+    /// Beyond the bounds of `guests` a connection is closed as soon as it is accepted, and reported as closed with
+    /// ``LinkError/overloaded``.
     public static func serve(
-        _ address: NIOCore.SocketAddress, key: LinkKey, group: any EventLoopGroup,
+        _ address: NIOCore.SocketAddress, key: LinkKey, group: any EventLoopGroup, guests: GuestBook = GuestBook(),
         report: @escaping @Sendable (StreamEvent) -> Void
     ) async throws -> any Channel {
         try await ServerBootstrap(group: group)
@@ -62,7 +74,11 @@ public final class StreamLink: Sendable {
                 ChannelOptions.writeBufferWaterMark, value: .init(low: lowWaterMark, high: highWaterMark)
             )
             .childChannelInitializer { channel in
-                channel.eventLoop.makeCompletedFuture {
+                guard guests.admit(channel) else {
+                    report(.closed(nil, reason: .overloaded))
+                    return channel.close()
+                }
+                return channel.eventLoop.makeCompletedFuture {
                     try channel.pipeline.syncOperations.addHandler(StreamLinkHandler(.responder(key), report: report))
                 }
             }
@@ -74,16 +90,17 @@ public final class StreamLink: Sendable {
     ///   - identity: the own key, or `nil` to stay anonymous.
     ///   - local: the address to connect from, when the machine has several.
     public static func connect(
-        to address: NIOCore.SocketAddress, peer: X25519PublicKey, identity: LinkKey?,
+        to place: Place, peer: X25519PublicKey, identity: LinkKey?,
         local: NIOCore.SocketAddress? = nil, group: any EventLoopGroup,
         report: @escaping @Sendable (StreamEvent) -> Void
     ) {
         let initiator: InitiatorBox
+        let loop = group.next()
         do throws(LinkError) { initiator = try InitiatorBox(identity: identity, peer: peer) } catch {
-            report(.closed(nil, reason: error))
+            loop.execute { report(.closed(nil, reason: error)) }
             return
         }
-        let bootstrap = ClientBootstrap(group: group)
+        let bootstrap = ClientBootstrap(group: loop)
             .connectTimeout(connectTimeout)
             .channelOption(ChannelOptions.tcpOption(.tcp_nodelay), value: 1)
             .channelOption(ChannelOptions.writeBufferWaterMark, value: .init(low: lowWaterMark, high: highWaterMark))
@@ -94,7 +111,13 @@ public final class StreamLink: Sendable {
                 }
             }
         let bound = local.map { bootstrap.bind(to: $0) } ?? bootstrap
-        bound.connect(to: address).whenFailure { _ in report(.closed(nil, reason: nil)) }
+        let connected =
+            switch place {
+            case .address(let address): bound.connect(to: address)
+            case .name(let host, let port): bound.connect(host: host, port: Int(port))
+            }
+        // In a turn of its own: without a network it fails at once, and whoever tries again at once would recurse.
+        connected.whenFailure { _ in loop.execute { report(.closed(nil, reason: nil)) } }
     }
 }
 

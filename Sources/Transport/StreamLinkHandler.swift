@@ -69,9 +69,7 @@ final class StreamLinkHandler: ChannelInboundHandler {
         do throws(LinkError) {
             while try takeMessage(context) {}
         } catch {
-            failure = error
-            received.clear()
-            context.close(promise: nil)
+            end(error, context)
         }
         received.discardReadBytes()
     }
@@ -128,7 +126,8 @@ final class StreamLinkHandler: ChannelInboundHandler {
     }
 
     func send(kind: UInt8, body: [UInt8]) {
-        guard session != nil, let context else { return }
+        guard session != nil, failure == nil, let context else { return }
+        guard !isBackedUp(context) else { return end(.overloaded, context) }
         var buffer = context.channel.allocator.buffer(capacity: StreamSession.frameSize)
         var refusal: LinkError?
         buffer.writeWithUnsafeMutableBytes(minimumWritableBytes: StreamSession.frameSize) { raw in
@@ -138,13 +137,22 @@ final class StreamLinkHandler: ChannelInboundHandler {
             }
             return StreamSession.frameSize
         }
-        if let refusal {
-            failure = refusal
-            context.close(promise: nil)
-            return
-        }
+        if let refusal { return end(refusal, context) }
         context.write(wrapOutboundOut(buffer), promise: nil)
         scheduleFlush(context)
+    }
+
+    /// Whether the other end has left so much unread that memory is at stake.
+    private func isBackedUp(_ context: ChannelHandlerContext) -> Bool {
+        guard !context.channel.isWritable else { return false }
+        let waiting = try? context.channel.syncOptions?.getOption(.bufferedWritableBytes)
+        return (waiting ?? 0) > StreamLink.backlogLimit
+    }
+
+    private func end(_ reason: LinkError, _ context: ChannelHandlerContext) {
+        failure = reason
+        received.clear()
+        context.close(promise: nil)
     }
 
     /// One system call for all frames that are written in one turn of the event loop.

@@ -27,6 +27,11 @@ public struct SocketAddress: Hashable, Sendable, CustomStringConvertible {
         return Array(raw[12..<16])
     }
 
+    /// Whether this is `0.0.0.0` or `::`, which a server may listen on and nobody can reach.
+    public var isUnspecified: Bool {
+        (v4 ?? address.bytes).allSatisfy { $0 == 0 }
+    }
+
     /// The part that addresses of one network share: IPv4 /16 or IPv6 /32, for diversity rules.
     public var prefix: [UInt8] {
         if let v4 { return Array(v4[0..<2]) }

@@ -6,22 +6,14 @@ import Glibc
 import Primitives
 import Records
 
-/// Where the user's state is and how it is unlocked.
-struct AgentOptions: ParsableArguments {
+/// Where the user's state is.
+struct IdentityOptions: ParsableArguments {
     @Option(
         name: .customLong("home-directory"),
         help: ArgumentHelp(
             "Where your identity and messages are kept (default: $HULDA_HOME, else $XDG_DATA_HOME/hulda).",
             valueName: "directory"))
     var homeDirectory: String?
-
-    @Option(help: ArgumentHelp("A key file instead of a passphrase.", valueName: "file"))
-    var keyFile: String?
-
-    @Option(
-        name: .customLong("bind"),
-        help: ArgumentHelp("The address of this machine to connect from, when it has several.", valueName: "ip"))
-    var local: String?
 
     var directory: String {
         if let homeDirectory { return homeDirectory }
@@ -30,8 +22,18 @@ struct AgentOptions: ParsableArguments {
         if let data = environment["XDG_DATA_HOME"], !data.isEmpty { return data + "/hulda" }
         return (environment["HOME"] ?? ".") + "/.local/share/hulda"
     }
+}
 
-    private var environmentAddress: String? { ProcessInfo.processInfo.environment["HULDA_BIND"] }
+/// Where the user's state is and how it is unlocked.
+struct UnlockOptions: ParsableArguments {
+    @OptionGroup var identity: IdentityOptions
+
+    @Option(
+        help: ArgumentHelp(
+            "A key file instead of a passphrase (default: $HULDA_PASSPHRASE, else asked for).", valueName: "file"))
+    var keyFile: String?
+
+    var directory: String { identity.directory }
 
     /// The key file, the passphrase in the environment, or one typed at the terminal.
     func unlock(creating: Bool = false) throws -> Unlock {
@@ -59,12 +61,27 @@ struct AgentOptions: ParsableArguments {
         defer { memset(answer, 0, strlen(answer)) }
         return String(cString: answer)
     }
+}
+
+/// The user's state, and the way to the network.
+struct AgentOptions: ParsableArguments {
+    @OptionGroup var unlocking: UnlockOptions
+
+    @Option(
+        name: .customLong("bind"),
+        help: ArgumentHelp(
+            "The address of this machine to connect from, when it has several (default: $HULDA_BIND).", valueName: "ip")
+    )
+    var local: String?
+
+    private var environmentAddress: String? { ProcessInfo.processInfo.environment["HULDA_BIND"] }
 
     /// Opens the identity, runs `body` with the agent connected, and stops it.
     func withAgent<T>(_ body: (AgentRuntime) async throws -> T) async throws -> T {
-        let unlock = try unlock()
+        let unlock = try unlocking.unlock()
         let agent = try AgentFailureText.translate {
-            try AgentRuntime(directory: directory, unlock: unlock, local: local ?? environmentAddress)
+            try AgentRuntime(
+                directory: unlocking.directory, unlock: unlock, local: local ?? environmentAddress)
         }
         do {
             let result = try await body(agent)
@@ -83,9 +100,22 @@ func parseID(_ text: String) throws -> NetworkID {
         return text.hasPrefix("hulda:") ? try UserLink(text: text).id : try NetworkID(text: text)
     } catch {
         throw Failure(
-            "\(text) is not a network ID: \(error)",
-            next: "Compare it with the original; IDs start with hulda1 and detect typing errors.", code: SysExit.usage)
+            "\(text) is not a network ID: \(error)\(suspicion(text))",
+            next: "Compare it with the original; IDs begin with hulda1 and detect typing errors.", code: SysExit.usage)
     }
+}
+
+/// Which character of an ID or link is mistyped, when a single one explains what is wrong.
+private func suspicion(_ text: String) -> String {
+    let bare = text.hasPrefix(UserLink.scheme) ? text.dropFirst(UserLink.scheme.count) : text[...]
+    let id = String(bare.prefix { $0 != "?" })
+    let characters = Array(id.utf8)
+    let suspects = Bech32m.suspects(in: id)
+    guard id.lowercased().hasPrefix("hulda1"), suspects.count == 1, let position = suspects.first,
+        characters.indices.contains(position)
+    else { return "" }
+    let character = Character(Unicode.Scalar(characters[position]))
+    return "; look at character \(position + 1) of the ID, \u{201C}\(character)\u{201D}"
 }
 
 /// Errors of the agent in words, with the next step.

@@ -17,7 +17,7 @@ struct IDCommand: AsyncParsableCommand {
                 Example: hulda id new --bootstrap bootstrap.txt
                 """)
 
-        @OptionGroup var agent: AgentOptions
+        @OptionGroup var agent: UnlockOptions
         @OptionGroup var output: OutputOptions
         @Option(help: ArgumentHelp("A bootstrap list: the clusters that you trust from the start.", valueName: "file"))
         var bootstrap: String
@@ -45,9 +45,14 @@ struct IDCommand: AsyncParsableCommand {
     struct Show: AsyncParsableCommand {
         static let configuration = CommandConfiguration(
             abstract: "Show your ID, its link and a QR code; or the parts of another ID.",
-            discussion: "Needs no passphrase: the ID is public.")
+            discussion: """
+                Needs no passphrase: the ID is public. Whoever has the ID, the link or the code can write to you.
 
-        @OptionGroup var agent: AgentOptions
+                Examples: hulda id show --name "Ada"
+                          hulda id show hulda1…          checks an ID for typing errors
+                """)
+
+        @OptionGroup var agent: IdentityOptions
         @OptionGroup var output: OutputOptions
         @Argument(help: "Another user's ID or link; yours when it is left out.")
         var id: String?
@@ -64,7 +69,7 @@ struct IDCommand: AsyncParsableCommand {
                     try self.id.map { try parseID($0) }
                     ?? AgentFailureText.translate { try AgentRuntime.identity(directory: agent.directory) }
                 if hex {
-                    print(id.key.bytes.hex)
+                    output.print(["key": id.key.bytes.hex]) { id.key.bytes.hex }
                     return
                 }
                 let link = UserLink(id: id, token: nil, name: name).text

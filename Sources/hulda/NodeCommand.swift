@@ -1,13 +1,7 @@
 import ArgumentParser
-import Federation
 import FoundationEssentials
 import Logging
-import NIOCore
-import NIOPosix
 import Node
-import Records
-import Transport
-import Wire
 
 struct NodeCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
@@ -25,8 +19,14 @@ struct NodeCommand: AsyncParsableCommand {
         static let configuration = CommandConfiguration(
             abstract: "Write a configuration and make the keys of a new one-server cluster.",
             discussion: """
-                Example: hulda node init /var/lib/hulda --name example --listen 198.51.100.7:7411 \
+                The bootstrap list holds peer links of clusters that you trust from the start; without one, this is the \
+                first cluster of a network. Peer with others afterwards: hulda node peer add LINK, on both sides.
+
+                Keep cluster.key safe: who has it speaks for the cluster.
+
+                Examples: hulda node init /var/lib/hulda --name example --listen 198.51.100.7:7411 \
                 --bootstrap bootstrap.txt
+                          behind port forwarding: --listen 0.0.0.0:7411 --advertise 198.51.100.7:7411
                 """)
 
         @Argument(help: "The data directory; made when it is missing. The configuration is put there as node.toml.")
@@ -35,9 +35,11 @@ struct NodeCommand: AsyncParsableCommand {
         var name: String
         @Option(help: ArgumentHelp("The address for TCP and UDP.", valueName: "ip:port"))
         var listen: String
+        @Option(help: ArgumentHelp("The address that others use, when it is another.", valueName: "ip:port"))
+        var advertise: String?
         @Option(help: ArgumentHelp("A bootstrap list to start from.", valueName: "file"))
         var bootstrap: String?
-        @Option(help: "Where you can be reached.")
+        @Option(help: "Where you can be reached: an e-mail address or a page. Published.")
         var contact = ""
         @OptionGroup var output: OutputOptions
 
@@ -52,6 +54,7 @@ struct NodeCommand: AsyncParsableCommand {
                 }
                 var configuration = NodeConfiguration(
                     clusterName: name, dataDirectory: data, listen: listen, listenDatagram: listen)
+                configuration.advertise = advertise
                 configuration.contact = contact
                 configuration.bootstrap = bootstrap.map { URL(fileURLWithPath: $0).path }
                 let link = try NodeFailureText.translate { try NodeRuntime.prepare(configuration) }
@@ -69,7 +72,16 @@ struct NodeCommand: AsyncParsableCommand {
     }
 
     struct Run: AsyncParsableCommand {
-        static let configuration = CommandConfiguration(abstract: "Run the server until it gets SIGTERM or SIGINT.")
+        static let configuration = CommandConfiguration(
+            abstract: "Run the server until it gets SIGTERM or SIGINT.",
+            discussion: """
+                Logs to standard error. A server that was killed goes on where it was: nothing that it acknowledged is \
+                lost, and no envelope is accepted twice. bootstrap/hulda.service is a unit for systemd.
+
+                Exit codes: 66 a file cannot be read, 71 the address is in use, 74 the store, 78 the configuration.
+
+                Example: hulda node run --config /var/lib/hulda/node.toml
+                """)
 
         @OptionGroup var config: ConfigOption
         @OptionGroup var output: OutputOptions
@@ -99,7 +111,14 @@ struct NodeCommand: AsyncParsableCommand {
 
     struct Status: AsyncParsableCommand {
         static let configuration = CommandConfiguration(
-            abstract: "What the running server has seen and done: its own statement.")
+            abstract: "What the running server has seen and done: its own statement.",
+            discussion: """
+                Made from the server's own tables: as gateway, the addresses of agents; as mix, neighbours and numbers \
+                of envelopes; as home, accounts; and a count of everything that was dropped, by reason. What each role \
+                may know stands in specs/overview.md. Exit code 69 when it does not run.
+
+                Example: hulda node status --config /var/lib/hulda/node.toml --json
+                """)
 
         @OptionGroup var config: ConfigOption
         @OptionGroup var output: OutputOptions
@@ -109,168 +128,6 @@ struct NodeCommand: AsyncParsableCommand {
                 let status = try await NodeClient(try ConfigurationFile.read(config.path)).status()
                 output.print(status) { StatusText.full(status) }
             }
-        }
-    }
-
-    struct Peer: AsyncParsableCommand {
-        static let configuration = CommandConfiguration(
-            abstract: "Endorse other clusters, so that those who trust yours admit them.",
-            subcommands: [Add.self, Remove.self, List.self])
-
-        struct Add: AsyncParsableCommand {
-            static let configuration = CommandConfiguration(abstract: "Peer with the cluster of a peer link.")
-            @Argument(help: "hulda-peer:…@host:port")
-            var link: String
-            @OptionGroup var config: ConfigOption
-            @OptionGroup var output: OutputOptions
-
-            func run() async throws {
-                try await output.run {
-                    let peer = try PeerFile.parse(link)
-                    try await PeerFile(try ConfigurationFile.read(config.path)).change { links in
-                        if !links.contains(peer) { links.append(peer) }
-                    }
-                    output.print(["added": peer.text]) { "Added \(peer.text)" }
-                }
-            }
-        }
-
-        struct Remove: AsyncParsableCommand {
-            static let configuration = CommandConfiguration(abstract: "End the peering with a cluster.")
-            @Argument(help: "hulda-peer:…@host:port")
-            var link: String
-            @OptionGroup var config: ConfigOption
-            @OptionGroup var output: OutputOptions
-
-            func run() async throws {
-                try await output.run {
-                    let peer = try PeerFile.parse(link)
-                    try await PeerFile(try ConfigurationFile.read(config.path)).change { links in
-                        guard links.contains(peer) else {
-                            throw Failure(
-                                "this cluster is no added peer", next: "List them with: hulda node peer list",
-                                code: SysExit.noHost)
-                        }
-                        links.removeAll { $0 == peer }
-                    }
-                    output.print(["removed": peer.text]) { "Removed \(peer.text)" }
-                }
-            }
-        }
-
-        struct List: AsyncParsableCommand {
-            static let configuration = CommandConfiguration(abstract: "The peers that were added.")
-            @OptionGroup var config: ConfigOption
-            @OptionGroup var output: OutputOptions
-
-            func run() async throws {
-                try await output.run {
-                    let links = try PeerFile(try ConfigurationFile.read(config.path)).links()
-                    output.print(links.map(\.text)) {
-                        links.isEmpty ? "No peers were added." : links.map(\.text).joined(separator: "\n")
-                    }
-                }
-            }
-        }
-    }
-}
-
-/// The list of added peers, and telling the running node that it changed.
-struct PeerFile {
-    let configuration: NodeConfiguration
-
-    init(_ configuration: NodeConfiguration) { self.configuration = configuration }
-
-    static func parse(_ text: String) throws -> PeerLink {
-        do throws(PeerLink.Failure) { return try PeerLink(text: text) } catch {
-            throw Failure(
-                "this is no peer link: \(error)",
-                next: "Copy it again; it starts with hulda-peer: and ends with a port.",
-                code: SysExit.usage)
-        }
-    }
-
-    func links() throws -> [PeerLink] {
-        try NodeFailureText.translate {
-            try NodeFiles.list(NodeFiles.peersPath(configuration), isRequired: false)
-        }
-    }
-
-    func change(_ body: (inout [PeerLink]) throws -> Void) async throws {
-        var links = try links()
-        try body(&links)
-        do {
-            try BootstrapList(links: links).text.write(
-                toFile: NodeFiles.peersPath(configuration), atomically: true, encoding: .utf8)
-        } catch {
-            throw Failure(
-                "\(NodeFiles.peersPath(configuration)) cannot be written: \(FileFailure.reason(error))",
-                next: "Check free space and that you may write there.", code: SysExit.cantCreate)
-        }
-        // A node that does not run reads the list when it starts.
-        _ = try? await NodeClient(configuration).ask(.reload)
-    }
-}
-
-/// Asks a running node over its socket.
-struct NodeClient {
-    let configuration: NodeConfiguration
-
-    init(_ configuration: NodeConfiguration) { self.configuration = configuration }
-
-    func ask(_ request: NodeRequest) async throws -> [UInt8] {
-        let group = MultiThreadedEventLoopGroup.singleton
-        do {
-            return try await ControlSocket.ask(
-                path: NodeFiles.socketPath(configuration), Array(request.text.utf8), group: group)
-        } catch {
-            throw Failure(
-                "the node \(configuration.clusterName) does not answer", next: "Start it with: hulda node run",
-                code: SysExit.unavailable)
-        }
-    }
-
-    func status() async throws -> NodeStatus { try await decode(ask(.status)) }
-
-    func map(matching question: String) async throws -> MapGraph { try await decode(ask(.map(matching: question))) }
-
-    private func decode<Answer: Decodable>(_ line: [UInt8]) throws -> Answer {
-        do {
-            return try JSONDecoder().decode(Answer.self, from: Data(line))
-        } catch {
-            throw Failure(
-                "the node's answer is of another version", next: "Use the same version of hulda for both.",
-                code: SysExit.data)
-        }
-    }
-}
-
-/// Errors of the node in words, with the next step.
-enum NodeFailureText {
-    static func translate<T>(_ body: () throws -> T) throws -> T {
-        do { return try body() } catch { throw failure(error) }
-    }
-
-    static func failure(_ error: any Error) -> any Error {
-        switch error {
-        case let error as NodeError:
-            switch error {
-            case .configuration:
-                Failure("\(error)", next: "Correct node.toml; see bootstrap/node.toml.", code: SysExit.config)
-            case .unreadable:
-                Failure("\(error)", next: "Check the path and that you may read it.", code: SysExit.noInput)
-            case .storage:
-                Failure(
-                    "\(error)", next: "Check free space and permissions, and that no other node uses the directory.",
-                    code: SysExit.io)
-            case .addressInUse:
-                Failure("\(error)", next: "See who listens: ss -ltnup", code: SysExit.os)
-            case .cannotListen:
-                Failure("\(error)", next: "Use an address of this machine in node.toml.", code: SysExit.os)
-            }
-        case let error as KeyFile.Failure:
-            Failure("\(error)", next: "Restore the key from a backup, or check permissions.", code: SysExit.noInput)
-        default: error
         }
     }
 }

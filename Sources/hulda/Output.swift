@@ -1,6 +1,7 @@
 import ArgumentParser
 import FoundationEssentials
 import Glibc
+import NIOCore
 
 /// Exit codes after sysexits.h.
 enum SysExit {
@@ -43,6 +44,22 @@ struct Failure: Error {
     }
 }
 
+/// Seconds to wait, on the command line: from 0 to a year.
+struct Seconds: ExpressibleByArgument {
+    private static let year = 31_536_000
+    let count: Int
+
+    init(_ count: Int) { self.count = count }
+
+    init?(argument: String) {
+        guard let count = Int(argument), (0...Seconds.year).contains(count) else { return nil }
+        self.count = count
+    }
+
+    var defaultValueDescription: String { "\(count)" }
+    var amount: TimeAmount { .seconds(Int64(count)) }
+}
+
 /// `--json`, on every command that prints.
 struct OutputOptions: ParsableArguments {
     @Flag(help: "Print JSON, one object a line, instead of text.")
@@ -59,8 +76,15 @@ struct OutputOptions: ParsableArguments {
         }
     }
 
+    /// What could not be written was not shown: the program ends, so that nothing counts as read.
     private func write(_ line: String) {
-        StandardStream.write(line + "\n")
+        let reason = StandardStream.write(line + "\n")
+        guard reason != 0 else { return }
+        if reason != EPIPE {
+            StandardStream.write(
+                "hulda: the output cannot be written: \(String(cString: strerror(reason)))\n", to: STDERR_FILENO)
+        }
+        Glibc.exit(SysExit.io.rawValue)
     }
 
     /// Runs a command's body; a ``Failure`` is printed to standard error and becomes the exit code.

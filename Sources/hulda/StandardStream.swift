@@ -2,19 +2,22 @@ import Glibc
 
 /// The process's standard streams.
 enum StandardStream {
-    /// Writes all of `text`; stops quietly when nobody reads any more.
-    static func write(_ text: String, to descriptor: Int32 = STDOUT_FILENO) {
+    /// Writes all of `text`.
+    /// - Returns: the `errno` that ended it early, or 0.
+    @discardableResult
+    static func write(_ text: String, to descriptor: Int32 = STDOUT_FILENO) -> Int32 {
         var text = text
-        text.withUTF8 { bytes in
+        return text.withUTF8 { bytes in
             var rest = UnsafeRawBufferPointer(bytes)[...]
             while !rest.isEmpty {
                 let written = Glibc.write(descriptor, UnsafeRawBufferPointer(rebasing: rest).baseAddress, rest.count)
                 if written > 0 {
                     rest = rest.dropFirst(written)
                 } else if errno != EINTR {
-                    return
+                    return errno
                 }
             }
+            return 0
         }
     }
 

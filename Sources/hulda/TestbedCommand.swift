@@ -23,7 +23,13 @@ struct TestbedCommand: AsyncParsableCommand {
 
     struct Up: AsyncParsableCommand {
         static let configuration = CommandConfiguration(
-            abstract: "Start it, or start again whatever of it does not run.")
+            abstract: "Start it, or start again whatever of it does not run.",
+            discussion: """
+                Makes keys, configurations and a bootstrap list below the folder, one folder a cluster, and starts a \
+                process for each. Returns when every node knows all others. Messages need five clusters at least.
+
+                Example: hulda testbed up --clusters 7 --dir /tmp/net
+                """)
 
         @Option(help: "How many clusters, for a new testbed.")
         var clusters = 7
@@ -34,7 +40,7 @@ struct TestbedCommand: AsyncParsableCommand {
         @OptionGroup var directory: DirectoryOption
         @OptionGroup var output: OutputOptions
         @Option(help: ArgumentHelp("Seconds to wait until every node knows the others.", valueName: "seconds"))
-        var timeout = 60
+        var timeout = Seconds(60)
 
         func run() async throws {
             try await output.run {
@@ -73,7 +79,7 @@ struct TestbedCommand: AsyncParsableCommand {
         }
 
         private func waitUntilKnown(_ testbed: Testbed, _ members: [Testbed.Member]) async throws {
-            let deadline = Date().addingTimeInterval(Double(timeout))
+            let deadline = Date().addingTimeInterval(Double(timeout.count))
             for member in members {
                 let configuration = try ConfigurationFile.read(member.configurationPath)
                 while true {
@@ -87,7 +93,7 @@ struct TestbedCommand: AsyncParsableCommand {
                     }
                     guard Date() < deadline else {
                         throw Failure(
-                            "\(member.name) did not get to know all others in \(timeout) s",
+                            "\(member.name) did not get to know all others in \(timeout.count) s",
                             next: "Read \(member.logPath), or wait longer with --timeout.", code: SysExit.temporary)
                     }
                     try await Task.sleep(for: .milliseconds(100))
@@ -97,7 +103,14 @@ struct TestbedCommand: AsyncParsableCommand {
     }
 
     struct Down: AsyncParsableCommand {
-        static let configuration = CommandConfiguration(abstract: "Stop all its processes; its folder is kept.")
+        static let configuration = CommandConfiguration(
+            abstract: "Stop all its processes; its folder is kept.",
+            discussion: """
+                hulda testbed up --dir DIR starts the same overlay again; delete the folder when it is not wanted any \
+                more.
+
+                Example: hulda testbed down --dir /tmp/net
+                """)
 
         @OptionGroup var directory: DirectoryOption
         @OptionGroup var output: OutputOptions
@@ -112,7 +125,12 @@ struct TestbedCommand: AsyncParsableCommand {
 
     struct Status: AsyncParsableCommand {
         static let configuration = CommandConfiguration(
-            abstract: "Each node's own statement of what it saw, side by side, and the memory of all.")
+            abstract: "Each node's own statement of what it saw, side by side, and the memory of all.",
+            discussion: """
+                With --json, everything that each node states, as with: hulda node status --json
+
+                Example: hulda testbed status --dir /tmp/net
+                """)
 
         @OptionGroup var directory: DirectoryOption
         @OptionGroup var output: OutputOptions

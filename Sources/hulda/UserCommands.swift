@@ -2,6 +2,7 @@ import Agent
 import ArgumentParser
 import Correspondence
 import FoundationEssentials
+import Glibc
 import NIOCore
 import Primitives
 import Records
@@ -25,7 +26,7 @@ struct RegisterCommand: AsyncParsableCommand {
     @Flag(help: "List the clusters on the map instead.")
     var list = false
     @Option(help: ArgumentHelp("Seconds to wait.", valueName: "seconds"))
-    var timeout = 40
+    var timeout = Seconds(40)
 
     func validate() throws {
         guard list || home != nil else {
@@ -41,13 +42,17 @@ struct RegisterCommand: AsyncParsableCommand {
                         ["name": $0.name, "cluster": $0.clusterID.bytes.hex, "contact": $0.contact]
                     }
                     output.print(clusters) {
-                        clusters.map { "\($0["name"] ?? "")  \($0["cluster"] ?? "")  \($0["contact"] ?? "")" }
-                            .joined(separator: "\n")
+                        StatusText.columns(
+                            [["name", "cluster", "contact"]]
+                                + clusters.map { cluster in
+                                    ["name", "cluster", "contact"].map { VisibleText.of(cluster[$0] ?? "") }
+                                }
+                        ).joined(separator: "\n")
                     }
                     return
                 }
                 let report = try await agent.register(
-                    home: home ?? "", token: token, timeout: .seconds(Int64(timeout)))
+                    home: home ?? "", token: token, timeout: timeout.amount)
                 output.print(
                     Report(
                         account: report.account.hex, home: home ?? "", holders: report.holders,
@@ -73,24 +78,33 @@ struct RegisterCommand: AsyncParsableCommand {
 
 struct ResolveCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "resolve", abstract: "Look a network ID up in the directory, through envelopes.")
+        commandName: "resolve", abstract: "Look a network ID up in the directory, through envelopes.",
+        discussion: """
+            Shows that the ID is registered, and how it was found. Sending does this by itself. Nobody learns who asks: \
+            each request goes over its own path.
+
+            Exit codes: 68 nobody publishes this ID, 75 no answer in time.
+
+            Example: hulda resolve hulda1…
+            """)
 
     @Argument(help: "A network ID or link.")
     var id: String
     @OptionGroup var agent: AgentOptions
     @OptionGroup var output: OutputOptions
     @Option(help: ArgumentHelp("Seconds to wait.", valueName: "seconds"))
-    var timeout = 60
+    var timeout = Seconds(60)
 
     func run() async throws {
         try await output.run {
             let id = try parseID(id)
             try await agent.withAgent { agent in
-                let report = try await agent.resolve(id, timeout: .seconds(Int64(timeout)))
+                let report = try await agent.resolve(id, timeout: timeout.amount)
                 output.print(Report(report)) {
                     """
                     \(report.id.text)
-                      lookup     \(report.milliseconds) ms, \(report.asked) nodes asked in \(report.waves) waves, \
+                      lookup     \(report.milliseconds) ms, \(report.asked) nodes asked in \(report.waves) \
+                    \(report.waves == 1 ? "wave" : "waves"), \
                     \(report.answered) answered, each over its own path of \(report.pathLength) hops\
                     \(report.usedFallback ? ", found by the iterative fallback" : "")
                       record     sequence \(report.sequence), valid until \(Terminal.date(report.expiry))
@@ -144,7 +158,7 @@ struct SendCommand: AsyncParsableCommand {
     @OptionGroup var agent: AgentOptions
     @OptionGroup var output: OutputOptions
     @Option(help: ArgumentHelp("Seconds to wait.", valueName: "seconds"))
-    var timeout = 30
+    var timeout = Seconds(30)
 
     func run() async throws {
         try await output.run {
@@ -153,11 +167,19 @@ struct SendCommand: AsyncParsableCommand {
             if let text, text != "-" {
                 body = Array(text.utf8)
             } else {
+                if isatty(STDIN_FILENO) == 1 {
+                    StandardStream.write("Write the message; Ctrl-D on a new line sends it.\n", to: STDERR_FILENO)
+                }
                 // One byte over the limit is enough to refuse.
                 body = StandardStream.read(limit: 65_537)
             }
+            guard !body.isEmpty else {
+                throw Failure(
+                    "there is no text to send", next: "Give it after the ID, or on standard input; nothing was sent.",
+                    code: SysExit.data)
+            }
             try await agent.withAgent { agent in
-                let outcome = try await agent.send(id, body: body, timeout: .seconds(Int64(timeout)))
+                let outcome = try await agent.send(id, body: body, timeout: timeout.amount)
                 switch outcome {
                 case .accepted(let messageID):
                     output.print(Report(message: messageID.hex, state: "accepted")) {
@@ -196,6 +218,7 @@ struct InboxCommand: AsyncParsableCommand {
                       hulda inbox --follow        everything that comes, until Ctrl-C
                       hulda inbox --stored        every message ever received, without the network
                       hulda inbox --sent          the outbox and how far each message came
+                      hulda inbox --flush         wait until everything in the outbox is at its recipient's home
             """)
 
     @OptionGroup var agent: AgentOptions
@@ -211,7 +234,14 @@ struct InboxCommand: AsyncParsableCommand {
     @Option(help: ArgumentHelp("Wait for so many new messages.", valueName: "count"))
     var wait: Int?
     @Option(help: ArgumentHelp("Seconds to wait.", valueName: "seconds"))
-    var timeout: Int?
+    var timeout: Seconds?
+
+    func validate() throws {
+        guard [follow, stored, sent, flush, wait != nil].count(where: \.self) <= 1 else {
+            throw ValidationError("Choose one of --follow, --stored, --sent, --flush and --wait.")
+        }
+        guard wait ?? 0 >= 0 else { throw ValidationError("--wait takes a number of messages.") }
+    }
 
     func run() async throws {
         try await output.run {
@@ -219,35 +249,60 @@ struct InboxCommand: AsyncParsableCommand {
                 if stored { return show(try await agent.storedMessages()) }
                 if sent { return show(try await agent.sentMessages()) }
                 if flush {
-                    try await agent.flush(timeout: .seconds(Int64(timeout ?? 60)))
+                    try await agent.flush(timeout: (timeout ?? Seconds(60)).amount)
                     output.print(["outbox": 0]) { "The outbox is empty." }
                     return
                 }
                 if follow { return try await followMessages(agent) }
                 // Without a number, whatever comes in a short while; with one, that many.
-                let messages = try await agent.unread(
-                    atLeast: wait ?? Int.max, timeout: .seconds(Int64(timeout ?? (wait == nil ? 5 : 60))))
-                show(messages)
-                if let last = messages.last { try await agent.markRead(through: last.number) }
-                if let wait, messages.count < wait {
+                let time = timeout ?? Seconds(wait == nil ? 5 : 60)
+                let count = try await showUnread(agent, atLeast: wait ?? Int.max, timeout: time.amount)
+                if let wait, count < wait {
                     throw Failure(
-                        "\(messages.count) of \(wait) messages came", next: "Wait longer with --timeout.",
+                        "\(count) of \(wait) messages came", next: "Wait longer with --timeout.",
                         code: SysExit.temporary)
                 }
             }
         }
     }
 
-    private func followMessages(_ agent: AgentRuntime) async throws {
-        let listening = Task {
-            while !Task.isCancelled {
-                let messages = try await agent.unread(atLeast: 1, timeout: .seconds(3600))
-                show(messages)
-                if let last = messages.last { try await agent.markRead(through: last.number) }
-            }
+    /// Shows what was not shown yet, and what comes; when there is no network, at least what is on this disk.
+    private func showUnread(_ agent: AgentRuntime, atLeast count: Int, timeout: TimeAmount) async throws -> Int {
+        let messages: [StoredMessage]
+        var offline: AgentFailure?
+        do {
+            messages = try await agent.unread(atLeast: count, timeout: timeout)
+        } catch let failure as AgentFailure where failure.isOffline {
+            offline = failure
+            messages = try await agent.unread(atLeast: 0, timeout: .zero)
         }
-        await Termination.wait()
-        listening.cancel()
+        show(messages)
+        if let last = messages.last { try await agent.markRead(through: last.number) }
+        if let offline { throw offline }
+        return messages.count
+    }
+
+    /// Goes on until Ctrl-C; while there is no network it says so once, and tries on.
+    private func followMessages(_ agent: AgentRuntime) async throws {
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            group.addTask { await Termination.wait() }
+            group.addTask {
+                var isOnline = true
+                while !Task.isCancelled {
+                    do {
+                        _ = try await showUnread(agent, atLeast: 1, timeout: .seconds(3600))
+                        isOnline = true
+                    } catch let failure as AgentFailure where failure.isOffline {
+                        if isOnline, let failure = AgentFailureText.failure(failure) as? Failure {
+                            StandardStream.write("hulda: \(failure.message); trying on\n", to: STDERR_FILENO)
+                        }
+                        isOnline = false
+                    }
+                }
+            }
+            try await group.next()
+            group.cancelAll()
+        }
     }
 
     private func show(_ messages: [StoredMessage]) {
@@ -304,9 +359,11 @@ enum Terminal {
     }
 
     /// Control characters, which could rewrite the screen, shown as `\u{…}`; lines are indented.
+    ///
+    /// Empty lines at the end, which piped text has, are left out.
     static func safe(_ text: String) -> String {
         var out = ""
-        for scalar in text.unicodeScalars {
+        for scalar in text.unicodeScalars.reversed().drop(while: { $0 == "\n" }).reversed() {
             switch scalar {
             case "\n": out += "\n  "
             case "\t": out += "\t"

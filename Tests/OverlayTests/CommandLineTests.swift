@@ -1,5 +1,8 @@
 import Foundation
+import Node
 import Testing
+
+@testable import hulda
 
 @Suite struct CommandLineTests {
     private func folder(_ text: String) throws -> (Folder, String) {
@@ -53,6 +56,7 @@ import Testing
             let output = try Program.run(["id", "show", String(characters)])
             #expect(output.status == 64)
             #expect(output.errors.contains("is not a network ID"))
+            #expect(output.errors.contains("look at character \(position + 1) of the ID"))
         }
         #expect(try Program.run(["id", "show", "tb1qw508d6qejxtdg4y5r3zarvary0c5xw7kxpjzsx"]).status == 64)
     }
@@ -105,6 +109,80 @@ import Testing
         #expect(busy.errors.contains("in use"))
     }
 
+    @Test("the sample configuration is accepted, with each option that it leaves out as well")
+    func sampleConfiguration() throws {
+        let root = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
+            .deletingLastPathComponent()
+        let sample = try String(contentsOf: root.appendingPathComponent("bootstrap/node.toml"), encoding: .utf8)
+        let (folder, path) = try folder(sample)
+        defer { withExtendedLifetime(folder) {} }
+        let plain = try ConfigurationFile.read(path)
+        #expect(plain.clusterName == "example" && plain.advertise == nil)
+
+        let options = sample.split(separator: "\n").map(String.init).filter { $0.contains(" = ") }
+        let everything = options.map { $0.hasPrefix("# ") ? String($0.dropFirst(2)) : $0 }
+        try everything.joined(separator: "\n").write(toFile: path, atomically: true, encoding: .utf8)
+        let full = try ConfigurationFile.read(path)
+        #expect(full.bootstrap != nil && full.registrationToken != nil && full.advertiseDatagram != nil)
+        _ = try NodeAddresses(full)
+
+        // Every option that there is stands in the sample, and each with a comment above it.
+        let written = folder.path + "/written.toml"
+        try ConfigurationFile.write(full, to: written)
+        for line in try String(contentsOfFile: written, encoding: .utf8).split(separator: "\n") {
+            let name = line.prefix { $0 != " " }
+            #expect(everything.contains { $0.hasPrefix("\(name) = ") }, "\(name) is not explained")
+        }
+        #expect(throws: (any Error).self) {
+            try "\(sample)\nno_such_option = 1\n".write(toFile: path, atomically: true, encoding: .utf8)
+            _ = try ConfigurationFile.read(path)
+        }
+    }
+
+    @Test("a server that listens everywhere must say where others reach it; its peer link can be shown again")
+    func advertise() throws {
+        let folder = try Folder()
+        let words = ["node", "init", folder.path + "/node", "--name", "one", "--listen", "0.0.0.0:7433"]
+        let refused = try Program.run(words)
+        #expect(refused.status == 78)
+        #expect(refused.errors.contains("advertise"))
+        let made = try Program.run(words + ["--advertise", "192.0.2.7:7411", "--json"])
+        #expect(made.status == 0)
+        let link = try #require(try JSONDecoder().decode([String: String].self, from: Data(made.text.utf8))["peer"])
+        #expect(link.hasSuffix("@192.0.2.7:7411"))
+        let config = ["--config", folder.path + "/node/node.toml"]
+        #expect(try Program.run(["node", "peer", "show"] + config).text == link + "\n")
+    }
+
+    @Test("without a network a command ends with 69 in its time; options that contradict each other are refused")
+    func offline() throws {
+        let (list, path) = try folder(CommandLineTests.peer)
+        let home = ["HULDA_HOME": list.path + "/agent", "HULDA_PASSPHRASE": "x"]
+        #expect(
+            try Program.run(["id", "new", "--bootstrap", path, "--fast-passphrase"], environment: home).status == 0)
+        // An address that no interface of this machine has: each connection is refused before it leaves.
+        let foreign = home.merging(["HULDA_BIND": "192.0.2.1"]) { _, new in new }
+        let inbox = try Program.run(["inbox", "--timeout", "2"], environment: foreign)
+        #expect(inbox.status == 69, "\(inbox.errors)")
+        #expect(inbox.errors.contains("no gateway"))
+        #expect(try Program.run(["inbox", "--follow", "--sent"], environment: home).status == 64)
+        #expect(try Program.run(["inbox", "--timeout=-1"], environment: home).status == 64)
+    }
+
+    @Test("output that cannot be written ends a command with 74; an empty message is refused with 65")
+    func output() throws {
+        let (list, path) = try folder(CommandLineTests.peer)
+        let home = ["HULDA_HOME": list.path + "/agent", "HULDA_PASSPHRASE": "x"]
+        #expect(
+            try Program.run(["id", "new", "--bootstrap", path, "--fast-passphrase"], environment: home).status == 0)
+        let full = try Program.run(
+            ["-c", "\"$0\" id show > /dev/full", Program.path], environment: home, program: "/bin/sh")
+        #expect(full.status == 74)
+        #expect(full.errors.contains("No space left"))
+        let id = "hulda1q9mu4s4wvgj3hpcy34xftz75m5za0ugm0l5sgqxdr3wexajp05rg2em9tn8"
+        #expect(try Program.run(["send", id], environment: home, input: "").status == 65)
+    }
+
     @Test("peers are added, listed and removed; a mistyped peer link is refused")
     func peers() throws {
         let folder = try Folder()
@@ -121,13 +199,16 @@ import Testing
     @Test("every command explains itself, and completion scripts are made")
     func help() throws {
         for command in [
-            ["node", "init"], ["node", "run"], ["node", "status"], ["node", "peer", "add"], ["id", "new"],
+            ["node", "init"], ["node", "run"], ["node", "status"], ["node", "peer", "add"],
+            ["node", "peer", "show"], ["node", "peer", "remove"], ["node", "map"], ["id", "new"],
             ["id", "show"], ["register"], ["resolve"], ["send"], ["inbox"], ["testbed", "up"], ["testbed", "down"],
             ["testbed", "status"],
         ] {
             let output = try Program.run(command + ["--help"])
             #expect(output.status == 0)
             #expect(output.text.contains("OVERVIEW"))
+            // A user who reads no further finds what to type, or what an option means.
+            #expect(output.text.contains("Example") || output.text.contains("hulda node peer list"), "\(command)")
         }
         for shell in ["bash", "zsh", "fish"] {
             #expect(try Program.run(["--generate-completion-script", shell]).text.contains("hulda"))

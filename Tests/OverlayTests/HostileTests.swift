@@ -108,7 +108,7 @@ final class Stranger: @unchecked Sendable {
         let first = try #require(list.links.first)
         let address = try #require(first.address).nio()
         let connected = loop.makePromise(of: Void.self)
-        StreamLink.connect(to: address, peer: first.linkKey, identity: nil, group: loop) { event in
+        StreamLink.connect(to: .address(address), peer: first.linkKey, identity: nil, group: loop) { event in
             switch event {
             case .established(let link, _):
                 self.link = link

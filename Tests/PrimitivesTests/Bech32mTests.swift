@@ -120,6 +120,28 @@ struct Bech32mTests {
         }
     }
 
+    @Test("names the character that is wrong, when one is, and none when more are or one is missing")
+    func suspects() throws {
+        var entropy = Entropy(seed: 24)
+        let alphabet = Array("qpzry9x8gf2tvdw0s3jn54khce6mua7l")
+        let text = Array(Bech32m.encode(prefix: "hulda", entropy.array(33)))
+        #expect(Bech32m.suspects(in: String(text)).isEmpty)
+        for position in stride(from: 6, to: text.count, by: 9) {
+            var bad = text
+            while bad[position] == text[position] { bad[position] = alphabet[entropy.below(32)] }
+            #expect(Bech32m.suspects(in: String(bad)) == [position])
+            #expect(Bech32m.suspects(in: String(bad).uppercased()) == [position])
+            let other = 6 + (position - 6 + 17) % (text.count - 6)
+            while bad[other] == text[other] { bad[other] = alphabet[entropy.below(32)] }
+            #expect(Bech32m.suspects(in: String(bad)).isEmpty)
+            bad.remove(at: position)
+            #expect(Bech32m.suspects(in: String(bad)).isEmpty)
+        }
+        for noise in ["", "1", "hulda1", "a1é", String(repeating: "q", count: 500)] {
+            #expect(Bech32m.suspects(in: noise).isEmpty)
+        }
+    }
+
     @Test("finds up to four wrong characters in texts of up to 90, as BIP 350 promises")
     func fourErrors() throws {
         var entropy = Entropy(seed: 22)

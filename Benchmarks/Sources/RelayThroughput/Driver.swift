@@ -78,7 +78,7 @@ final class Driver: Sendable {
         let remoteAddress = try remote.nio()
         for _ in 0..<100 where state.withLock({ $0.source == nil }) {
             try check()
-            StreamLink.connect(to: remoteAddress, peer: relay.linkKey, identity: source, group: group) {
+            StreamLink.connect(to: .address(remoteAddress), peer: relay.linkKey, identity: source, group: group) {
                 [weak self] event in
                 if case .established(let link, _) = event { self?.state.withLock { $0.source = link } }
                 self?.handle(event)

@@ -1,0 +1,68 @@
+import Federation
+import FoundationEssentials
+import NIOPosix
+import Node
+import Transport
+
+/// Asks a running node over its socket.
+struct NodeClient {
+    let configuration: NodeConfiguration
+
+    init(_ configuration: NodeConfiguration) { self.configuration = configuration }
+
+    func ask(_ request: NodeRequest) async throws -> [UInt8] {
+        let group = MultiThreadedEventLoopGroup.singleton
+        do {
+            return try await ControlSocket.ask(
+                path: NodeFiles.socketPath(configuration), Array(request.text.utf8), group: group)
+        } catch {
+            throw Failure(
+                "the node \(configuration.clusterName) does not answer", next: "Start it with: hulda node run",
+                code: SysExit.unavailable)
+        }
+    }
+
+    func status() async throws -> NodeStatus { try await decode(ask(.status)) }
+
+    func map(matching question: String) async throws -> MapGraph { try await decode(ask(.map(matching: question))) }
+
+    private func decode<Answer: Decodable>(_ line: [UInt8]) throws -> Answer {
+        do {
+            return try JSONDecoder().decode(Answer.self, from: Data(line))
+        } catch {
+            throw Failure(
+                "the node's answer is of another version", next: "Use the same version of hulda for both.",
+                code: SysExit.data)
+        }
+    }
+}
+
+/// Errors of the node in words, with the next step.
+enum NodeFailureText {
+    static func translate<T>(_ body: () throws -> T) throws -> T {
+        do { return try body() } catch { throw failure(error) }
+    }
+
+    static func failure(_ error: any Error) -> any Error {
+        switch error {
+        case let error as NodeError:
+            switch error {
+            case .configuration:
+                Failure("\(error)", next: "Every option is explained in bootstrap/node.toml.", code: SysExit.config)
+            case .unreadable:
+                Failure("\(error)", next: "Check the path and that you may read it.", code: SysExit.noInput)
+            case .storage:
+                Failure(
+                    "\(error)", next: "Check free space and permissions, and that no other node uses the directory.",
+                    code: SysExit.io)
+            case .addressInUse:
+                Failure("\(error)", next: "See who listens: ss -ltnup", code: SysExit.os)
+            case .cannotListen:
+                Failure("\(error)", next: "Use an address of this machine in node.toml.", code: SysExit.os)
+            }
+        case let error as KeyFile.Failure:
+            Failure("\(error)", next: "Restore the key from a backup, or check permissions.", code: SysExit.noInput)
+        default: error
+        }
+    }
+}
