@@ -34,7 +34,7 @@ struct Inbox: Sendable {
             last = max(last, number(key) ?? 0)
             return true
         }
-        nextNumber = last + 1
+        nextNumber = last &+ 1
         fragmentCount = try store.count(Inbox.fragments)
     }
 
@@ -68,7 +68,7 @@ struct Inbox: Sendable {
             received: now, body: body)
         if fragment.kind == .text {
             try store.put(Inbox.table, numberKey(nextNumber), Inbox.encode(message))
-            nextNumber += 1
+            nextNumber &+= 1
         }
         return .stored(message)
     }

@@ -94,7 +94,7 @@ struct Outbox: Sendable {
             }
             return true
         }
-        nextNumber = last + 1
+        nextNumber = last &+ 1
         for message in messages {
             if message.isFinal { closed.append(message.number) } else { open[message.messageID] = message }
         }
@@ -107,7 +107,7 @@ struct Outbox: Sendable {
         let message = OutgoingMessage(
             number: nextNumber, messageID: messageID, recipient: recipient, kind: kind, created: now, body: body)
         try store.put(Outbox.table, numberKey(nextNumber), message.encode())
-        nextNumber += 1
+        nextNumber &+= 1
         open[messageID] = message
     }
 

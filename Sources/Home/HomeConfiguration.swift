@@ -34,6 +34,8 @@ public struct HomeCounters: Equatable, Sendable {
     public var wrongToken: UInt64 = 0
     public var replayed: UInt64 = 0
     public var full: UInt64 = 0
+    /// Accounts whose entry in the store could not be read.
+    public var damaged: UInt64 = 0
 
     public init() {}
 }

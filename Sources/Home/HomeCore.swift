@@ -129,12 +129,13 @@ public struct HomeCore: Sendable {
             return .refused(.wrongSignature)
         }
         let account = Account.id(of: registration.key)
-        if try store.get(HomeTables.accounts, account.bytes) == nil {
+        if try row(account, store) == nil {
             guard acceptsWrites, try store.count(HomeTables.accounts) < configuration.accountLimit else {
                 counters.full += 1
                 return .refused(.serverFull)
             }
-            try store.put(HomeTables.accounts, account.bytes, AccountRow(key: registration.key).encode())
+            let row = try HomeTables.freshRow(registration.key, store)
+            try store.put(HomeTables.accounts, account.bytes, row.encode())
         }
         counters.registrations += 1
         return .registered(account: account)
@@ -164,7 +165,7 @@ public struct HomeCore: Sendable {
             return .refused(.inboxFull)
         }
         let number = row.nextItem
-        row.nextItem += 1
+        row.nextItem &+= 1
         row.itemCount += 1
         row.itemBytes += UInt32(delivery.blob.count)
         let item = ItemRow(
@@ -293,7 +294,7 @@ public struct HomeCore: Sendable {
             try store.put(
                 HomeTables.blocks, HomeTables.key(account, row.nextBlock),
                 BlockRow(expiry: expiry, block: block).encode())
-            row.nextBlock += 1
+            row.nextBlock &+= 1
             row.blockCount += 1
         }
     }
@@ -326,13 +327,16 @@ public struct HomeCore: Sendable {
         return found
     }
 
-    private func row(
+    /// What is known of an account. A damaged entry counts as none: its owner registers again when told so.
+    private mutating func row(
         _ account: Bytes16, _ store: borrowing some (KeyValueStore & ~Copyable)
     ) throws(StorageError) -> AccountRow? {
         guard let bytes = try store.get(HomeTables.accounts, account.bytes) else { return nil }
-        do throws(WireError) { return try AccountRow(decoding: bytes) } catch {
-            throw .corrupt("account \(account): \(error)")
+        guard let row = try? AccountRow(decoding: bytes), Account.id(of: row.key) == account else {
+            counters.damaged += 1
+            return nil
         }
+        return row
     }
 
     // MARK: Time
@@ -378,7 +382,10 @@ public struct HomeCore: Sendable {
             return expired.count < HomeCore.sweepLimit
         }
         for (account, number) in expired {
-            guard var row = try row(account, store) else { continue }
+            guard var row = try row(account, store) else {
+                try store.delete(HomeTables.items, HomeTables.key(account, number))
+                continue
+            }
             try remove(number, account, &row, &store)
             try store.put(HomeTables.accounts, account.bytes, row.encode())
             counters.expired += 1

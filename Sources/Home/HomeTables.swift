@@ -22,6 +22,34 @@ enum HomeTables {
     }
 }
 
+extension HomeTables {
+    /// How far a new entry of an account begins behind the items that it finds, so that late acknowledgements of
+    /// earlier ones hit none.
+    private static let leap: UInt64 = 1 << 32
+
+    /// The entry of an account that is opened. Where items lie already, since an earlier entry was damaged, they are
+    /// counted in and numbers go on behind theirs; reply blocks of the earlier entry are not used any more.
+    static func freshRow(
+        _ key: VerifyingKey, _ store: borrowing some (KeyValueStore & ~Copyable)
+    ) throws(StorageError) -> AccountRow {
+        let account = Account.id(of: key)
+        var row = AccountRow(key: key)
+        try store.scan(items, from: self.key(account, 0)) { key, value in
+            guard let entry = split(key), entry.account == account else { return false }
+            row.nextItem = max(row.nextItem, entry.number &+ leap)
+            row.itemCount += 1
+            row.itemBytes += UInt32(clamping: value.count)
+            return true
+        }
+        try store.scan(blocks, from: self.key(account, 0)) { key, _ in
+            guard let entry = split(key), entry.account == account else { return false }
+            row.nextBlock = max(row.nextBlock, entry.number &+ 1)
+            return true
+        }
+        return row
+    }
+}
+
 /// What a home knows of an account.
 struct AccountRow {
     var key: VerifyingKey

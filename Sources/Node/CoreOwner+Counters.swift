@@ -7,7 +7,7 @@ extension CoreOwner {
             "home.duplicates": counters.duplicates, "home.items.sent": counters.itemsSent,
             "home.acknowledged": counters.acknowledged, "home.malformed": counters.malformed,
             "home.unknown_account": counters.unknownAccount, "home.wrong_signature": counters.wrongSignature,
-            "home.replayed": counters.replayed, "home.full": counters.full,
+            "home.replayed": counters.replayed, "home.full": counters.full, "home.damaged": counters.damaged,
         ]
     }
 

@@ -143,7 +143,8 @@ import Wire
             case 2: bytes[entropy.below(bytes.count)] ^= 1 << UInt8(entropy.below(8))
             default: bytes = [bytes[0]] + entropy.array(entropy.below(1200))
             }
-            if let message = try? DirectoryMessage(decoding: bytes) { _ = message.encode() }
+            guard let message = try? DirectoryMessage(decoding: bytes) else { continue }
+            #expect(try DirectoryMessage(decoding: message.encode()) == message)
         }
         var network = try DirectoryNetwork.joined(seed: 6, 2)
         for _ in 0..<2000 {

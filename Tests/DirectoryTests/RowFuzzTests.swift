@@ -1,0 +1,64 @@
+import Fuzz
+import Primitives
+import Storage
+import Testing
+import Wire
+
+@testable import Directory
+
+@Suite("A directory's rows and rare messages under noise")
+struct RowFuzzTests {
+    @Test("messages about the shared random value are read as what they encode to, or refused")
+    func sharedRandom() {
+        var garbage = Garbage("shared random", seed: 321)
+        let participant = VerifyingKey(garbage.entropy.bytes())
+        let signature = Signature(garbage.entropy.bytes())
+        let valid: [SharedRandom.Message] = [
+            .commit(participant: participant, epoch: 7, commitment: garbage.entropy.bytes(), signature: signature),
+            .reveal(participant: participant, epoch: 7, secret: garbage.entropy.bytes()),
+            .vote(participant: participant, epoch: 7, value: garbage.entropy.bytes(), signature: signature),
+        ]
+        let encoded = valid.map { $0.encode() }
+        var accepted = 0
+        for _ in 0..<10_000 {
+            let bytes = garbage.bytes(like: encoded)
+            guard let read = try? SharedRandom.Message(decoding: bytes) else { continue }
+            accepted += 1
+            #expect(read.encode() == bytes)
+        }
+        #expect(accepted > 0)
+    }
+
+    @Test("a server whose store is damaged starts, answers, and stores new records")
+    func rows() throws {
+        var garbage = Garbage("directory rows", seed: 322)
+        var server = try LoneServer(seed: 322)
+        for number in 0..<6 {
+            let record = try server.record()
+            _ = try server.ask(.put(record: record.encode()), from: LoneServer.stranger(number))
+            _ = try server.wake()
+        }
+        let whole = server.store
+        #expect(try whole.count(RecordStore.table) == 6)
+        let tables = [
+            RecordStore.table, RecordStore.expiries, RecordStore.floors, RecordStore.quotas, RecordStore.evidence,
+            DirectoryCore.contactTable,
+        ]
+        let noon = server.now
+        for round in 0..<200 {
+            server.store = try garbage.damage(whole, tables)
+            server.now = noon
+            server.core = try DirectoryCore(
+                serverID: server.key.publicKey, descriptor: [], now: server.now, store: server.store)
+            let record = try server.record()
+            _ = try server.ask(.put(record: record.encode()), from: LoneServer.stranger(round))
+            _ = try server.wake()
+            _ = try server.ask(.get(key: record.blindedKey, epoch: record.epoch))
+            // Sweeps meet the damaged entries too.
+            for hours in [1, 30, 60] as [UInt64] {
+                server.now = noon.adding(seconds: hours * 3600)
+                _ = try server.wake()
+            }
+        }
+    }
+}

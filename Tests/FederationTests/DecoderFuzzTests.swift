@@ -1,0 +1,94 @@
+import Fuzz
+import Primitives
+import Records
+import Storage
+import Testing
+import Wire
+
+@testable import Federation
+
+@Suite("Decoders of the map under noise")
+struct DecoderFuzzTests {
+    @Test("a bootstrap list is read as one that prints and reads the same, or names the line")
+    func lists() throws {
+        var garbage = Garbage("bootstrap lists", seed: 311)
+        var links: [PeerLink] = []
+        for number in 0..<3 {
+            links.append(
+                PeerLink(
+                    clusterID: VerifyingKey(garbage.entropy.bytes()), linkKey: X25519PublicKey(garbage.entropy.bytes()),
+                    address: SocketAddress(v4: (192, 0, 2, UInt8(number)), port: 7411)))
+        }
+        let text = BootstrapList(links: links).text
+        let valid = [text, "# a comment\n\n" + text, text.replacing("\n", with: " # why\r\n"), ""]
+        var accepted = 0
+        for _ in 0..<3000 {
+            let text = garbage.text(like: valid)
+            do throws(BootstrapList.Failure) {
+                let list = try BootstrapList(text: text)
+                #expect(try BootstrapList(text: list.text) == list)
+                if !list.links.isEmpty { accepted += 1 }
+            } catch {
+                if case .line(let number, _) = error {
+                    #expect((1...text.split(omittingEmptySubsequences: false) { $0.isNewline }.count).contains(number))
+                }
+            }
+        }
+        #expect(accepted > 0)
+    }
+
+    @Test("messages about roots, roots, proofs and evidence are read as what they encode to, or refused")
+    func messages() throws {
+        var garbage = Garbage("roots and evidence", seed: 312)
+        let signer = TestSigner(1, cluster: 1)
+        let root = try signer.root(1).encode()
+        let evidence = try EquivocationEvidence(signer.root(1), signer.root(2)).encode()
+        let proof = SnapshotProof(index: 3, path: [garbage.entropy.bytes(), garbage.entropy.bytes()]).encode()
+        let names: [Bytes16] = [garbage.entropy.bytes(), garbage.entropy.bytes()]
+        let valid = [
+            root, evidence, proof, RootMessage.root(root).encode(),
+            RootMessage.ask(epoch: 5, checksum: 6, clusters: names.sorted()).encode(),
+            MapMessage.summary(salt: 1, checksums: MapIndex().checksums(salt: 1)).encode(),
+        ]
+        var accepted = 0
+        for _ in 0..<20_000 {
+            let bytes = garbage.bytes(like: valid)
+            if let read = try? RootMessage(decoding: bytes) {
+                accepted += 1
+                #expect(read.encode() == bytes)
+            }
+            if let read = try? MapMessage(decoding: bytes) { #expect(read.encode() == bytes) }
+            if let read = try? SnapshotProof(decoding: bytes) { #expect(read.encode() == bytes) }
+            if let read = try? SnapshotRoot(decoding: bytes) {
+                #expect(read.encode() == bytes)
+                if bytes != root { #expect(throws: SnapshotError.self) { try read.verify() } }
+            }
+            if let read = try? EquivocationEvidence(decoding: bytes) {
+                #expect(read.encode() == bytes && !read.description.isEmpty)
+                if bytes != evidence { #expect(throws: EvidenceError.self) { try read.verify() } }
+            }
+        }
+        #expect(accepted > 0)
+    }
+
+    @Test("a map whose store is damaged starts with what is whole in it, and goes on")
+    func rows() throws {
+        var garbage = Garbage("map rows", seed: 313)
+        var network = MapNetwork(seed: 313)
+        let first = TestCluster(1)
+        let node = try network.addNode(roots: [first.id])
+        try network.publish(node, first.descriptor().encode())
+        for number in 0..<3 { try network.publish(node, first.server(number).encode()) }
+        let store = network.stores[node]
+        #expect(try store.count(MapCore.table) == 4)
+        for _ in 0..<300 {
+            var damaged = try garbage.damage(store, [MapCore.table, MapCore.rootTable, MapCore.evidenceTable])
+            var core = try MapCore(admission: Admission(roots: [first.id]), now: network.now, store: damaged)
+            #expect(core.servers.count <= 3)
+            _ = try MapCore.evidence(damaged)
+            let later = network.now.adding(seconds: 10)
+            _ = try core.handle(.wake, now: later, entropy: &garbage.entropy, store: &damaged)
+            _ = try core.publish(first.server(9, sequence: 5).encode(), now: later, store: &damaged)
+        }
+    }
+}
