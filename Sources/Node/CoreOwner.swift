@@ -93,13 +93,20 @@ final class CoreOwner: @unchecked Sendable {
         self.map = map
         self.directory = directory
         self.directory.sign = { keys.server.sign($0) }
-        self.map.setSigner(SnapshotSigner(certificate: keys.certificate) { keys.server.sign($0) })
+        self.map.setSigner(CoreOwner.signer(keys))
         home = HomeCore(node: keys.nodeID, configuration: configuration)
         endpoint = DatagramEndpoint(key: keys.link.key.copy(), entropy: &entropy)
         ledger.replaceServers(map.currentServers(at: now))
         // A crash may have come between the store and the file.
         for piece in kept { evidence?.write(piece, logger) }
     }
+
+    private static func signer(_ keys: NodeKeys) -> SnapshotSigner {
+        SnapshotSigner(certificate: keys.certificate) { keys.server.sign($0) }
+    }
+
+    /// The server's certificate may have been renewed.
+    func certify(_ keys: NodeKeys) { map.setSigner(CoreOwner.signer(keys)) }
 
     /// Runs `body` on the owner's loop.
     func enqueue(_ body: @escaping @Sendable (CoreOwner) -> Void) {

@@ -1,4 +1,5 @@
 import FoundationEssentials
+import NIOConcurrencyHelpers
 import Primitives
 import Records
 import Transport
@@ -15,7 +16,11 @@ final class NodeKeys: Sendable {
     let cluster: ClusterKey?
     let server: SigningKey
     let link: LinkKey
-    let certificate: ServerCertificate
+    private let issued: NIOLockedValueBox<ServerCertificate>
+    private let certificatePath: String
+
+    /// What proves that this server is of its cluster.
+    var certificate: ServerCertificate { issued.withLockedValue { $0 } }
 
     /// The cluster's key, boxed because an optional of it must be shared.
     final class ClusterKey: Sendable {
@@ -26,7 +31,7 @@ final class NodeKeys: Sendable {
     /// Makes the keys that are missing; the cluster's only where there is no certificate either.
     init(directory: String, now: Timestamp, entropy: inout Entropy) throws {
         let clusterPath = directory + "/cluster.key"
-        let certificatePath = directory + "/server.cert"
+        certificatePath = directory + "/server.cert"
         let hasCertificate = FileManager.default.fileExists(atPath: certificatePath)
         if FileManager.default.fileExists(atPath: clusterPath) || !hasCertificate {
             cluster = ClusterKey(
@@ -42,21 +47,39 @@ final class NodeKeys: Sendable {
             known = try? ServerCertificate(decoding: Array(bytes))
         }
         if let known, known.serverID == server.publicKey, known.expiry > now.seconds + NodeKeys.certificateRenewal {
-            certificate = known
+            issued = NIOLockedValueBox(known)
         } else if let cluster {
-            certificate = ServerCertificate(
-                server: server.publicKey, expiry: now.seconds + NodeKeys.certificateLifetime, cluster: cluster.key)
-            do {
-                try Data(certificate.encode()).write(to: URL(fileURLWithPath: certificatePath), options: .atomic)
-            } catch {
-                throw NodeError.unreadable(path: certificatePath, reason: FileFailure.reason(error))
-            }
+            issued = NIOLockedValueBox(try NodeKeys.issue(server, cluster, now, certificatePath))
         } else if let known, known.serverID == server.publicKey, known.expiry > now.seconds {
-            certificate = known
+            issued = NIOLockedValueBox(known)
         } else {
             throw NodeError.configuration(
                 field: certificatePath, reason: "the certificate is over; put cluster.key back to issue another")
         }
+    }
+
+    private static func issue(
+        _ server: borrowing SigningKey, _ cluster: ClusterKey, _ now: Timestamp, _ path: String
+    ) throws -> ServerCertificate {
+        let certificate = ServerCertificate(
+            server: server.publicKey, expiry: now.seconds + certificateLifetime, cluster: cluster.key)
+        do {
+            try Data(certificate.encode()).write(to: URL(fileURLWithPath: path), options: .atomic)
+        } catch {
+            throw NodeError.unreadable(path: path, reason: FileFailure.reason(error))
+        }
+        return certificate
+    }
+
+    /// Issues a new certificate when the present one is near its end and the cluster's key lies here.
+    /// - Returns: how many days are left of a certificate that is near its end and could not be renewed.
+    func renew(now: Timestamp) throws -> UInt64? {
+        let expiry = certificate.expiry
+        guard expiry <= now.seconds + NodeKeys.certificateRenewal else { return nil }
+        guard let cluster else { return (expiry - min(expiry, now.seconds)) / Timestamp.secondsPerEpoch }
+        let fresh = try NodeKeys.issue(server, cluster, now, certificatePath)
+        issued.withLockedValue { $0 = fresh }
+        return nil
     }
 
     var nodeID: NodeID { Records.Node.id(of: server.publicKey) }

@@ -221,8 +221,15 @@ public final class NodeRuntime: Sendable {
     /// Publishes the own descriptors: at the start, when an epoch begins, and before they expire.
     private func announce(_ addresses: NodeAddresses) throws {
         let now = Timestamp.now()
+        if let days = try keys.renew(now: now) {
+            logger.warning("the server's certificate ends in \(days) days: put cluster.key back for a restart")
+        }
         let server = try NodeRuntime.descriptor(keys, addresses, ledger.ring, now).encode()
-        cores.enqueue { $0.publish(server, isServer: true) }
+        let keys = self.keys
+        cores.enqueue { cores in
+            cores.certify(keys)
+            cores.publish(server, isServer: true)
+        }
         if let cluster = try clusterDescriptor(now) { cores.enqueue { $0.publish(cluster, isServer: false) } }
         state.withLockedValue { $0.announced = (now.epoch, now) }
     }

@@ -11,13 +11,15 @@ import Wire
 
 @testable import Node
 
+/// A new folder in the temporary directory; its user removes it.
+func folder() throws -> String {
+    let path = FileManager.default.temporaryDirectory.path + "/hulda-node-\(UUID().uuidString)"
+    try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
+    return path
+}
+
 @Suite("What a node reads, under noise")
 struct NodeFuzzTests {
-    private func folder() throws -> String {
-        let path = FileManager.default.temporaryDirectory.path + "/hulda-node-\(UUID().uuidString)"
-        try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
-        return path
-    }
 
     @Test("an operator's question is read as one that says the same, or refused")
     func requests() {
