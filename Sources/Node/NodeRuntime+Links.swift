@@ -63,10 +63,10 @@ extension NodeRuntime {
         case .envelope:
             unwrap(body, link)
         case .map:
-            cores.enqueue { $0.handle(.map(.message(link: link.id, body))) }
+            toCores { $0.handle(.map(.message(link: link.id, body))) }
         case .claim:
             guard let secret = Bytes32(body) else { return refuse(link) }
-            relay.enqueue { $0.claim(secret, link) }
+            toRelay { $0.claim(secret, link) }
         case .idle:
             break
         case .claimed, .reply, nil:
@@ -91,16 +91,8 @@ extension NodeRuntime {
         }
         switch result {
         case .success(let opened):
-            guard enterBacklog() else {
-                ledger.count("relay.backlog")
-                return
-            }
-            let backlog = self.backlog
             let processed = envelope
-            relay.enqueue { relay in
-                backlog.withLockedValue { $0 -= 1 }
-                relay.accept(processed, opened.unwrapped, epoch: opened.epoch, from: link.id)
-            }
+            toRelay { $0.accept(processed, opened.unwrapped, epoch: opened.epoch, from: link.id) }
         case .failure(let error):
             ledger.count("envelope.refused.\(error.label)")
         }

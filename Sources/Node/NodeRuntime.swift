@@ -23,8 +23,10 @@ public final class NodeRuntime: Sendable {
     public static let software = "hulda 0.1.0"
     /// Peers with which a node keeps links for the map; others are opened when envelopes need them.
     private static let gossipLinks = 16
-    /// Envelopes that wait for the relay's loop; beyond it they are dropped and counted.
-    private static let backlogLimit = 65_536
+    /// Envelopes and claims that wait for the relay's loop; beyond it they are dropped and counted.
+    private static let relayBacklogLimit = 65_536
+    /// Map messages and payloads that wait for the cores' loop.
+    private static let coreBacklogLimit = 16_384
     /// The most links that others open.
     private static let guestLimit = 8192
     /// Seconds for which a descriptor is announced, and after which it is renewed.
@@ -43,7 +45,8 @@ public final class NodeRuntime: Sendable {
     let logger: Logger
     private let started = Timestamp.now()
     private let state = NIOLockedValueBox(State())
-    let backlog = NIOLockedValueBox(0)
+    let relayBacklog = Backlog(limit: relayBacklogLimit)
+    let coreBacklog = Backlog(limit: coreBacklogLimit)
 
     private struct State {
         var channels: [any Channel] = []
@@ -141,7 +144,7 @@ public final class NodeRuntime: Sendable {
         relay.enqueue { [weak self] relay in
             relay.ports = .init(
                 connect: { [weak self] node in self?.connect(to: node) },
-                deliver: { payload in cores.enqueue { $0.deliver(payload) } })
+                deliver: { [weak self] payload in self?.toCores { $0.deliver(payload) } })
         }
         let relay = self.relay
         cores.enqueue { [weak self] cores in
@@ -357,12 +360,23 @@ public final class NodeRuntime: Sendable {
 
     var uptimeSeconds: UInt64 { Timestamp.now().milliseconds(since: started) / 1000 }
 
-    /// Reserves a place for an envelope on its way to the relay's loop.
-    func enterBacklog() -> Bool {
-        backlog.withLockedValue { count in
-            guard count < NodeRuntime.backlogLimit else { return false }
-            count += 1
-            return true
+    /// Hands something that came from the network to the relay's loop, unless too much waits there.
+    func toRelay(_ body: @escaping @Sendable (RelayOwner) -> Void) {
+        guard relayBacklog.enter() else { return ledger.count("relay.backlog") }
+        let backlog = relayBacklog
+        relay.enqueue { relay in
+            backlog.leave()
+            body(relay)
+        }
+    }
+
+    /// Hands something that came from the network to the cores' loop, unless too much waits there.
+    func toCores(_ body: @escaping @Sendable (CoreOwner) -> Void) {
+        guard coreBacklog.enter() else { return ledger.count("core.backlog") }
+        let backlog = coreBacklog
+        cores.enqueue { cores in
+            backlog.leave()
+            body(cores)
         }
     }
 }
