@@ -25,6 +25,8 @@ public enum AgentFailure: Error, Sendable, Equatable {
     case mapTooSmall(servers: Int)
     /// No cluster of this name or identity is on the map.
     case unknownCluster(String)
+    /// The user has no home of this name.
+    case unknownHome(String)
     /// The address to connect from is none.
     case wrongAddress(String)
     /// The network, or a core on its behalf, said no.

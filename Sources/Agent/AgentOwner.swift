@@ -115,6 +115,8 @@ final class AgentOwner: @unchecked Sendable {
     var isConnected: Bool { !gateways.isEmpty }
     var servers: [ServerDescriptor] { map.currentServers(at: .now()) }
     var clusters: [ClusterDescriptor] { map.clusters.values.sorted { $0.name < $1.name } }
+    func clusterID(of node: NodeID) -> VerifyingKey? { map.servers[node]?.clusterID }
+    func clusterName(of node: NodeID) -> String? { clusterID(of: node).flatMap { map.clusters[$0]?.name } }
     var gatewayAttemptCount: Int { attempts.values.reduce(0, +) }
 
     // MARK: Events

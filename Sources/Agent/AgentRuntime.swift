@@ -142,13 +142,61 @@ public final class AgentRuntime: Sendable {
 
     /// Registers with a server of the cluster of this name or hexadecimal identity, and publishes the record.
     public func register(home: String, token: String, timeout: TimeAmount) async throws -> RegistrationReport {
-        // The map first, from a bootstrap peer: gateways are chosen when it is known whose cluster they must not be of.
-        try await join(usingGateways: false, timeout: .seconds(20))
         let server = try await homeServer(home)
+        return try await registration(timeout) { .register(home: server, token: token, request: $0) }
+    }
+
+    /// Opens an account at a second home.
+    public func addHome(_ home: String, token: String, timeout: TimeAmount) async throws -> RegistrationReport {
+        let server = try await homeServer(home)
+        return try await registration(timeout) { .addHome(server, token: token, request: $0) }
+    }
+
+    /// Opens an account in the place of that at `old`, or of the first one.
+    public func moveHome(
+        to home: String, token: String, from old: String?, timeout: TimeAmount
+    ) async throws -> RegistrationReport {
+        let server = try await homeServer(home)
+        let left: NodeID? = if let old { try await ownHome(old) } else { nil }
+        return try await registration(timeout) { .moveHome(to: server, token: token, from: left, request: $0) }
+    }
+
+    /// Leaves a home.
+    /// - Parameter discards: whether what waits there is given up.
+    public func removeHome(_ home: String, discards: Bool, timeout: TimeAmount) async throws {
+        let server = try await ownHome(home)
         return try await request(timeout) {
-            .register(home: server, token: token, request: $0)
-        } outcome: {
-            request, effect in
+            .removeHome(server, discards: discards, request: $0)
+        } outcome: { request, effect in
+            switch effect {
+            case .homeRemoved(request): .success(())
+            case .failed(request, let error): .failure(.refused(error))
+            default: nil
+            }
+        }
+    }
+
+    /// The user's homes, each with its cluster's name if that is on the map that the agent has stored.
+    public func homes() async throws -> [(report: HomeReport, cluster: String?)] {
+        try await onLoop { owner in owner.core.homes.map { ($0, owner.clusterName(of: $0.node)) } }
+    }
+
+    /// One of the user's homes by its cluster's name or identity, or by its own node ID, for a home that is not on the
+    /// map any more.
+    private func ownHome(_ name: String) async throws -> NodeID {
+        let home = try await onLoop { owner in
+            owner.core.homes.map(\.node).first {
+                $0.hex == name || owner.clusterName(of: $0) == name || owner.clusterID(of: $0)?.bytes.hex == name
+            }
+        }
+        guard let home else { throw AgentFailure.unknownHome(name) }
+        return home
+    }
+
+    private func registration(
+        _ timeout: TimeAmount, _ event: @escaping @Sendable (UInt64) -> AgentEvent
+    ) async throws -> RegistrationReport {
+        try await request(timeout, event) { request, effect in
             switch effect {
             case .registered(request, let report): .success(report)
             case .failed(request, let error): .failure(.refused(error))
@@ -159,6 +207,8 @@ public final class AgentRuntime: Sendable {
 
     /// The home server of a cluster; the rest of the map may still be on its way.
     private func homeServer(_ name: String) async throws -> NodeID {
+        // The map first, from a bootstrap peer: gateways are chosen when it is known whose cluster they must not be of.
+        try await join(usingGateways: false, timeout: .seconds(20))
         for _ in 0..<60 {
             let server = try await onLoop { owner -> NodeID? in
                 let cluster = owner.clusters.first { $0.name == name || $0.clusterID.bytes.hex == name }

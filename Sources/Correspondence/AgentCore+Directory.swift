@@ -1,94 +1,16 @@
 import Directory
 import Envelope
-import Home
 import Primitives
 import Records
 import Storage
 import Wire
 
-/// Registration, publishing the own record, resolving others.
+/// Publishing the own record, resolving others.
 extension AgentCore {
     /// Before the next epoch begins, its record is published this much ahead, in seconds (design section 5).
     static let publishAhead: UInt64 = 3 * 3600
     /// A record outlives its epoch by this, in seconds.
     static let recordGrace: UInt64 = 2 * 3600
-    static let registrationAttempts = 6
-    static let registrationRetry: UInt64 = 5000
-
-    // MARK: Registration
-
-    mutating func register(
-        _ home: NodeID, _ token: String, _ request: UInt64, _ now: Timestamp, _ entropy: inout Entropy,
-        _ effects: inout [AgentEffect], _ store: inout some (KeyValueStore & ~Copyable)
-    ) throws(StorageError) {
-        guard let server = network.byID[home], server.roles.contains(.home) else {
-            effects.append(.failed(request: request, .unknownHome))
-            return
-        }
-        if settings.home != home {
-            settings.home = home
-            settings.account = nil
-        }
-        settings.token = token
-        settings.nextPublish = Timestamp(seconds: 0)
-        try settings.save(&store)
-        registration = Registration(request: request, token: token, now)
-        try chooseGateways(&entropy, &effects, &store)
-    }
-
-    mutating func advanceRegistration(
-        _ now: Timestamp, _ effects: inout [AgentEffect], _ store: inout some (KeyValueStore & ~Copyable)
-    ) throws(StorageError) {
-        guard var current = registration, let home = settings.home, now >= current.nextTry else { return }
-        // One that nobody waits for is never given up, but slows down.
-        guard current.attempts < AgentCore.registrationAttempts || current.request == 0 else {
-            return try registrationFailed(.homeUnreachable, &effects, &store)
-        }
-        current.attempts += 1
-        let isPatient = current.attempts >= AgentCore.registrationAttempts
-        current.nextTry = now.adding(
-            milliseconds: (isPatient ? configuration.longestRetry : AgentCore.registrationRetry) + queueDelay())
-        registration = current
-        let body = HomeRequest.register(home: home, token: current.token, key: identity.operational)
-        enqueue(.service(.home, destination: home, body: body.encode(), reply: .registration))
-    }
-
-    mutating func registrationAnswered(
-        _ answer: HomeAnswer, _ now: Timestamp, _ effects: inout [AgentEffect],
-        _ store: inout some (KeyValueStore & ~Copyable)
-    ) throws(StorageError) {
-        guard var current = registration else { return }
-        switch answer {
-        case .registered(let account) where account == Account.id(of: identity.operational.publicKey):
-            registration = nil
-            settings.account = account
-            settings.nextPublish = now
-            try settings.save(&store)
-            if current.request != 0 { awaitingPublication.append((current.request, current.started)) }
-            nextAttach = now
-        case .refused where current.request == 0:
-            current.nextTry = now.adding(milliseconds: configuration.longestRetry)
-            registration = current
-        case .refused(let refusal):
-            try registrationFailed(.homeRefused(refusal), &effects, &store)
-        case .registered, .attached, .item, .accepted:
-            counters.malformedAnswers += 1
-        }
-    }
-
-    /// Who asked is told; a home at which no account was ever opened is forgotten.
-    private mutating func registrationFailed(
-        _ error: AgentError, _ effects: inout [AgentEffect], _ store: inout some (KeyValueStore & ~Copyable)
-    ) throws(StorageError) {
-        guard let current = registration else { return }
-        registration = nil
-        if !settings.isRegistered {
-            settings.home = nil
-            settings.token = ""
-            try settings.save(&store)
-        }
-        effects.append(.failed(request: current.request, error))
-    }
 
     // MARK: Publishing
 
@@ -116,7 +38,11 @@ extension AgentCore {
     private mutating func startPublishing(
         _ now: Timestamp, _ entropy: inout Entropy, _ store: inout some (KeyValueStore & ~Copyable)
     ) throws(StorageError) {
-        guard let home = settings.home, let account = settings.account else { return }
+        let homes = settings.listed
+        guard let first = homes.first, let account = first.account else { return }
+        let second = homes.dropFirst().first.flatMap { home in
+            home.account.map { RecordBody.Home(node: home.node, account: $0) }
+        }
         // Between 8 and 12 hours, and in time for the next epoch.
         let refresh = now.adding(seconds: 8 * 3600 + UInt64(entropy.below(4 * 3600)))
         let nextEpoch = Timestamp(seconds: (now.epoch + 1) * Timestamp.secondsPerEpoch - AgentCore.publishAhead)
@@ -129,14 +55,16 @@ extension AgentCore {
                 (epoch + 1) * Timestamp.secondsPerEpoch + AgentCore.recordGrace, now.adding(seconds: 26 * 3600).seconds)
             do {
                 let body = RecordBody(
-                    home: home, account: account, sealing: identity.sealing.publicKey,
-                    operational: identity.operational.publicKey, operationalExpiry: now.seconds + 90 * 86_400,
+                    home: first.node, account: account, second: second, serial: identity.serial,
+                    sealing: identity.sealing.publicKey, operational: identity.operational.publicKey,
+                    operationalExpiry: now.seconds + 90 * 86_400,
                     policy: 1, prekeys: Bytes32(), user: identity.user)
                 let record = try DirectoryRecord.seal(
                     body: body, user: identity.user, epoch: epoch, sequence: settings.sequence, expiry: expiry,
                     entropy: &entropy)
+                for home in homes { settings.update(home.node) { $0.listedUntil = max($0.listedUntil, expiry) } }
                 publications[epoch] = Publication(
-                    epoch: epoch, record: record.encode(),
+                    epoch: epoch, record: record.encode(), sequence: settings.sequence, homes: homes.map(\.node),
                     holders: network.holders(of: record.blindedKey, epoch: epoch), now: now)
             } catch {
                 counters.unbuildable += 1
@@ -151,6 +79,8 @@ extension AgentCore {
     ) throws(StorageError) {
         guard var publication = publications[epoch] else { return }
         switch answer {
+        // An answer to the record before this one says nothing of this one.
+        case .stored(let sequence) where sequence < publication.sequence: return
         case .stored: publication.answer(from: holder, stored: true)
         case .refused: publication.answer(from: holder, stored: false)
         default: counters.malformedAnswers += 1
@@ -164,20 +94,13 @@ extension AgentCore {
         _ store: inout some (KeyValueStore & ~Copyable)
     ) throws(StorageError) {
         guard publication.epoch == now.epoch else { return }
-        if publication.isSufficient, let home = settings.home, let account = settings.account {
-            if settings.publishedEpoch != publication.epoch {
-                settings.publishedEpoch = publication.epoch
+        if publication.isSufficient {
+            try handOver(to: publication.homes, now, &store)
+            if settings.publishedSequence != publication.sequence {
+                settings.publishedSequence = publication.sequence
                 try settings.save(&store)
             }
-            for waiting in awaitingPublication {
-                effects.append(
-                    .registered(
-                        request: waiting.request,
-                        RegistrationReport(
-                            account: account, home: home, holders: publication.stored.count, asked: publication.asked,
-                            milliseconds: now.milliseconds(since: waiting.started))))
-            }
-            awaitingPublication = []
+            tellPublished(publication, now, &effects)
         } else if publication.isFinished {
             // Too few holders took it: tried again soon, and after the next start.
             settings.nextPublish = now.adding(seconds: 60)
@@ -186,6 +109,25 @@ extension AgentCore {
                 effects.append(.failed(request: waiting.request, .noAnswer(asked: publication.asked)))
             }
             awaitingPublication = []
+        }
+    }
+
+    /// Tells whoever waits for this record; who changed something after it was made waits for the next one.
+    private mutating func tellPublished(_ publication: Publication, _ now: Timestamp, _ effects: inout [AgentEffect]) {
+        let due = awaitingPublication.filter { $0.isMet(by: publication) }
+        awaitingPublication.removeAll { $0.isMet(by: publication) }
+        for waiting in due {
+            switch waiting.change {
+            case .removed: effects.append(.homeRemoved(request: waiting.request))
+            case .opened(let home):
+                effects.append(
+                    .registered(
+                        request: waiting.request,
+                        RegistrationReport(
+                            account: settings.home(home)?.account ?? Bytes16(), home: home,
+                            holders: publication.stored.count, asked: publication.asked,
+                            milliseconds: now.milliseconds(since: waiting.started))))
+            }
         }
     }
 
@@ -237,7 +179,7 @@ extension AgentCore {
                     continue
                 case .found(let record, let body):
                     lookups[id] = nil
-                    contacts[id] = (record, body, now)
+                    contacts[id] = KnownContact(record: record, body: body, fetched: now)
                     let report = ResolveReport(
                         id: id, body: body, sequence: record.sequence, expiry: record.expiry, asked: lookup.asked.count,
                         answered: lookup.answered, waves: lookup.waves, usedFallback: lookup.usedFallback,

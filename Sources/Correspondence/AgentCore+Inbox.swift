@@ -9,6 +9,9 @@ import Wire
 /// Replies as they come in, messages from the home, and what the home is told in return.
 extension AgentCore {
     static let attachRetry: UInt64 = 4000
+    /// Attachments without an answer after which a home is asked more rarely, and how often then.
+    static let deadAfter = 30
+    static let deadInterval: UInt64 = 900_000
 
     mutating func receive(
         _ id: Bytes16, _ payload: [UInt8], _ now: Timestamp, _ entropy: inout Entropy,
@@ -37,7 +40,7 @@ extension AgentCore {
             case .fallback(let id):
                 lookupAnswered(id, from: nil, try DirectoryMessage(decoding: content), now)
                 return
-            case .publish, .registration, .home, .delivery: break
+            case .publish, .registration, .closing, .home, .delivery: break
             }
         } catch {
             counters.malformedAnswers += 1
@@ -62,71 +65,81 @@ extension AgentCore {
             return
         }
         switch purpose {
-        case .registration: try registrationAnswered(answer, now, &effects, &store)
-        case .delivery(let message, let fragment):
-            try deliveryAnswered(message, fragment, answer, now, &effects, &store)
-        case .home: try homeAnswered(answer, now, &entropy, &effects, &store)
+        case .registration(let home): try registrationAnswered(home, answer, now, &effects, &store)
+        case .closing(let home): try closingAnswered(home, answer, now, &effects, &store)
+        case .delivery(let message, let fragment, let home):
+            try deliveryAnswered(message, fragment, answer, from: home, now, &effects, &store)
+        case .home(let home): try homeAnswered(home, answer, now, &entropy, &effects, &store)
         case .loop, .lookup, .fallback, .publish: break
         }
     }
 
-    /// Something came through a reply block that was in stock at the home.
+    /// Something came through a reply block that was in stock at a home.
     private mutating func homeAnswered(
-        _ answer: HomeAnswer, _ now: Timestamp, _ entropy: inout Entropy, _ effects: inout [AgentEffect],
-        _ store: inout some (KeyValueStore & ~Copyable)
+        _ home: NodeID, _ answer: HomeAnswer, _ now: Timestamp, _ entropy: inout Entropy,
+        _ effects: inout [AgentEffect], _ store: inout some (KeyValueStore & ~Copyable)
     ) throws(StorageError) {
-        attachFailures = 0
-        isReturning = false
-        nextAttach = now.adding(milliseconds: configuration.attachInterval)
+        // A home that was closed or forgotten meanwhile has nothing to say.
+        guard var contact = homeContacts[home], settings.home(home) != nil else { return }
+        contact.attachFailures = 0
+        contact.isReturning = false
+        contact.nextAttach = now.adding(milliseconds: configuration.attachInterval)
+        defer { homeContacts[home] = contact }
         switch answer {
         case .item(let item):
             // More may wait than there are blocks for: bring new ones at once.
-            nextAttach = now
-            try take(item, now, &entropy, &effects, &store)
+            contact.nextAttach = now
+            try take(item, &contact, now, &entropy, &effects, &store)
         case .attached(let pending, _):
-            if replies.homeCount < configuration.stock {
-                nextAttach = now
+            if pending == 0 { contact.lastEmpty = now }
+            if replies.stock(at: home) < configuration.stock {
+                contact.nextAttach = now
             } else if pending > 0 {
                 // They are on their way, or were lost there: the home sends them again when it is asked.
-                nextAttach = now.adding(milliseconds: AgentCore.attachRetry)
+                contact.nextAttach = now.adding(milliseconds: AgentCore.attachRetry)
             }
         case .refused(.replayed):
             // Another run of this agent counted further; the counter catches up with the clock.
-            settings.counter = max(settings.counter, now.milliseconds)
-            nextAttach = now
+            settings.update(home) { $0.counter = max($0.counter, now.milliseconds) }
+            contact.nextAttach = now
         case .refused(.unknownAccount):
-            // The home has lost the account: it is opened again.
-            settings.account = nil
-            try settings.save(&store)
-            registration = Registration(again: settings.token, now)
-        case .refused:
-            nextAttach = now.adding(milliseconds: configuration.attachInterval)
-        case .registered, .accepted:
+            contact.lastEmpty = now
+            try accountLost(home, now, &effects, &store)
+        case .refused: break
+        case .registered, .accepted, .takenOver, .closed:
             counters.malformedAnswers += 1
         }
     }
 
-    /// Stores a message, so that its acknowledgement is true, or recognises that it is there already.
-    private mutating func take(
-        _ item: HomeAnswer.Item, _ now: Timestamp, _ entropy: inout Entropy, _ effects: inout [AgentEffect],
+    /// A home has lost the account: it is opened again, unless it was to be left anyway.
+    private mutating func accountLost(
+        _ home: NodeID, _ now: Timestamp, _ effects: inout [AgentEffect],
         _ store: inout some (KeyValueStore & ~Copyable)
     ) throws(StorageError) {
-        let fragment: SealedFragment
-        do throws(SealError) {
-            fragment = try SealedFragment(opening: item.blob, recipient: identity.id, key: identity.sealing)
-        } catch {
+        guard settings.home(home)?.stage != .leaving else { return }
+        settings.update(home) { $0.account = nil }
+        try settings.save(&store)
+        registrations[home] = Registration(request: 0, now)
+    }
+
+    /// Stores a message, so that its acknowledgement is true, or recognises that it is there already.
+    private mutating func take(
+        _ item: HomeAnswer.Item, _ contact: inout HomeContact, _ now: Timestamp, _ entropy: inout Entropy,
+        _ effects: inout [AgentEffect], _ store: inout some (KeyValueStore & ~Copyable)
+    ) throws(StorageError) {
+        guard let fragment = open(item.blob) else {
             counters.forgedItems += 1
-            acknowledge(item)
+            contact.acknowledge(item.number)
             return
         }
         let outcome = try inbox.take(fragment, limit: configuration.fragmentLimit, now: now, &store)
         if case .noRoom = outcome {
             // It stays at the home, which asks again later.
             counters.fragmentsDropped += 1
-            nextAttach = now.adding(milliseconds: configuration.attachInterval)
+            contact.nextAttach = now.adding(milliseconds: configuration.attachInterval)
             return
         }
-        acknowledge(item)
+        contact.acknowledge(item.number)
         switch outcome {
         case .stored(let message):
             switch fragment.kind {
@@ -147,8 +160,17 @@ extension AgentCore {
         }
     }
 
-    private mutating func acknowledge(_ item: HomeAnswer.Item) {
-        if !toAcknowledge.contains(item.number) { toAcknowledge.append(item.number) }
+    /// Opens a part with the sealing key, or one that was replaced of late.
+    private func open(_ blob: [UInt8]) -> SealedFragment? {
+        if let fragment = try? SealedFragment(opening: blob, recipient: identity.id, key: identity.sealing) {
+            return fragment
+        }
+        for old in identity.retired {
+            if let fragment = try? SealedFragment(opening: blob, recipient: identity.id, key: old.key) {
+                return fragment
+            }
+        }
+        return nil
     }
 
     private mutating func sendReceipt(
@@ -172,22 +194,45 @@ extension AgentCore {
 
     // MARK: Attachment
 
-    mutating func advanceAttachment(_ now: Timestamp) {
-        guard settings.isRegistered, !attachQueued, let due = nextAttach, now >= due else { return }
-        attachQueued = true
-        enqueue(.attach)
+    /// Whether a home is to be told that its owner is there: it knows the account under the present key.
+    private func isAttachable(_ home: HomeAccount) -> Bool {
+        home.account != nil && home.serial == identity.serial
     }
 
-    /// Brings three reply blocks and the acknowledgements to the home, signed by the operational key.
+    /// When something is to be said to a home, if nothing comes from it before.
+    func nextWake(for home: HomeAccount) -> Timestamp? {
+        guard let contact = homeContacts[home.node] else { return nil }
+        var due: [Timestamp] = []
+        if let attach = contact.nextAttach, isAttachable(home), !contact.isAttachQueued { due.append(attach) }
+        if home.stage == .leaving, isReadyToClose(home) {
+            due.append(contact.nextClosing ?? AgentCore.closingTime(home))
+        }
+        return due.min()
+    }
+
+    mutating func advanceAttachments(_ now: Timestamp) {
+        for home in settings.homes where isAttachable(home) {
+            guard var contact = homeContacts[home.node], !contact.isAttachQueued, let due = contact.nextAttach,
+                now >= due
+            else { continue }
+            contact.isAttachQueued = true
+            homeContacts[home.node] = contact
+            enqueue(.attach(home.node))
+        }
+    }
+
+    /// Brings three reply blocks and the acknowledgements to a home, signed by the account's key.
     mutating func sendAttachment(
-        _ now: Timestamp, _ entropy: inout Entropy, _ effects: inout [AgentEffect],
+        to home: NodeID, _ now: Timestamp, _ entropy: inout Entropy, _ effects: inout [AgentEffect],
         _ store: inout some (KeyValueStore & ~Copyable)
     ) throws(StorageError) -> Bool {
-        guard let home = settings.home, settings.isRegistered else { return false }
+        guard var contact = homeContacts[home] else { return false }
+        contact.isAttachQueued = false
+        defer { homeContacts[home] = contact }
+        guard let known = settings.home(home), let account = known.account, isAttachable(known) else { return false }
         // Retried with back-off until something comes back.
-        nextAttach = now.adding(
-            milliseconds: min(AgentCore.attachRetry << UInt64(min(attachFailures, 4)), configuration.attachInterval))
-        attachFailures += 1
+        contact.nextAttach = now.adding(milliseconds: attachWait(contact))
+        contact.attachFailures += 1
         var made: [(id: Bytes16, block: ReplyBlock, keys: ReplyKeys)] = []
         for _ in 0..<ServiceRequest.replyBlockLimit {
             guard let reply = makeReplyBlock(from: home, now, &entropy) else {
@@ -196,28 +241,39 @@ extension AgentCore {
             }
             made.append(reply)
         }
-        let acknowledged = Array(toAcknowledge.prefix(HomeRequest.Attachment.acknowledgementsBesideThreeBlocks))
-        settings.counter = max(settings.counter + 1, now.milliseconds)
+        let acknowledged = Array(
+            contact.toAcknowledge.prefix(HomeRequest.Attachment.acknowledgementsBesideThreeBlocks))
+        let counter = max(known.counter + 1, now.milliseconds)
+        settings.update(home) { $0.counter = counter }
         var blocks = Writer(capacity: made.count * ReplyBlock.encodedSize)
         for reply in made { reply.block.encode(&blocks) }
         let body = HomeRequest.attach(
-            home: home, counter: settings.counter, isReturning: isReturning, acknowledged: acknowledged,
-            blocks: blocks.bytes, key: identity.operational)
+            home: home, account: account, counter: counter, isReturning: contact.isReturning,
+            acknowledged: acknowledged, blocks: blocks.bytes,
+            key: identity.accountKey(home: home, incarnation: known.incarnation))
         let request = ServiceRequest(service: .home, replyBlocks: made.map(\.block), body: body.encode())
         guard let effect = sendRequestEnvelope(request, to: home, now, &entropy) else {
             counters.unbuildable += 1
             return false
         }
         for reply in made {
-            let entry = ReplyTable.Entry(keys: reply.keys, purpose: .home, expiry: expiry(of: .home, now))
+            let purpose = ReplyPurpose.home(home)
+            let entry = ReplyTable.Entry(keys: reply.keys, purpose: purpose, expiry: expiry(of: purpose, now))
             try replies.insert(reply.id, entry, &store)
         }
         // An acknowledgement that is lost is repeated when the item comes again.
-        toAcknowledge.removeFirst(acknowledged.count)
-        if !toAcknowledge.isEmpty { nextAttach = now }
+        contact.toAcknowledge.removeFirst(acknowledged.count)
+        if !contact.toAcknowledge.isEmpty { contact.nextAttach = now }
         try settings.save(&store)
         counters.envelopes += 1
         effects.append(effect)
         return true
+    }
+
+    /// Doubles up to a minute; a home that has been silent for long, to a quarter of an hour.
+    private func attachWait(_ contact: HomeContact) -> UInt64 {
+        let isDead = contact.attachFailures > AgentCore.deadAfter
+        let wait = AgentCore.attachRetry << UInt64(min(contact.attachFailures, 8))
+        return min(wait, isDead ? AgentCore.deadInterval : configuration.attachInterval)
     }
 }

@@ -44,8 +44,9 @@ extension AgentCore {
                 }
                 continue
             }
-            guard network.byID[contact.home] != nil else {
-                // The record names a home that is not on the map now; it may have moved.
+            noteSilence(message, now)
+            guard home(of: contact, for: message) != nil else {
+                // The record names no home that is on the map now; it may have moved.
                 contacts[message.recipient] = nil
                 outbox.touch(message.messageID) {
                     $0.nextAttempt = now.adding(milliseconds: configuration.longestRetry)
@@ -71,11 +72,28 @@ extension AgentCore {
         return base + UInt64(entropy.below(Int(base / 4) + 1))
     }
 
-    private func freshContact(_ id: NetworkID, _ now: Timestamp) -> RecordBody? {
+    // MARK: Homes of the recipient
+
+    /// Where a message goes now: to the first home, unless that was silent or refused; a message that was accepted and
+    /// for which no receipt comes, to each in turn.
+    private func home(of contact: KnownContact, for message: OutgoingMessage) -> RecordBody.Home? {
+        let known = contact.body.homes.filter { network.byID[$0.node] != nil }
+        guard !known.isEmpty else { return nil }
+        let turn = contact.turn + (message.state == .accepted ? message.attempts : 0)
+        return known[turn % known.count]
+    }
+
+    /// A message is sent again because no answer came: after two such rounds the other home has its turn.
+    private mutating func noteSilence(_ message: OutgoingMessage, _ now: Timestamp) {
+        guard message.attempts > 0, message.state == .queued else { return }
+        contacts[message.recipient]?.noteSilence(now, pause: configuration.firstRetry)
+    }
+
+    private func freshContact(_ id: NetworkID, _ now: Timestamp) -> KnownContact? {
         guard let contact = contacts[id], contact.record.expiry > now.seconds,
             now.milliseconds(since: contact.fetched) < configuration.recordLifetime
         else { return nil }
-        return contact.body
+        return contact
     }
 
     /// Seals and sends one part, on a fresh path.
@@ -83,9 +101,9 @@ extension AgentCore {
         _ messageID: Bytes16, _ fragment: UInt8, _ now: Timestamp, _ entropy: inout Entropy,
         _ effects: inout [AgentEffect], _ store: inout some (KeyValueStore & ~Copyable)
     ) throws(StorageError) -> Bool {
-        guard let message = outbox.open[messageID], let contact = freshContact(message.recipient, now) else {
-            return false
-        }
+        guard let message = outbox.open[messageID], let contact = freshContact(message.recipient, now),
+            let home = home(of: contact, for: message)
+        else { return false }
         let isOpen = message.acceptedParts & 1 << UInt64(fragment) == 0
         guard isOpen || message.state == .accepted else { return false }
         let parts = SealedFragment.split(message.body)
@@ -96,27 +114,28 @@ extension AgentCore {
         let blob: [UInt8]
         do {
             blob = try sealed.seal(
-                to: message.recipient, key: contact.sealing, sender: identity.user, entropy: &entropy)
+                to: message.recipient, key: contact.body.sealing, sender: identity.user, entropy: &entropy)
         } catch {
             counters.unbuildable += 1
             return false
         }
         let delivery = HomeRequest.deliver(
             .init(
-                account: contact.account, messageID: SealedFragment.deliveryID(messageID, fragment), blob: blob))
+                account: home.account, messageID: SealedFragment.deliveryID(messageID, fragment), blob: blob))
         return try sendRequest(
-            .home, to: contact.home, delivery.encode(), .delivery(message: messageID, fragment: fragment), now,
-            &entropy, &effects, &store)
+            .home, to: home.node, delivery.encode(),
+            .delivery(message: messageID, fragment: fragment, home: home.node), now, &entropy, &effects, &store)
     }
 
     /// The recipient's home answered for one part.
     mutating func deliveryAnswered(
-        _ messageID: Bytes16, _ fragment: UInt8, _ answer: HomeAnswer, _ now: Timestamp,
+        _ messageID: Bytes16, _ fragment: UInt8, _ answer: HomeAnswer, from home: NodeID, _ now: Timestamp,
         _ effects: inout [AgentEffect], _ store: inout some (KeyValueStore & ~Copyable)
     ) throws(StorageError) {
         guard let message = outbox.open[messageID] else { return }
         switch answer {
         case .accepted(let id) where id == SealedFragment.deliveryID(messageID, fragment):
+            contacts[message.recipient]?.took(home, network)
             guard message.state == .queued else { return }
             let retry = now.adding(milliseconds: configuration.receiptRetry)
             try outbox.update(messageID, &store) {
@@ -129,13 +148,16 @@ extension AgentCore {
             if outbox.open[messageID]?.isFullyAccepted ?? true, message.kind == .text {
                 effects.append(.accepted(messageID: messageID))
             }
-        case .refused(.unknownAccount):
+        case .refused(let refusal):
+            let hasOther = contacts[message.recipient]?.refused(home, network) ?? false
             // The recipient has moved, or the record was of an account that is gone.
-            contacts[message.recipient] = nil
-            outbox.touch(messageID) { $0.nextAttempt = now.adding(milliseconds: configuration.firstRetry) }
-        case .refused:
-            outbox.touch(messageID) { $0.nextAttempt = now.adding(milliseconds: configuration.longestRetry) }
-        case .registered, .attached, .item, .accepted:
+            if refusal == .unknownAccount, !hasOther { contacts[message.recipient] = nil }
+            let isSoon = hasOther || refusal == .unknownAccount
+            outbox.touch(messageID) {
+                $0.nextAttempt = now.adding(
+                    milliseconds: isSoon ? configuration.firstRetry : configuration.longestRetry)
+            }
+        case .registered, .attached, .item, .accepted, .takenOver, .closed:
             counters.malformedAnswers += 1
         }
     }

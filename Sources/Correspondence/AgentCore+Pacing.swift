@@ -55,9 +55,8 @@ extension AgentCore {
             case .service(let service, let destination, let body, let purpose):
                 isSent = try sendRequest(
                     service, to: destination, body, purpose, now, &entropy, &effects, &store)
-            case .attach:
-                attachQueued = false
-                isSent = try sendAttachment(now, &entropy, &effects, &store)
+            case .attach(let home):
+                isSent = try sendAttachment(to: home, now, &entropy, &effects, &store)
             case .part(let message, let fragment):
                 isSent = try sendPart(message, fragment, now, &entropy, &effects, &store)
             }
@@ -137,7 +136,7 @@ extension AgentCore {
 
     func expiry(of purpose: ReplyPurpose, _ now: Timestamp) -> Timestamp {
         switch purpose {
-        case .loop, .lookup, .fallback, .publish, .registration: now.adding(seconds: 120)
+        case .loop, .lookup, .fallback, .publish, .registration, .closing: now.adding(seconds: 120)
         case .delivery: now.adding(seconds: 3600)
         case .home: Timestamp(seconds: (now.epoch + 1) * Timestamp.secondsPerEpoch + 3600)
         }
@@ -184,7 +183,7 @@ extension AgentCore {
 
     // MARK: Gateways
 
-    /// The gateways to keep links with: the same as long as they are on the map and not in the home's cluster.
+    /// The gateways to keep links with: the same as long as they are on the map and not in a home's cluster.
     public var wantedGateways: [NodeID] { settings.gateways }
 
     /// A gateway could not be reached for long: another takes its place.
@@ -202,10 +201,8 @@ extension AgentCore {
         _ store: inout some (KeyValueStore & ~Copyable)
     ) throws(StorageError) {
         let before = settings.gateways
-        let homeCluster = settings.home.flatMap { network.byID[$0]?.clusterID }
         var kept: [NodeID] = []
-        var clusters: Set<VerifyingKey> = []
-        if let homeCluster { clusters.insert(homeCluster) }
+        var clusters = Set(settings.homes.compactMap { network.byID[$0.node]?.clusterID })
         for gateway in settings.gateways {
             guard let server = network.byID[gateway], clusters.insert(server.clusterID).inserted else { continue }
             kept.append(gateway)

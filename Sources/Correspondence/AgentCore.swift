@@ -17,30 +17,27 @@ public struct AgentCore: Sendable {
     /// A request to a service that waits for its turn in the Poisson process.
     enum Outgoing: Sendable {
         case service(Service, destination: NodeID, body: [UInt8], reply: ReplyPurpose?)
-        /// Reply blocks and acknowledgements for the home.
-        case attach
+        /// Reply blocks and acknowledgements for a home.
+        case attach(NodeID)
         case part(message: Bytes16, fragment: UInt8)
     }
 
+    /// An account that is being opened, or given another key.
     struct Registration: Sendable {
+        /// 0 when nobody waits: the home has lost the account, or the last run did not see the answer.
         var request: UInt64
-        var token: String
         var started: Timestamp
         var nextTry: Timestamp
         var attempts = 0
 
-        init(request: UInt64, token: String, _ now: Timestamp) {
+        init(request: UInt64, _ now: Timestamp) {
             self.request = request
-            self.token = token
             started = now
             nextTry = now
         }
-
-        /// One that nobody waits for: the home has lost the account, or the last run did not see the answer.
-        init(again token: String, _ now: Timestamp) { self.init(request: 0, token: token, now) }
     }
 
-    public let identity: Identity
+    public internal(set) var identity: Identity
     public let configuration: AgentConfiguration
     public internal(set) var counters = AgentCounters()
 
@@ -54,19 +51,13 @@ public struct AgentCore: Sendable {
     var outbox: Outbox
     var inbox: Inbox
     var settings: AgentSettings
-    var registration: Registration?
+    var registrations: [NodeID: Registration] = [:]
+    var homeContacts: [NodeID: HomeContact] = [:]
     /// Requests that wait for the publication to be sufficient.
-    var awaitingPublication: [(request: UInt64, started: Timestamp)] = []
+    var awaitingPublication: [AwaitedRecord] = []
     var publications: [UInt64: Publication] = [:]
     var lookups: [NetworkID: Lookup] = [:]
-    var contacts: [NetworkID: (record: DirectoryRecord, body: RecordBody, fetched: Timestamp)] = [:]
-    /// Items that are safe here and that the home does not know of yet.
-    var toAcknowledge: [UInt64] = []
-    var nextAttach: Timestamp?
-    var attachQueued = false
-    var attachFailures = 0
-    /// Whether the home has not answered since a gateway was last connected.
-    var isReturning = true
+    var contacts: [NetworkID: KnownContact] = [:]
     var claimedEpoch: UInt64 = 0
     var nextExpiry: Timestamp?
     var nextSweep: Timestamp?
@@ -82,21 +73,30 @@ public struct AgentCore: Sendable {
         outbox = try Outbox(now, store)
         inbox = try Inbox(store)
         settings = try AgentSettings(store)
-        // Stopped while an account was opened, or opened again: that goes on.
-        if settings.home != nil, !settings.isRegistered { registration = Registration(again: settings.token, now) }
+        // Stopped while a record was being published: that is done again.
+        if settings.publishedSequence != settings.sequence { settings.nextPublish = now }
+        for home in settings.homes {
+            homeContacts[home.node] = HomeContact()
+            // Stopped while an account was opened, or was given another key: that goes on. An account of the first
+            // version is given its recovery commitment.
+            if home.account == nil || home.serial < identity.serial || home.incarnation == 0 {
+                registrations[home.node] = Registration(request: 0, now)
+            }
+        }
     }
 
     /// Whether everything that was queued has reached its next place of safety: nothing to send, resolve or acknowledge.
     public var isIdle: Bool {
-        queue.isEmpty && toAcknowledge.isEmpty && lookups.isEmpty && registration == nil
+        queue.isEmpty && lookups.isEmpty && registrations.isEmpty
+            && homeContacts.values.allSatisfy(\.toAcknowledge.isEmpty)
             && outbox.open.values.allSatisfy { $0.state != .queued }
     }
 
     /// Messages that are not yet on the disk of their recipients' homes; receipts count.
     public var queuedMessages: Int { outbox.open.values.count { $0.state == .queued } }
 
-    /// The home at which this user is registered.
-    public var home: NodeID? { settings.home }
+    /// The home whose record names it first.
+    public var home: NodeID? { settings.homes.first?.node }
 
     /// Every message that came, oldest first.
     public static func inboxMessages(
@@ -114,8 +114,8 @@ public struct AgentCore: Sendable {
         if let nextExpiry { due.append(nextExpiry) }
         guard !gateways.isEmpty else { return due.min() }
         if let nextTick { due.append(nextTick) }
-        if let nextAttach, settings.isRegistered, !attachQueued { due.append(nextAttach) }
-        if let registration { due.append(registration.nextTry) }
+        due += settings.homes.compactMap(nextWake(for:))
+        due += registrations.values.map(\.nextTry)
         due += lookups.values.map(\.deadline)
         due += publications.values.filter { !$0.isFinished }.map(\.nextTry)
         due += outbox.open.values.filter { lookups[$0.recipient] == nil }.map(\.nextAttempt)
@@ -132,8 +132,10 @@ public struct AgentCore: Sendable {
             if !gateways.contains(gateway) { gateways.append(gateway) }
             claimMailboxes([gateway], now, &effects)
             if nextTick == nil { scheduleTick(now, &entropy) }
-            nextAttach = now
-            isReturning = true
+            for home in homeContacts.keys {
+                homeContacts[home]?.nextAttach = now
+                homeContacts[home]?.isReturning = true
+            }
         case .linkDown(let gateway):
             gateways.removeAll { $0 == gateway }
             health.disconnected(gateway)
@@ -146,6 +148,12 @@ public struct AgentCore: Sendable {
             try receive(id, payload, now, &entropy, &effects, &store)
         case .register(let home, let token, let request):
             try register(home, token, request, now, &entropy, &effects, &store)
+        case .addHome(let home, let token, let request):
+            try addHome(home, token, request, now, &entropy, &effects, &store)
+        case .moveHome(let home, let token, let old, let request):
+            try moveHome(to: home, token, from: old, request, now, &entropy, &effects, &store)
+        case .removeHome(let home, let discards, let request):
+            try removeHome(home, discards: discards, request, now, &effects, &store)
         case .resolve(let id, let request):
             try resolve(id, request, now, &entropy, &effects, &store)
         case .send(let id, let body, let request):
@@ -174,11 +182,12 @@ public struct AgentCore: Sendable {
             effects += try replaceGateway(deaf, entropy: &entropy, store: &store)
         }
         if now.epoch != claimedEpoch { claimMailboxes(gateways, now, &effects) }
-        try advanceRegistration(now, &effects, &store)
+        try advanceRegistrations(now, &effects, &store)
         try advanceLookups(now, &entropy, &effects, &store)
         try advancePublications(now, &entropy, &effects, &store)
         try advanceOutbox(now, &entropy, &effects, &store)
-        advanceAttachment(now)
+        advanceAttachments(now)
+        try advanceClosings(now, &effects, &store)
         try tick(now, &entropy, &effects, &store)
     }
 }

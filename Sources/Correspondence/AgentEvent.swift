@@ -14,6 +14,12 @@ public enum AgentEvent: Sendable {
     case reply(id: Bytes16, payload: [UInt8])
     /// Open an account at this server and publish the directory record.
     case register(home: NodeID, token: String, request: UInt64)
+    /// Open an account at a second server, which takes messages when the first does not.
+    case addHome(NodeID, token: String, request: UInt64)
+    /// Open an account at this server in the place of that at `from`, or of the first one.
+    case moveHome(to: NodeID, token: String, from: NodeID?, request: UInt64)
+    /// Leave a home; with `discards` what waits there is given up.
+    case removeHome(NodeID, discards: Bool, request: UInt64)
     case resolve(NetworkID, request: UInt64)
     case send(NetworkID, body: [UInt8], request: UInt64)
     /// ``AgentCore/nextWake`` has come.
@@ -30,6 +36,10 @@ public enum AgentEffect: Sendable {
     case gatewaysChanged
     /// The home has the account, and enough holders have the record.
     case registered(request: UInt64, RegistrationReport)
+    /// Enough holders have a record without the home; it is collected from until every record that named it has expired.
+    case homeRemoved(request: UInt64)
+    /// The account at a home that was left is closed.
+    case homeClosed(NodeID)
     case resolved(request: UInt64, ResolveReport)
     /// The message is in the outbox, on disk.
     case queued(request: UInt64, messageID: Bytes16)
@@ -62,6 +72,13 @@ public enum AgentError: Error, Equatable, Sendable {
     /// An ID that is not a point of the curve.
     case invalidID
     case notRegistered
+    /// There is an account at another home already.
+    case registeredElsewhere
+    case tooManyHomes(limit: Int)
+    /// The user has no account at this home, or has left it.
+    case notYourHome
+    /// The only home cannot be removed.
+    case lastHome
 }
 
 /// How a lookup went.
@@ -90,6 +107,24 @@ public struct RegistrationReport: Sendable, Equatable {
     public var holders: Int
     public var asked: Int
     public var milliseconds: UInt64
+}
+
+/// One of the user's homes.
+public struct HomeReport: Sendable, Equatable {
+    public enum Stage: String, Sendable {
+        /// The account is being opened.
+        case opening
+        /// In the record.
+        case active
+        /// Only collected from, until every record that named it has expired and nothing waits there.
+        case leaving
+    }
+
+    public var node: NodeID
+    public var account: Bytes16?
+    public var stage: Stage
+    /// When a home that is left is closed at the earliest.
+    public var closesAfter: Timestamp?
 }
 
 /// A message in the inbox.

@@ -8,22 +8,46 @@ import Wire
 public final class Identity: Sendable {
     static let table = Table("identity")
     private static let storeKey = Array("keys".utf8)
-    private static let version: UInt8 = 1
+    private static let version: UInt8 = 2
+    /// Sealing keys of before that are kept at most.
+    static let retiredLimit = 4
+
+    /// A sealing key that was replaced and still opens what is under way.
+    final class Retired: Sendable {
+        let key: X25519PrivateKey
+        /// When it was replaced, in seconds.
+        let since: UInt64
+
+        init(_ key: consuming X25519PrivateKey, since: UInt64) {
+            self.key = key
+            self.since = since
+        }
+    }
 
     /// The network ID's key.
     public let user: SigningKey
-    /// Known to the home; certified by the user key in the directory record.
+    /// From which the keys of accounts are derived; certified by the user key in the directory record.
     public let operational: SigningKey
     /// Messages to the user are sealed to it.
     public let sealing: X25519PrivateKey
     /// From which each epoch's mailbox secrets are derived.
     private let mailbox: SecretBytes
+    /// How often the operational and sealing keys were replaced.
+    public let serial: UInt64
+    let retired: [Retired]
 
     public var id: NetworkID { NetworkID(key: user.publicKey) }
 
     /// New keys.
-    public init(_ entropy: inout Entropy) {
-        user = SigningKey(&entropy)
+    public convenience init(_ entropy: inout Entropy) {
+        self.init(user: SigningKey(&entropy), serial: 0, retired: [], &entropy)
+    }
+
+    /// New keys but the user's.
+    private init(user: consuming SigningKey, serial: UInt64, retired: [Retired], _ entropy: inout Entropy) {
+        self.user = user
+        self.serial = serial
+        self.retired = retired
         operational = SigningKey(&entropy)
         sealing = X25519PrivateKey(&entropy)
         var mailbox = SecretBytes(count: 32)
@@ -33,30 +57,99 @@ public final class Identity: Sendable {
 
     private init(
         user: consuming SigningKey, operational: consuming SigningKey, sealing: consuming X25519PrivateKey,
-        mailbox: consuming SecretBytes
+        mailbox: consuming SecretBytes, serial: UInt64, retired: [Retired]
     ) {
         self.user = user
         self.operational = operational
         self.sealing = sealing
         self.mailbox = mailbox
+        self.serial = serial
+        self.retired = retired
     }
+
+    // MARK: Replacing
+
+    /// The same user with new operational, sealing and mailbox keys; the sealing key of until now is kept for a while.
+    func rotated(_ now: Timestamp, _ entropy: inout Entropy) -> Identity {
+        let kept = [Retired(sealing.copy(), since: now.seconds)] + retired.prefix(Identity.retiredLimit - 1)
+        return Identity(user: user.copy(), serial: serial + 1, retired: Array(kept), &entropy)
+    }
+
+    /// The same keys without the retired ones for which `isOver`.
+    func forgetting(_ isOver: (Retired) -> Bool) -> Identity {
+        Identity(
+            user: user.copy(), operational: operational.copy(), sealing: sealing.copy(), mailbox: mailbox.copy(),
+            serial: serial, retired: retired.filter { !isOver($0) })
+    }
+
+    // MARK: Derived keys
+
+    /// The key of an account: other homes, and later accounts at the same one, have unrelated ones.
+    /// - Parameter incarnation: drawn when the account is opened; 0 for accounts of the first version, whose key is the
+    ///   operational one.
+    func accountKey(home: NodeID, incarnation: UInt64) -> SigningKey {
+        guard incarnation != 0 else { return operational.copy() }
+        return Identity.derive(from: operational, Domain("hulda/acct-key"), home, incarnation)
+    }
+
+    /// The key that can give an account at `home` another key, or close it: derived from the user key, which a thief of
+    /// the operational key does not have.
+    func recoveryKey(home: NodeID) -> SigningKey {
+        Identity.derive(from: user, Domain("hulda/rec-key"), home, 0)
+    }
+
+    static func derive(
+        from key: borrowing SigningKey, _ domain: Domain, _ home: NodeID, _ number: UInt64
+    ) -> SigningKey {
+        var writer = Writer(capacity: 40)
+        writer.fixed(home)
+        writer.uint64(number)
+        return SigningKey(derivedFrom: key.seed(), domain, context: writer.bytes)
+    }
+
+    /// What proves to `gateway` that the mailbox of `epoch` is this agent's. Unrelated between gateways and epochs.
+    func mailboxSecret(gateway: NodeID, epoch: UInt64) -> Bytes32 {
+        var writer = Writer(capacity: 40)
+        writer.fixed(gateway)
+        writer.uint64(epoch)
+        let secret = BLAKE2b.deriveKey(from: mailbox, Domain("hulda/mbox-sec"), context: writer.bytes)
+        return secret.withUnsafeBytes { Bytes32(raw: $0) ?? Bytes32() }
+    }
+
+    // MARK: Disk
 
     /// The keys in `store`, which the driver encrypts; `nil` when there are none.
     public static func load(_ store: borrowing some (KeyValueStore & ~Copyable)) throws(StorageError) -> Identity? {
         guard var bytes = try store.get(table, storeKey) else { return nil }
         defer { bytes.withUnsafeMutableBytes { SecretBytes.zero($0) } }
-        guard bytes.count == 129, bytes[0] == version else { throw .corrupt("the identity is of another version") }
-        func part(_ index: Int) -> SecretBytes {
-            var part = Array(bytes[1 + 32 * index..<33 + 32 * index])
-            return SecretBytes(taking: &part)
+        // Version 1 ends after the keys.
+        guard bytes.count >= 129, bytes[0] == version || (bytes[0] == 1 && bytes.count == 129) else {
+            throw .corrupt("the identity is of another version")
         }
-        do throws(PrimitiveError) {
+        do {
+            var tail = Reader(bytes[129...])
+            let serial = bytes[0] == 1 ? 0 : try tail.uint64()
+            let count = bytes[0] == 1 ? 0 : Int(try tail.uint8())
+            guard count <= retiredLimit else { throw WireError.outOfRange(field: "retired keys") }
+            var retired: [Retired] = []
+            for _ in 0..<count {
+                let since = try tail.uint64()
+                var key = try tail.bytes(32)
+                retired.append(Retired(try X25519PrivateKey(SecretBytes(taking: &key)), since: since))
+            }
+            try tail.finish()
             return Identity(
-                user: try SigningKey(seed: part(0)), operational: try SigningKey(seed: part(1)),
-                sealing: try X25519PrivateKey(part(2)), mailbox: part(3))
+                user: try SigningKey(seed: part(0, of: bytes)), operational: try SigningKey(seed: part(1, of: bytes)),
+                sealing: try X25519PrivateKey(part(2, of: bytes)), mailbox: part(3, of: bytes), serial: serial,
+                retired: retired)
         } catch {
             throw .corrupt("the identity does not decode")
         }
+    }
+
+    private static func part(_ index: Int, of bytes: [UInt8]) -> SecretBytes {
+        var part = Array(bytes[1 + 32 * index..<33 + 32 * index])
+        return SecretBytes(taking: &part)
     }
 
     public func save(_ store: inout some (KeyValueStore & ~Copyable)) throws(StorageError) {
@@ -67,16 +160,15 @@ public final class Identity: Sendable {
         operationalSeed.withUnsafeBytes { bytes.append(contentsOf: $0) }
         sealing.withUnsafeBytes { bytes.append(contentsOf: $0) }
         mailbox.withUnsafeBytes { bytes.append(contentsOf: $0) }
+        var tail = Writer(capacity: 16)
+        tail.uint64(serial)
+        tail.uint8(UInt8(truncatingIfNeeded: retired.count))
+        bytes += tail.bytes
+        for old in retired {
+            withUnsafeBytes(of: old.since.littleEndian) { bytes.append(contentsOf: $0) }
+            old.key.withUnsafeBytes { bytes.append(contentsOf: $0) }
+        }
         defer { bytes.withUnsafeMutableBytes { SecretBytes.zero($0) } }
         try store.put(Identity.table, Identity.storeKey, bytes)
-    }
-
-    /// What proves to `gateway` that the mailbox of `epoch` is this agent's. Unrelated between gateways and epochs.
-    func mailboxSecret(gateway: NodeID, epoch: UInt64) -> Bytes32 {
-        var writer = Writer(capacity: 40)
-        writer.fixed(gateway)
-        writer.uint64(epoch)
-        let secret = BLAKE2b.deriveKey(from: mailbox, Domain("hulda/mbox-sec"), context: writer.bytes)
-        return secret.withUnsafeBytes { Bytes32(raw: $0) ?? Bytes32() }
     }
 }

@@ -11,6 +11,9 @@ package struct Publication: Sendable {
 
     let epoch: UInt64
     let record: [UInt8]
+    let sequence: UInt64
+    /// The homes that the record names.
+    let homes: [NodeID]
     package private(set) var stored: Set<NodeID> = []
     package private(set) var refused: Set<NodeID> = []
     private var attempts: [NodeID: Int] = [:]
@@ -19,9 +22,13 @@ package struct Publication: Sendable {
     /// The last tries have had their time.
     private var isOver = false
 
-    package init(epoch: UInt64, record: [UInt8], holders: [NodeID], now: Timestamp) {
+    package init(
+        epoch: UInt64, record: [UInt8], sequence: UInt64 = 0, homes: [NodeID] = [], holders: [NodeID], now: Timestamp
+    ) {
         self.epoch = epoch
         self.record = record
+        self.sequence = sequence
+        self.homes = homes
         self.holders = holders
         nextTry = now
     }
@@ -55,5 +62,24 @@ package struct Publication: Sendable {
         }
         for holder in open { attempts[holder, default: 0] += 1 }
         return open
+    }
+}
+
+/// A request that is answered when enough holders have a record that shows the change.
+struct AwaitedRecord: Sendable {
+    enum Change: Sendable {
+        case opened(NodeID)
+        case removed(NodeID)
+    }
+
+    let request: UInt64
+    let started: Timestamp
+    let change: Change
+
+    func isMet(by publication: Publication) -> Bool {
+        switch change {
+        case .opened(let home): publication.homes.contains(home)
+        case .removed(let home): !publication.homes.contains(home)
+        }
     }
 }

@@ -11,17 +11,18 @@ enum ReplyPurpose: Hashable, Sendable {
     case lookup(NetworkID, holder: NodeID)
     case fallback(NetworkID)
     case publish(epoch: UInt64, holder: NodeID)
-    case registration
-    /// In stock at the home.
-    case home
-    /// The home's answer to one part of a message.
-    case delivery(message: Bytes16, fragment: UInt8)
+    case registration(NodeID)
+    case closing(NodeID)
+    /// In stock at a home.
+    case home(NodeID)
+    /// A recipient's home's answer to one part of a message.
+    case delivery(message: Bytes16, fragment: UInt8, home: NodeID)
 
     /// Whether the answer is of use after a restart.
     var isPersistent: Bool {
         switch self {
         case .home, .delivery: true
-        case .loop, .lookup, .fallback, .publish, .registration: false
+        case .loop, .lookup, .fallback, .publish, .registration, .closing: false
         }
     }
 }
@@ -38,7 +39,7 @@ struct ReplyTable: Sendable {
 
     private var entries: [Bytes16: Entry] = [:]
     private let limit: Int
-    private(set) var homeCount = 0
+    private var stock: [NodeID: Int] = [:]
 
     init(limit: Int, _ now: Timestamp, _ store: inout some (KeyValueStore & ~Copyable)) throws(StorageError) {
         self.limit = limit
@@ -54,10 +55,19 @@ struct ReplyTable: Sendable {
         }
         for key in outdated { try store.delete(ReplyTable.table, key) }
         entries = found
-        homeCount = found.values.count { $0.purpose == .home }
+        for entry in found.values { count(entry.purpose, 1) }
     }
 
     var count: Int { entries.count }
+
+    /// Reply blocks that `home` has in stock.
+    func stock(at home: NodeID) -> Int { stock[home] ?? 0 }
+
+    private mutating func count(_ purpose: ReplyPurpose, _ change: Int) {
+        guard case .home(let home) = purpose else { return }
+        let sum = (stock[home] ?? 0) + change
+        stock[home] = sum > 0 ? sum : nil
+    }
 
     mutating func insert(
         _ id: Bytes16, _ entry: Entry, _ store: inout some (KeyValueStore & ~Copyable)
@@ -69,7 +79,7 @@ struct ReplyTable: Sendable {
             try store.put(ReplyTable.table, id.bytes, value)
         }
         entries[id] = entry
-        if entry.purpose == .home { homeCount += 1 }
+        count(entry.purpose, 1)
     }
 
     func entry(_ id: Bytes16) -> Entry? { entries[id] }
@@ -79,7 +89,7 @@ struct ReplyTable: Sendable {
     ) throws(StorageError) -> Entry? {
         guard let entry = entries.removeValue(forKey: id) else { return nil }
         if entry.purpose.isPersistent { try store.delete(ReplyTable.table, id.bytes) }
-        if entry.purpose == .home { homeCount -= 1 }
+        count(entry.purpose, -1)
         return entry
     }
 
@@ -91,13 +101,16 @@ struct ReplyTable: Sendable {
     private static func encode(_ entry: Entry) -> [UInt8]? {
         var writer = Writer(capacity: 256)
         switch entry.purpose {
-        case .home:
-            writer.uint8(1)
-        case .delivery(let message, let fragment):
-            writer.uint8(2)
+        // 1 and 2 did not name the home; such entries are dropped, and what they were for is repeated.
+        case .home(let home):
+            writer.uint8(3)
+            writer.fixed(home)
+        case .delivery(let message, let fragment, let home):
+            writer.uint8(4)
             writer.fixed(message)
             writer.uint8(fragment)
-        case .loop, .lookup, .fallback, .publish, .registration:
+            writer.fixed(home)
+        case .loop, .lookup, .fallback, .publish, .registration, .closing:
             return nil
         }
         writer.uint64(entry.expiry.milliseconds)
@@ -109,8 +122,10 @@ struct ReplyTable: Sendable {
         var reader = Reader(bytes)
         let purpose: ReplyPurpose
         switch try reader.uint8() {
-        case 1: purpose = .home
-        case 2: purpose = .delivery(message: try reader.fixed(), fragment: try reader.uint8())
+        case 3: purpose = .home(try reader.fixed())
+        case 4:
+            purpose = .delivery(
+                message: try reader.fixed(), fragment: try reader.uint8(), home: try reader.fixed())
         case let kind: throw .unknownKind(kind)
         }
         let expiry = Timestamp(milliseconds: try reader.uint64())

@@ -36,6 +36,10 @@ public struct HomeCounters: Equatable, Sendable {
     public var full: UInt64 = 0
     /// Accounts whose entry in the store could not be read.
     public var damaged: UInt64 = 0
+    public var takenOver: UInt64 = 0
+    public var closed: UInt64 = 0
+    /// Registrations of keys that an account had before, or of accounts that are closed.
+    public var superseded: UInt64 = 0
 
     public init() {}
 }

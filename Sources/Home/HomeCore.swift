@@ -25,7 +25,7 @@ public struct HomeCore: Sendable {
     /// The last message IDs of an account that are recognised when they come again.
     static let recentLimit: UInt64 = 2048
     private static let sweepInterval: UInt64 = 3_600_000
-    private static let sweepLimit = 1000
+    static let sweepLimit = 1000
 
     /// An owner who attaches this long after an item was sent has probably not got it, in milliseconds.
     private static let patience: UInt64 = 3000
@@ -76,7 +76,7 @@ public struct HomeCore: Sendable {
     ) throws(StorageError) -> [(account: Bytes16, items: Int, replyBlocks: Int)] {
         var rows: [(account: Bytes16, items: Int, replyBlocks: Int)] = []
         try store.scan(HomeTables.accounts, from: []) { key, value in
-            if let account = Bytes16(key), let row = try? AccountRow(decoding: value) {
+            if let account = Bytes16(key), let row = try? AccountRow(decoding: value), !row.isClosed {
                 rows.append((account, Int(row.itemCount), Int(row.blockCount)))
             }
             return true
@@ -104,41 +104,15 @@ public struct HomeCore: Sendable {
             if let refusal = try attach(attachment, blocks, now, &effects, &store) {
                 answer(.refused(refusal), blocks, &effects)
             }
+        case .takeOver(let request):
+            answer(try takeOver(request, &store), blocks, &effects)
+        case .close(let request):
+            answer(try close(request, now, &store), blocks, &effects)
         }
     }
 
     private func answer(_ answer: HomeAnswer, _ blocks: [ReplyBlock], _ effects: inout [HomeEffect]) {
         if let block = blocks.first { effects.append(.send(block, content: answer.encode())) }
-    }
-
-    private mutating func register(
-        _ registration: HomeRequest.Registration, _ store: inout some (KeyValueStore & ~Copyable)
-    ) throws(StorageError) -> HomeAnswer {
-        if let token = configuration.registrationToken {
-            let isRight = Array(token.utf8).withUnsafeBytes { wanted in
-                Array(registration.token.utf8).withUnsafeBytes { ConstantTime.equal(wanted, $0) }
-            }
-            guard isRight else {
-                counters.wrongToken += 1
-                return .refused(.wrongToken)
-            }
-        }
-        let message = HomeRequest.Registration.message(home: node, key: registration.key, token: registration.token)
-        guard registration.key.isValid(registration.signature, for: message) else {
-            counters.wrongSignature += 1
-            return .refused(.wrongSignature)
-        }
-        let account = Account.id(of: registration.key)
-        if try row(account, store) == nil {
-            guard acceptsWrites, try store.count(HomeTables.accounts) < configuration.accountLimit else {
-                counters.full += 1
-                return .refused(.serverFull)
-            }
-            let row = try HomeTables.freshRow(registration.key, store)
-            try store.put(HomeTables.accounts, account.bytes, row.encode())
-        }
-        counters.registrations += 1
-        return .registered(account: account)
     }
 
     private mutating func deliver(
@@ -327,17 +301,7 @@ public struct HomeCore: Sendable {
         return found
     }
 
-    /// What is known of an account. A damaged entry counts as none: its owner registers again when told so.
-    private mutating func row(
-        _ account: Bytes16, _ store: borrowing some (KeyValueStore & ~Copyable)
-    ) throws(StorageError) -> AccountRow? {
-        guard let bytes = try store.get(HomeTables.accounts, account.bytes) else { return nil }
-        guard let row = try? AccountRow(decoding: bytes), Account.id(of: row.key) == account else {
-            counters.damaged += 1
-            return nil
-        }
-        return row
-    }
+    mutating func forgetFlights(_ account: Bytes16) { inFlight[account] = nil }
 
     // MARK: Time
 
@@ -390,5 +354,6 @@ public struct HomeCore: Sendable {
             try store.put(HomeTables.accounts, account.bytes, row.encode())
             counters.expired += 1
         }
+        try sweepClosed(now, &store)
     }
 }

@@ -2,15 +2,6 @@ import Envelope
 import Primitives
 import Wire
 
-/// An account at a home: derived from the operational key, never from the network ID.
-public enum Account {
-    /// The first 16 bytes of `H("hulda/account", operational key)`.
-    public static func id(of operational: VerifyingKey) -> Bytes16 {
-        let hash = BLAKE2b.h(Domain("hulda/account"), operational.bytes)
-        return Bytes16(hash.bytes.prefix(16)) ?? Bytes16()
-    }
-}
-
 /// What comes to a home in an envelope (specs/home.md, "Requests").
 public enum HomeRequest: Hashable, Sendable {
     /// Opens an account for an operational key; opening it again changes nothing.
@@ -19,12 +10,18 @@ public enum HomeRequest: Hashable, Sendable {
     case attach(Attachment)
     /// A message for an account, from somebody whom the home does not know.
     case deliver(Delivery)
+    /// The account gets another key, by the word of its recovery key.
+    case takeOver(TakeOver)
+    /// The account is over, by the word of its recovery key.
+    case close(Closing)
 
     public struct Registration: Hashable, Sendable {
         /// UTF-8 bytes of a registration token.
         public static let tokenLimit = 64
 
         public var key: VerifyingKey
+        /// ``Account/commitment(to:)`` of the recovery key; `nil` in the first version of the request.
+        public var recovery: Bytes32?
         public var token: String
         public var signature: Signature
     }
@@ -63,18 +60,23 @@ public enum HomeRequest: Hashable, Sendable {
         }
     }
 
-    /// A registration signed by the operational key.
-    public static func register(home: Bytes32, token: String, key: borrowing SigningKey) -> HomeRequest {
-        let signature = key.sign(Registration.message(home: home, key: key.publicKey, token: token))
-        return .register(Registration(key: key.publicKey, token: token, signature: signature))
+    /// A registration signed by the account's key.
+    /// - Parameter recovery: the commitment to the recovery key.
+    public static func register(
+        home: Bytes32, token: String, recovery: Bytes32? = nil, key: borrowing SigningKey
+    ) -> HomeRequest {
+        let message = Registration.message(home: home, key: key.publicKey, recovery: recovery, token: token)
+        return .register(
+            Registration(key: key.publicKey, recovery: recovery, token: token, signature: key.sign(message)))
     }
 
-    /// An attachment signed by the operational key, bound to the reply blocks that travel with it.
+    /// An attachment signed by the account's key, bound to the reply blocks that travel with it.
+    /// - Parameter account: `nil` for the one that `key` opened.
     public static func attach(
-        home: Bytes32, counter: UInt64, isReturning: Bool, acknowledged: [UInt64], blocks: [UInt8],
-        key: borrowing SigningKey
+        home: Bytes32, account: Bytes16? = nil, counter: UInt64, isReturning: Bool, acknowledged: [UInt64],
+        blocks: [UInt8], key: borrowing SigningKey
     ) -> HomeRequest {
-        let account = Account.id(of: key.publicKey)
+        let account = account ?? Account.id(of: key.publicKey)
         let signature = key.sign(
             Attachment.message(
                 home: home, account: account, counter: counter, isReturning: isReturning, acknowledged: acknowledged,
@@ -89,10 +91,11 @@ public enum HomeRequest: Hashable, Sendable {
         var reader = Reader(bytes)
         let kind = try reader.uint8()
         switch kind {
-        case 1:
+        case 1, 4:
             self = .register(
                 Registration(
                     key: VerifyingKey(try reader.fixed()),
+                    recovery: kind == 4 ? try reader.fixed() : nil,
                     token: try reader.string(limit: Registration.tokenLimit, field: "token"),
                     signature: Signature(try reader.fixed())))
         case 2:
@@ -113,6 +116,8 @@ public enum HomeRequest: Hashable, Sendable {
                 Delivery(
                     account: try reader.fixed(), messageID: try reader.fixed(),
                     blob: try reader.prefixed(limit: Delivery.blobLimit, field: "blob")))
+        case 5: self = .takeOver(try TakeOver(&reader))
+        case 6: self = .close(try Closing(&reader))
         default: throw .unknownKind(kind)
         }
         try reader.finish()
@@ -122,8 +127,9 @@ public enum HomeRequest: Hashable, Sendable {
         var writer = Writer(capacity: 256)
         switch self {
         case .register(let registration):
-            writer.uint8(1)
+            writer.uint8(registration.recovery == nil ? 1 : 4)
             writer.fixed(registration.key.bytes)
+            if let recovery = registration.recovery { writer.fixed(recovery) }
             writer.string(registration.token)
             writer.fixed(registration.signature.bytes)
         case .attach(let attachment):
@@ -139,18 +145,25 @@ public enum HomeRequest: Hashable, Sendable {
             writer.fixed(delivery.account)
             writer.fixed(delivery.messageID)
             writer.prefixed(delivery.blob)
+        case .takeOver(let takeOver):
+            writer.uint8(5)
+            takeOver.encode(&writer)
+        case .close(let closing):
+            writer.uint8(6)
+            closing.encode(&writer)
         }
         return writer.bytes
     }
 }
 
 extension HomeRequest.Registration {
-    static func message(home: Bytes32, key: VerifyingKey, token: String) -> [UInt8] {
+    static func message(home: Bytes32, key: VerifyingKey, recovery: Bytes32?, token: String) -> [UInt8] {
         var writer = Writer()
         writer.fixed(home)
         writer.fixed(key.bytes)
+        if let recovery { writer.fixed(recovery) }
         writer.string(token)
-        return BLAKE2b.h(Domain("hulda/home-reg"), writer.bytes).bytes
+        return BLAKE2b.h(Domain(recovery == nil ? "hulda/home-reg" : "hulda/home-opn"), writer.bytes).bytes
     }
 }
 
@@ -180,6 +193,10 @@ public enum HomeAnswer: Hashable, Sendable {
     case item(Item)
     /// The message is on the home's disk.
     case accepted(messageID: Bytes16)
+    /// The account has the new key; of which serial.
+    case takenOver(serial: UInt64)
+    /// There is no such account any more.
+    case closed(account: Bytes16)
     /// The home did not take it.
     case refused(Refusal)
 
@@ -202,6 +219,12 @@ public enum HomeAnswer: Hashable, Sendable {
         /// The server itself has no room.
         case serverFull = 6
         case wrongToken = 7
+        /// The account has another key or another recovery commitment by now, or is closed.
+        case superseded = 8
+        /// An account is closed only when nothing waits in it, unless its owner says otherwise.
+        case notEmpty = 9
+        /// Not the recovery key that was committed to.
+        case wrongRecovery = 10
     }
 
     public init(decoding bytes: [UInt8]) throws(WireError) {
@@ -219,6 +242,8 @@ public enum HomeAnswer: Hashable, Sendable {
         case 69:
             guard let refusal = Refusal(rawValue: try reader.uint8()) else { throw .outOfRange(field: "refusal") }
             self = .refused(refusal)
+        case 70: self = .takenOver(serial: try reader.uint64())
+        case 71: self = .closed(account: try reader.fixed())
         default: throw .unknownKind(kind)
         }
         try reader.finish()
@@ -246,6 +271,12 @@ public enum HomeAnswer: Hashable, Sendable {
         case .refused(let refusal):
             writer.uint8(69)
             writer.uint8(refusal.rawValue)
+        case .takenOver(let serial):
+            writer.uint8(70)
+            writer.uint64(serial)
+        case .closed(let account):
+            writer.uint8(71)
+            writer.fixed(account)
         }
         return writer.bytes
     }

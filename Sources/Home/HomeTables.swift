@@ -11,9 +11,15 @@ enum HomeTables {
     /// Ring of the last message IDs of an account, and its index.
     static let recent = Table("home/recent")
     static let index = Table("home/index")
+    /// When closed accounts are forgotten: expiry, big-endian, and the account.
+    static let closed = Table("home/closed")
 
     static func key(_ account: Bytes16, _ number: UInt64) -> [UInt8] {
-        account.bytes + (0..<8).map { UInt8(truncatingIfNeeded: number >> UInt64(56 - 8 * $0)) }
+        account.bytes + HomeTables.number(number)
+    }
+
+    static func number(_ number: UInt64) -> [UInt8] {
+        (0..<8).map { UInt8(truncatingIfNeeded: number >> UInt64(56 - 8 * $0)) }
     }
 
     static func split(_ key: [UInt8]) -> (account: Bytes16, number: UInt64)? {
@@ -61,6 +67,12 @@ struct AccountRow {
     var itemCount: UInt32 = 0
     var itemBytes: UInt32 = 0
     var blockCount: UInt32 = 0
+    /// The commitment to the recovery key; zero in an account that was opened without.
+    var recovery = Bytes32()
+    /// Of the last take-over.
+    var serial: UInt64 = 0
+    /// Whether the account is over; the row stays for a while, so that nobody opens it again.
+    var isClosed = false
 
     init(key: VerifyingKey) { self.key = key }
 
@@ -74,11 +86,16 @@ struct AccountRow {
         itemCount = try reader.uint32()
         itemBytes = try reader.uint32()
         blockCount = try reader.uint32()
+        // Rows of the first version end here.
+        guard reader.remaining > 0 else { return }
+        recovery = try reader.fixed()
+        serial = try reader.uint64()
+        isClosed = try reader.uint8() & 1 == 1
         try reader.finish()
     }
 
     func encode() -> [UInt8] {
-        var writer = Writer(capacity: 80)
+        var writer = Writer(capacity: 128)
         writer.fixed(key.bytes)
         writer.uint64(counter)
         writer.uint64(window)
@@ -87,6 +104,9 @@ struct AccountRow {
         writer.uint32(itemCount)
         writer.uint32(itemBytes)
         writer.uint32(blockCount)
+        writer.fixed(recovery)
+        writer.uint64(serial)
+        writer.uint8(isClosed ? 1 : 0)
         return writer.bytes
     }
 

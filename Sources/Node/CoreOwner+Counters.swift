@@ -8,6 +8,8 @@ extension CoreOwner {
             "home.acknowledged": counters.acknowledged, "home.malformed": counters.malformed,
             "home.unknown_account": counters.unknownAccount, "home.wrong_signature": counters.wrongSignature,
             "home.replayed": counters.replayed, "home.full": counters.full, "home.damaged": counters.damaged,
+            "home.taken_over": counters.takenOver, "home.closed": counters.closed,
+            "home.superseded": counters.superseded,
         ]
     }
 

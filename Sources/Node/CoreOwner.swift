@@ -42,6 +42,7 @@ final class CoreOwner: @unchecked Sendable {
         Table("directory/contacts"),
         Table("directory/expiry"), Table("directory/floors"), Table("directory/quotas"),
         Table("home/accounts"), Table("home/items"), Table("home/blocks"), Table("home/recent"), Table("home/index"),
+        Table("home/closed"),
     ]
     /// Events that wait for a turn; beyond it requests are dropped and counted.
     private static let eventLimit = 65_536

@@ -51,6 +51,11 @@ public struct SigningKey: ~Copyable, Sendable {
         self.init(unchecked: seed)
     }
 
+    /// The key whose seed is derived from another secret: `KDF(secret, domain, context)`.
+    public init(derivedFrom secret: borrowing SecretBytes, _ domain: Domain, context: [UInt8]) {
+        self.init(unchecked: BLAKE2b.deriveKey(from: secret, domain, context: context))
+    }
+
     private init(unchecked seed: consuming SecretBytes) {
         var secret = SecretBytes(count: 64)
         publicKey = VerifyingKey(

@@ -22,35 +22,56 @@ public enum RecordError: Error, Equatable, Sendable {
 }
 
 /// What a record says of its user, to those who know the ID (design section 5, "Body").
+///
+/// Two versions are read. Version 1 names one home and no serial; it is written whenever it says all there is to say,
+/// so that agents that know only version 1 keep finding everybody who has one home and never changed his keys.
 public struct RecordBody: Hashable, Sendable {
-    /// The server at which the user has an account.
-    public let home: NodeID
-    /// The account there.
-    public let account: Bytes16
+    /// A server at which the user has an account, and the account there.
+    public struct Home: Hashable, Sendable {
+        public let node: NodeID
+        public let account: Bytes16
+
+        public init(node: NodeID, account: Bytes16) {
+            self.node = node
+            self.account = account
+        }
+    }
+
+    /// Homes in one body.
+    public static let homeLimit = 2
+
+    /// Where messages are delivered first.
+    public let first: Home
+    /// Where they are delivered when the first does not take them.
+    public let second: Home?
     /// Messages are sealed to it.
     public let sealing: X25519PublicKey
-    /// Known to the home; certified here by the user key, which may stay offline.
+    /// From which the homes' account keys are derived; certified here by the user key, which may stay offline.
     public let operational: VerifyingKey
     /// Seconds since 1970.
     public let operationalExpiry: UInt64
-    /// The user key over the operational and the sealing key.
+    /// Grows when the operational key is replaced: of two certificates the one with the lower serial is revoked.
+    public let serial: UInt64
+    /// The user key over all of the above.
     public let certificate: Signature
     /// How strangers may begin: 1 is open.
     public let policy: UInt8
     /// Hash of the prekey bundle; zero while there is none.
     public let prekeys: Bytes32
 
-    /// Version 1 ‖ fields.
-    static let encodedSize = 1 + 32 + 16 + 32 + 32 + 8 + 64 + 1 + 32
-    private static let version: UInt8 = 1
+    public var home: NodeID { first.node }
+    public var account: Bytes16 { first.account }
+    public var homes: [Home] { [first] + (second.map { [$0] } ?? []) }
 
     /// A body whose certificate is made with the user key.
     public init(
-        home: NodeID, account: Bytes16, sealing: X25519PublicKey, operational: VerifyingKey, operationalExpiry: UInt64,
-        policy: UInt8, prekeys: Bytes32, user: borrowing SigningKey
+        home: NodeID, account: Bytes16, second: Home? = nil, serial: UInt64 = 0, sealing: X25519PublicKey,
+        operational: VerifyingKey, operationalExpiry: UInt64, policy: UInt8, prekeys: Bytes32,
+        user: borrowing SigningKey
     ) {
-        self.home = home
-        self.account = account
+        first = Home(node: home, account: account)
+        self.second = second
+        self.serial = serial
         self.sealing = sealing
         self.operational = operational
         self.operationalExpiry = operationalExpiry
@@ -58,15 +79,28 @@ public struct RecordBody: Hashable, Sendable {
         self.prekeys = prekeys
         certificate = user.sign(
             RecordBody.message(
-                user: user.publicKey, operational: operational, sealing: sealing, expiry: operationalExpiry))
+                user.publicKey, first, second, serial, operational: operational, sealing: sealing,
+                expiry: operationalExpiry))
     }
 
     init(decoding bytes: [UInt8]) throws(WireError) {
         var reader = Reader(bytes)
-        let version = try reader.uint8()
-        guard version == RecordBody.version else { throw .unknownKind(version) }
-        home = try reader.fixed()
-        account = try reader.fixed()
+        switch try reader.uint8() {
+        case 1:
+            serial = 0
+            first = try RecordBody.home(&reader)
+            second = nil
+        case 2:
+            serial = try reader.uint64()
+            let count = Int(try reader.uint8())
+            guard (1...RecordBody.homeLimit).contains(count) else { throw .outOfRange(field: "homes") }
+            first = try RecordBody.home(&reader)
+            second = count == 2 ? try RecordBody.home(&reader) : nil
+            guard second?.node != first.node else { throw .outOfRange(field: "homes") }
+            // What version 1 can say is said in version 1: no statement has two forms.
+            guard second != nil || serial > 0 else { throw .outOfRange(field: "version") }
+        case let version: throw .unknownKind(version)
+        }
         sealing = X25519PublicKey(try reader.fixed())
         operational = VerifyingKey(try reader.fixed())
         operationalExpiry = try reader.uint64()
@@ -78,10 +112,15 @@ public struct RecordBody: Hashable, Sendable {
     }
 
     func encode() -> [UInt8] {
-        var writer = Writer(capacity: RecordBody.encodedSize)
-        writer.uint8(RecordBody.version)
-        writer.fixed(home)
-        writer.fixed(account)
+        var writer = Writer(capacity: 288)
+        if second == nil, serial == 0 {
+            writer.uint8(1)
+        } else {
+            writer.uint8(2)
+            writer.uint64(serial)
+            writer.uint8(UInt8(truncatingIfNeeded: homes.count))
+        }
+        for home in homes { RecordBody.encode(home, &writer) }
         writer.fixed(sealing.bytes)
         writer.fixed(operational.bytes)
         writer.uint64(operationalExpiry)
@@ -91,23 +130,40 @@ public struct RecordBody: Hashable, Sendable {
         return writer.bytes
     }
 
-    /// Whether the user certified the operational and sealing keys.
+    /// Whether the user certified the keys, and in version 2 the homes and the serial.
     func isCertified(by user: VerifyingKey) -> Bool {
         user.isValid(
             certificate,
             for: RecordBody.message(
-                user: user, operational: operational, sealing: sealing, expiry: operationalExpiry))
+                user, first, second, serial, operational: operational, sealing: sealing, expiry: operationalExpiry))
     }
 
-    /// `H("hulda/opkey", user ‖ operational ‖ sealing ‖ expiry)`.
+    private static func home(_ reader: inout Reader) throws(WireError) -> Home {
+        Home(node: try reader.fixed(), account: try reader.fixed())
+    }
+
+    private static func encode(_ home: Home, _ writer: inout Writer) {
+        writer.fixed(home.node)
+        writer.fixed(home.account)
+    }
+
+    /// What the user signs. Version 1: `H("hulda/opkey", user ‖ operational ‖ sealing ‖ expiry)`; version 2:
+    /// `H("hulda/opkey-2", user ‖ serial ‖ operational ‖ sealing ‖ expiry ‖ count ‖ homes)`.
     private static func message(
-        user: VerifyingKey, operational: VerifyingKey, sealing: X25519PublicKey, expiry: UInt64
+        _ user: VerifyingKey, _ first: Home, _ second: Home?, _ serial: UInt64, operational: VerifyingKey,
+        sealing: X25519PublicKey, expiry: UInt64
     ) -> [UInt8] {
-        var writer = Writer(capacity: 104)
+        let isFirstVersion = second == nil && serial == 0
+        var writer = Writer(capacity: 216)
         writer.fixed(user.bytes)
+        if !isFirstVersion { writer.uint64(serial) }
         writer.fixed(operational.bytes)
         writer.fixed(sealing.bytes)
         writer.uint64(expiry)
-        return BLAKE2b.h(Domain("hulda/opkey"), writer.bytes).bytes
+        if isFirstVersion { return BLAKE2b.h(Domain("hulda/opkey"), writer.bytes).bytes }
+        writer.uint8(second == nil ? 1 : 2)
+        encode(first, &writer)
+        if let second { encode(second, &writer) }
+        return BLAKE2b.h(Domain("hulda/opkey-2"), writer.bytes).bytes
     }
 }

@@ -182,6 +182,9 @@ enum AgentFailureText {
             return Failure(
                 "no cluster on the map is called \(name)", next: "List the clusters with: hulda register --list",
                 code: SysExit.noHost)
+        case .unknownHome(let name):
+            return Failure(
+                "you have no home called \(name)", next: "List yours with: hulda home list", code: SysExit.noHost)
         case .wrongAddress(let text):
             return Failure(
                 "\(text) is no IP address", next: "Give an address of this machine to --bind.", code: SysExit.usage)
@@ -230,6 +233,21 @@ enum AgentFailureText {
         case .notRegistered:
             Failure(
                 "you are not registered", next: "Register first: hulda register --home CLUSTER", code: SysExit.usage)
+        case .registeredElsewhere:
+            Failure(
+                "you have an account at another home already",
+                next: "Move with hulda home move CLUSTER, or add a second home with hulda home add CLUSTER.",
+                code: SysExit.usage)
+        case .tooManyHomes(let limit):
+            Failure(
+                "you have \(limit) homes already, those that are being left included",
+                next: "See hulda home list; leave one with: hulda home remove CLUSTER", code: SysExit.usage)
+        case .notYourHome:
+            Failure("you have no account there", next: "List yours with: hulda home list", code: SysExit.usage)
+        case .lastHome:
+            Failure(
+                "this is your only home", next: "Move to another one instead: hulda home move CLUSTER",
+                code: SysExit.usage)
         }
     }
 }

@@ -18,7 +18,8 @@ struct Hulda: AsyncParsableCommand {
             """,
         version: "hulda 0.1.0",
         subcommands: [
-            NodeCommand.self, IDCommand.self, RegisterCommand.self, ResolveCommand.self, SendCommand.self,
+            NodeCommand.self, IDCommand.self, RegisterCommand.self, HomeCommand.self, ResolveCommand.self,
+            SendCommand.self,
             InboxCommand.self, TestbedCommand.self, SimulateCommand.self, AuditCommand.self,
         ])
 }

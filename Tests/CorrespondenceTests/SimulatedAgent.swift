@@ -36,6 +36,8 @@ struct SimulatedAgent {
 
     // What the user saw.
     var registered: [RegistrationReport] = []
+    var removed: [UInt64] = []
+    var closed: [NodeID] = []
     var resolved: [ResolveReport] = []
     var failed: [UInt64: AgentError] = [:]
     var queued: [UInt64: Bytes16] = [:]

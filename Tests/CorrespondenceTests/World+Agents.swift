@@ -40,6 +40,29 @@ extension World {
     }
 
     @discardableResult
+    mutating func addHome(_ agent: Int, _ index: Int) throws -> UInt64 {
+        let request = request()
+        try handle(agent: agent, .addHome(servers[index].nodeID, token: "", request: request))
+        return request
+    }
+
+    @discardableResult
+    mutating func move(_ agent: Int, to index: Int, from old: Int? = nil) throws -> UInt64 {
+        let request = request()
+        try handle(
+            agent: agent,
+            .moveHome(to: servers[index].nodeID, token: "", from: old.map { servers[$0].nodeID }, request: request))
+        return request
+    }
+
+    @discardableResult
+    mutating func removeHome(_ agent: Int, _ index: Int, discards: Bool = false) throws -> UInt64 {
+        let request = request()
+        try handle(agent: agent, .removeHome(servers[index].nodeID, discards: discards, request: request))
+        return request
+    }
+
+    @discardableResult
     mutating func send(_ agent: Int, to id: NetworkID, _ body: [UInt8]) throws -> UInt64 {
         let request = request()
         try handle(agent: agent, .send(id, body: body, request: request))
@@ -81,6 +104,8 @@ extension World {
                 schedule(10, .claim(secret, at: index, agent: agent, generation: generation))
             case .gatewaysChanged: try syncLinks(agent)
             case .registered(_, let report): agents[agent].registered.append(report)
+            case .homeRemoved(let request): agents[agent].removed.append(request)
+            case .homeClosed(let home): agents[agent].closed.append(home)
             case .resolved(_, let report): agents[agent].resolved.append(report)
             case .queued(let request, let messageID): agents[agent].queued[request] = messageID
             case .accepted(let messageID): agents[agent].accepted.append(messageID)

@@ -73,7 +73,7 @@ import Wire
         var fixture = Fixture(seed: 23)
         _ = try fixture.register()
         for _ in 0..<3000 {
-            let kind = [UInt8(1 + fixture.entropy.below(4))]
+            let kind = [UInt8(1 + fixture.entropy.below(8))]
             let body = kind + fixture.entropy.array(fixture.entropy.below(400))
             _ = try fixture.home.handle(.request(body: body, replyBlocks: []), now: fixture.now, store: &fixture.store)
         }
@@ -88,6 +88,12 @@ import Wire
             .attach(
                 home: entropy.bytes(), counter: 7, isReturning: false, acknowledged: [1, 2, 3], blocks: [], key: key),
             .deliver(.init(account: entropy.bytes(), messageID: entropy.bytes(), blob: entropy.array(100))),
+            .register(home: entropy.bytes(), token: "sesame", recovery: entropy.bytes(), key: key),
+            .takeOver(
+                home: entropy.bytes(), account: entropy.bytes(), serial: 9, key: SigningKey(&entropy).publicKey,
+                recovery: key),
+            .close(home: entropy.bytes(), account: entropy.bytes(), discards: false, recovery: key),
+            .close(home: entropy.bytes(), account: entropy.bytes(), discards: true, recovery: key),
         ]
     }
 
@@ -95,7 +101,8 @@ import Wire
         [
             .registered(account: entropy.bytes()), .attached(pending: 3, blocks: 2),
             .item(.init(number: 4, pending: 1, messageID: entropy.bytes(), blob: entropy.array(50))),
-            .accepted(messageID: entropy.bytes()), .refused(.inboxFull),
+            .accepted(messageID: entropy.bytes()), .refused(.inboxFull), .takenOver(serial: 5),
+            .closed(account: entropy.bytes()), .refused(.wrongRecovery),
         ]
     }
 }

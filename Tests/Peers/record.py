@@ -19,8 +19,6 @@ from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 from primitives import L, blake2b, blind, compress, decompress, ed25519, multiply, number
 
 FIELDS = (
-    ("home", 32),
-    ("account", 16),
     ("sealing", 32),
     ("operational", 32),
     ("operationalExpiry", 8),
@@ -54,15 +52,36 @@ def body_key(user, epoch):
     return blake2b(32, user, b"hulda/dir-key", struct.pack("<Q", epoch))
 
 
-def certificate_message(user, operational, sealing, expiry):
-    return blake2b(32, b"", b"hulda/opkey", user + operational + sealing + expiry)
+def certificate_message(user, serial, homes, operational, sealing, expiry):
+    if serial == 0 and len(homes) == 1:
+        return blake2b(32, b"", b"hulda/opkey", user + operational + sealing + expiry)
+    text = user + struct.pack("<Q", serial) + operational + sealing + expiry + bytes([len(homes)]) + b"".join(homes)
+    return blake2b(32, b"", b"hulda/opkey-2", text)
 
 
-def seal(seed, epoch, expiry, sequence, nonce, fields, size):
+def body_head(serial, homes):
+    """What stands before the fields that both versions have; version 1 where it says everything."""
+    if serial == 0 and len(homes) == 1:
+        return b"\x01" + homes[0]
+    return b"\x02" + struct.pack("<Q", serial) + bytes([len(homes)]) + b"".join(homes)
+
+
+def read_head(plain):
+    """Serial, homes, and where the other fields begin."""
+    if plain[0] == 1:
+        return 0, [plain[1:49]], 49
+    (serial,) = struct.unpack("<Q", plain[1:9])
+    count, homes = plain[9], [plain[10:58], plain[58:106]][: plain[9]]
+    if plain[0] != 2 or count not in (1, 2) or (count == 1 and serial == 0) or len({h[:32] for h in homes}) != count:
+        raise ValueError("head of the body")
+    return serial, homes, 10 + 48 * count
+
+
+def seal(seed, epoch, expiry, sequence, nonce, serial, homes, fields, size):
     user = blind(seed, b"hulda/blind", epoch, b"")["public"]
-    message = certificate_message(user, fields["operational"], fields["sealing"], fields["operationalExpiry"])
-    fields = dict(fields, certificate=ed25519(seed, message))
-    plain = b"\x01" + b"".join(fields[name] for name, _ in FIELDS)
+    keys = fields["operational"], fields["sealing"], fields["operationalExpiry"]
+    fields = dict(fields, certificate=ed25519(seed, certificate_message(user, serial, homes, *keys)))
+    plain = body_head(serial, homes) + b"".join(fields[name] for name, _ in FIELDS)
     plain += bytes(size - 16 - len(plain))
     blinded = blind(seed, b"hulda/blind", epoch, b"")["blinded"]
     head = b"\x01" + struct.pack("<QQQ", epoch, expiry, sequence) + blinded
@@ -76,6 +95,7 @@ def seal(seed, epoch, expiry, sequence, nonce, fields, size):
         "body_key": body_key(user, epoch),
         "body": plain,
         "record": unsigned + signature,
+        "homes": b"".join(homes),
         **fields,
     }
 
@@ -94,31 +114,42 @@ def open_record(user, record):
     Ed25519PublicKey.from_public_bytes(blinded).verify(signature, record[:-64])
     aead, short = cipher(body_key(user, epoch), nonce)
     plain = aead.decrypt(short, ciphertext, record[:57])
-    if plain[0] != 1:
-        raise ValueError("version of the body")
-    fields, place = {}, 1
+    serial, homes, place = read_head(plain)
+    fields = {"homes": b"".join(homes)}
     for name, length in FIELDS:
         fields[name] = plain[place : place + length]
         place += length
-    message = certificate_message(user, fields["operational"], fields["sealing"], fields["operationalExpiry"])
+    keys = fields["operational"], fields["sealing"], fields["operationalExpiry"]
+    message = certificate_message(user, serial, homes, *keys)
     Ed25519PublicKey.from_public_bytes(user).verify(fields["certificate"], message)
     out = {name: value.hex() for name, value in fields.items()}
-    return dict(out, epoch=str(epoch), expiry=str(expiry), sequence=str(sequence))
+    return dict(out, serial=str(serial), epoch=str(epoch), expiry=str(expiry), sequence=str(sequence))
 
 
 def write_vectors(path):
     source = random.Random(20261123)
     cases = []
-    for epoch, sequence, size in ((0, 0, 512), (20_780, 7, 512), (2**32, 2**64 - 1, 768)):
+    plans = (
+        (0, 0, 512, 0, 1),
+        (20_780, 7, 512, 0, 1),
+        (2**32, 2**64 - 1, 768, 0, 1),
+        (20_781, 8, 512, 0, 2),
+        (20_781, 9, 512, 1, 1),
+        (20_782, 10, 512, 2**64 - 1, 2),
+    )
+    for epoch, sequence, size, serial, count in plans:
         seed, nonce = source.randbytes(32), source.randbytes(24)
         fields = {name: source.randbytes(length) for name, length in FIELDS if name != "certificate"}
         fields["policy"] = b"\x01"
         expiry = (epoch * 86_400 + 26 * 3600) % 2**64
-        made = seal(seed, epoch, expiry, sequence, nonce, fields, size)
+        homes = [source.randbytes(48) for _ in range(count)]
+        made = seal(seed, epoch, expiry, sequence, nonce, serial, homes, fields, size)
         case = {"seed": seed, "nonce": nonce, **made}
         case = {name: value.hex() for name, value in case.items()}
-        cases.append(dict(case, epoch=str(epoch), expiry=str(expiry), sequence=str(sequence)))
-        assert open_record(made["user"], made["record"])["home"] == case["home"]
+        cases.append(
+            dict(case, serial=str(serial), epoch=str(epoch), expiry=str(expiry), sequence=str(sequence))
+        )
+        assert open_record(made["user"], made["record"])["homes"] == case["homes"]
     with open(path, "w") as file:
         json.dump({"cases": cases}, file, indent=2)
         file.write("\n")

@@ -1,7 +1,8 @@
 import Primitives
-import Records
 import Testing
 import Wire
+
+@testable import Records
 
 @Suite("A directory record") struct DirectoryRecordTests {
     private static let noon = Timestamp(seconds: 20_000 * 86_400 + 43_200)
@@ -84,6 +85,46 @@ import Wire
         #expect(throws: RecordError.expired) { try over.verify(at: DirectoryRecordTests.noon) }
         let last = try DirectoryRecordTests.record(user, sequence: .max, &entropy).record
         try last.verify(at: DirectoryRecordTests.noon)
+    }
+
+    @Test("names two homes and a serial; the certificate covers them, and the first version says what it can")
+    func twoHomes() throws {
+        var entropy = Entropy(seed: 9)
+        let user = SigningKey(&entropy)
+        let keys = (X25519PrivateKey(&entropy).publicKey, SigningKey(&entropy).publicKey)
+        func body(_ second: RecordBody.Home?, _ serial: UInt64, _ entropy: inout Entropy) -> RecordBody {
+            RecordBody(
+                home: entropy.bytes(), account: entropy.bytes(), second: second, serial: serial, sealing: keys.0,
+                operational: keys.1, operationalExpiry: 9, policy: 1, prekeys: Bytes32(), user: user)
+        }
+        let other = RecordBody.Home(node: entropy.bytes(), account: entropy.bytes())
+        for (second, serial) in [(nil, 0), (other, 0), (nil, 3), (other, UInt64.max)] as [(RecordBody.Home?, UInt64)] {
+            let made = body(second, serial, &entropy)
+            let record = try DirectoryRecord.seal(
+                body: made, user: user, epoch: 20_000, sequence: 1, expiry: 10, entropy: &entropy)
+            #expect(try record.open(user: user.publicKey) == made)
+            #expect(made.encode().first == (second == nil && serial == 0 ? 1 : 2))
+            // Readers of the first version refuse the second by its first byte, before anything else.
+            var bytes = made.encode()
+            for index in bytes.indices.prefix(bytes.count - 33) where index > 0 && serial > 0 {
+                bytes[index] ^= 1
+                if let changed = try? RecordBody(decoding: bytes) {
+                    #expect(!changed.isCertified(by: user.publicKey), "byte \(index)")
+                }
+                bytes[index] ^= 1
+            }
+            if second != nil {
+                bytes[9] = 3
+                #expect(throws: WireError.outOfRange(field: "homes")) { try RecordBody(decoding: bytes) }
+                bytes[9] = 2
+                bytes.replaceSubrange(58..<90, with: bytes[10..<42])
+                #expect(throws: WireError.outOfRange(field: "homes")) { try RecordBody(decoding: bytes) }
+            }
+        }
+        var early = body(nil, 1, &entropy).encode()
+        early[1] = 0
+        #expect(throws: WireError.outOfRange(field: "version")) { try RecordBody(decoding: early) }
+        #expect(throws: WireError.unknownKind(3)) { try RecordBody(decoding: [3] + early.dropFirst()) }
     }
 
     @Test("of the next day is taken four hours before it begins")

@@ -36,8 +36,8 @@ private enum Peer {
 
 /// One record of specs/vectors/record.json: everything in hexadecimal but the three numbers.
 private struct Case: Decodable {
-    let seed, user, blinded, record, home, account, sealing, operational, operationalExpiry, certificate: String
-    let policy, prekeys, epoch, expiry, sequence: String
+    let seed, user, blinded, record, homes, sealing, operational, operationalExpiry, certificate: String
+    let policy, prekeys, serial, epoch, expiry, sequence: String
 
     static func all() throws -> [Case] {
         struct File: Decodable { let cases: [Case] }
@@ -48,6 +48,10 @@ private struct Case: Decodable {
 
 private func bytes(_ text: String) throws -> [UInt8] { try #require(Hex.decode(text)) }
 
+private func homes(of body: RecordBody) -> String {
+    Hex.encode(body.homes.flatMap { $0.node.bytes + $0.account.bytes })
+}
+
 private func hex(_ number: UInt64) -> String {
     Hex.encode(withUnsafeBytes(of: number.littleEndian) { Array($0) })
 }
@@ -57,7 +61,7 @@ struct RecordVectorTests {
     @Test("the committed vectors verify, open to their fields, and are signed the same by us")
     func vectors() throws {
         let cases = try Case.all()
-        #expect(cases.count == 3)
+        #expect(cases.count == 6)
         for made in cases {
             let encoded = try bytes(made.record)
             let record = try DirectoryRecord(decoding: encoded)
@@ -77,8 +81,8 @@ struct RecordVectorTests {
             #expect(signature == record.signature)
 
             let body = try record.open(user: user.publicKey)
-            #expect(body.home.hex == made.home)
-            #expect(body.account.hex == made.account)
+            #expect(homes(of: body) == made.homes)
+            #expect("\(body.serial)" == made.serial)
             #expect(body.sealing.bytes.hex == made.sealing)
             #expect(body.operational.bytes.hex == made.operational)
             #expect(hex(body.operationalExpiry) == made.operationalExpiry)
@@ -104,10 +108,12 @@ struct RecordVectorTests {
         var entropy = Entropy(seed: seed)
         var lines = Data()
         var expected: [[String: String]] = []
-        for _ in 0..<20 {
+        for index in 0..<20 as Range<UInt64> {
             let user = SigningKey(&entropy)
             let body = RecordBody(
-                home: entropy.bytes(), account: entropy.bytes(), sealing: X25519PrivateKey(&entropy).publicKey,
+                home: entropy.bytes(), account: entropy.bytes(),
+                second: index % 2 == 0 ? nil : .init(node: entropy.bytes(), account: entropy.bytes()),
+                serial: index % 3, sealing: X25519PrivateKey(&entropy).publicKey,
                 operational: SigningKey(&entropy).publicKey, operationalExpiry: UInt64(entropy.below(1 << 40)),
                 policy: 1, prekeys: entropy.bytes(), user: user)
             let epoch = UInt64(entropy.below(1 << 30))
@@ -117,7 +123,7 @@ struct RecordVectorTests {
             let request = ["user": user.publicKey.bytes.hex, "record": Hex.encode(record.encode())]
             lines += try JSONSerialization.data(withJSONObject: request) + Data("\n".utf8)
             expected.append([
-                "home": body.home.hex, "account": body.account.hex, "sealing": body.sealing.bytes.hex,
+                "homes": homes(of: body), "serial": "\(body.serial)", "sealing": body.sealing.bytes.hex,
                 "operational": body.operational.bytes.hex, "operationalExpiry": hex(body.operationalExpiry),
                 "certificate": body.certificate.bytes.hex, "policy": "01", "prekeys": body.prekeys.hex,
                 "epoch": "\(record.epoch)", "expiry": "\(record.expiry)", "sequence": "\(record.sequence)",

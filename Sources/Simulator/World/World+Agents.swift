@@ -152,6 +152,8 @@ extension World {
                 agent.account = report.account
                 figures.registrations += 1
                 record(.report, from: place(index), report.account.bytes, "registered")
+            case .homeRemoved: record(.report, from: place(index), [], "home removed")
+            case .homeClosed(let home): record(.report, from: place(index), home.bytes, "home closed")
             case .resolved(let request, let report): resolved(agent, request, report)
             case .queued(let request, let message):
                 record(.report, from: place(index), message.bytes, "queued")

@@ -1,0 +1,152 @@
+import Agent
+import ArgumentParser
+import Correspondence
+import FoundationEssentials
+import NIOCore
+import Primitives
+
+struct HomeCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "home", abstract: "Add a second home, move to another one, or leave one.",
+        discussion: """
+            Your homes keep your messages while you are away. With two, people who write to you use the second when the \
+            first does not answer. Neither home can tell that you have an account at the other one.
+            """,
+        subcommands: [Add.self, List.self, Move.self, Remove.self])
+
+    /// Where an account is to be opened.
+    struct Opening: ParsableArguments {
+        @Argument(help: ArgumentHelp("The cluster's name, or its key in hexadecimal.", valueName: "cluster"))
+        var cluster: String
+        @Option(help: "The registration token, where the cluster asks for one.")
+        var token = ""
+        @Option(help: ArgumentHelp("Seconds to wait.", valueName: "seconds"))
+        var timeout = 40
+
+        var patience: TimeAmount { .seconds(Int64(timeout)) }
+    }
+
+    struct Add: AsyncParsableCommand {
+        static let configuration = CommandConfiguration(
+            abstract: "Open an account at a second home, for the case that the first fails.",
+            discussion: "Example: hulda home add example")
+
+        @OptionGroup var opening: Opening
+        @OptionGroup var agent: AgentOptions
+        @OptionGroup var output: OutputOptions
+
+        func run() async throws {
+            try await output.run {
+                try await agent.withAgent { agent in
+                    let report = try await agent.addHome(
+                        opening.cluster, token: opening.token, timeout: opening.patience)
+                    output.print(Opened(account: report.account.hex, home: opening.cluster)) {
+                        "Your record names \(opening.cluster) too now: messages go there when your first home does not answer."
+                    }
+                }
+            }
+        }
+    }
+
+    struct Move: AsyncParsableCommand {
+        static let configuration = CommandConfiguration(
+            abstract: "Move to another home; your ID stays, and no message is lost.",
+            discussion: """
+                The account at the old home is closed by itself, by any later command that connects, when every record \
+                that named it has expired (27 hours) and nothing waits there any more. When the old home is dead for \
+                good, moving works all the same; messages that only it had are lost with it.
+
+                Example: hulda home move example
+                """)
+
+        @OptionGroup var opening: Opening
+        @OptionGroup var agent: AgentOptions
+        @OptionGroup var output: OutputOptions
+        @Option(help: ArgumentHelp("The home to leave, when you have two; else the first.", valueName: "cluster"))
+        var from: String?
+
+        func run() async throws {
+            try await output.run {
+                try await agent.withAgent { agent in
+                    let report = try await agent.moveHome(
+                        to: opening.cluster, token: opening.token, from: from, timeout: opening.patience)
+                    output.print(Opened(account: report.account.hex, home: opening.cluster)) {
+                        """
+                        Your record names \(opening.cluster) now. The old home is collected from for another 27 hours and then \
+                        closed.
+                        Next: keep reading messages as always; hulda home list shows how far it is.
+                        """
+                    }
+                }
+            }
+        }
+    }
+
+    struct Remove: AsyncParsableCommand {
+        static let configuration = CommandConfiguration(
+            abstract: "Leave a home when you have another one.",
+            discussion: """
+                What waits there, and what comes while records that name it are valid, is still collected. With \
+                --discard it is given up, and the account closed at once: for a home that is dead for good.
+
+                Example: hulda home remove example
+                """)
+
+        @Argument(help: ArgumentHelp("The cluster's name, or its key or server in hexadecimal.", valueName: "cluster"))
+        var cluster: String
+        @OptionGroup var agent: AgentOptions
+        @OptionGroup var output: OutputOptions
+        @Flag(help: "Give up what waits there.")
+        var discard = false
+        @Option(help: ArgumentHelp("Seconds to wait.", valueName: "seconds"))
+        var timeout = 40
+
+        func run() async throws {
+            try await output.run {
+                try await agent.withAgent { agent in
+                    try await agent.removeHome(cluster, discards: discard, timeout: .seconds(Int64(timeout)))
+                    output.print(["left": cluster]) { "Your record does not name \(cluster) any more." }
+                }
+            }
+        }
+    }
+
+    struct List: AsyncParsableCommand {
+        static let configuration = CommandConfiguration(
+            abstract: "Your homes, in the order in which messages are delivered; without connecting.")
+
+        @OptionGroup var agent: AgentOptions
+        @OptionGroup var output: OutputOptions
+
+        func run() async throws {
+            try await output.run {
+                try await agent.withAgent { agent in
+                    for home in try await agent.homes() {
+                        let row = Row(
+                            home: home.cluster ?? home.report.node.hex, server: home.report.node.hex,
+                            account: home.report.account?.hex, state: home.report.stage.rawValue,
+                            closesAfter: home.report.closesAfter?.seconds)
+                        output.print(row) {
+                            "\(row.home)  \(row.state)"
+                                + (row.closesAfter.map { ", closed when empty after \(Terminal.date($0))" } ?? "")
+                                + (row.account.map { "  account \($0)" } ?? "")
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    private struct Opened: Encodable {
+        let account: String
+        let home: String
+    }
+
+    private struct Row: Encodable {
+        let home: String
+        let server: String
+        let account: String?
+        let state: String
+        let closesAfter: UInt64?
+    }
+}

@@ -1,0 +1,51 @@
+import Foundation
+import Testing
+
+@Suite(.serialized) struct HomeCommandTests {
+    private struct Home: Decodable, Equatable {
+        let home: String
+        let state: String
+    }
+
+    private func homes(_ user: User) throws -> [Home] {
+        try user.run("home", "list", "--json").split(separator: "\n").map {
+            try JSONDecoder().decode(Home.self, from: Data($0.utf8))
+        }
+    }
+
+    @Test("a second home stands in for the first, and a user moves from a dead home to another one")
+    func homes() throws {
+        let overlay = try Overlay(clusters: 7, network: 61)
+        let alice = try User(overlay, address: "127.0.15.1")
+        let bob = try User(overlay, address: "127.0.16.1")
+        try bob.run("home", "add", "cluster-2", expect: 64)
+        try alice.run("register", "--home", "cluster-1")
+        try bob.run("register", "--home", "cluster-2")
+        try bob.run("register", "--home", "cluster-3", expect: 64)
+        try bob.run("home", "add", "cluster-3")
+        #expect(
+            try homes(bob) == [.init(home: "cluster-2", state: "active"), .init(home: "cluster-3", state: "active")])
+        let (first, second) = (try overlay.status(2).home, try overlay.status(3).home)
+        #expect(first.accounts.count == 1 && second.accounts.count == 1)
+        #expect(first.accounts != second.accounts)
+
+        try overlay.kill(2)
+        try alice.run("send", bob.id, "to the second home", "--timeout", "60")
+        #expect(try bob.inbox("--wait", "1", "--timeout", "60").map(\.text) == ["to the second home"])
+        try bob.run("home", "move", "cluster-4", "--timeout", "60")
+        #expect(
+            try homes(bob) == [
+                .init(home: "cluster-4", state: "active"), .init(home: "cluster-2", state: "leaving"),
+                .init(home: "cluster-3", state: "active"),
+            ])
+        #expect(try overlay.status(4).home.accounts.count == 1)
+        // A fresh record names the new home first.
+        try alice.run("send", bob.id, "to the new home", "--timeout", "60")
+        #expect(try bob.inbox("--wait", "1", "--timeout", "60").map(\.text) == ["to the new home"])
+        #expect(try bob.run("inbox", "--stored", "--json").split(separator: "\n").count == 2)
+        try bob.run("home", "remove", "cluster-5", expect: 68)
+        try bob.run("home", "remove", "cluster-3", "--timeout", "60")
+        #expect(try homes(bob).map(\.state) == ["active", "leaving", "leaving"])
+        try bob.run("home", "remove", "cluster-4", expect: 64)
+    }
+}
