@@ -47,7 +47,7 @@ extension AgentCore {
         let refresh = now.adding(seconds: 8 * 3600 + UInt64(entropy.below(4 * 3600)))
         let nextEpoch = Timestamp(seconds: (now.epoch + 1) * Timestamp.secondsPerEpoch - AgentCore.publishAhead)
         settings.nextPublish = nextEpoch > now ? min(refresh, nextEpoch) : refresh
-        settings.sequence = max(settings.sequence + 1, now.seconds)
+        settings.sequence = max(settings.sequence &+ 1, now.seconds)
         var epochs = [now.epoch]
         if nextEpoch <= now { epochs.append(now.epoch + 1) }
         for epoch in epochs {

@@ -243,7 +243,7 @@ extension AgentCore {
         }
         let acknowledged = Array(
             contact.toAcknowledge.prefix(HomeRequest.Attachment.acknowledgementsBesideThreeBlocks))
-        let counter = max(known.counter + 1, now.milliseconds)
+        let counter = max(known.counter &+ 1, now.milliseconds)
         settings.update(home) { $0.counter = counter }
         var blocks = Writer(capacity: made.count * ReplyBlock.encodedSize)
         for reply in made { reply.block.encode(&blocks) }

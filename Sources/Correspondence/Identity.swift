@@ -72,7 +72,7 @@ public final class Identity: Sendable {
     /// The same user with new operational, sealing and mailbox keys; the sealing key of until now is kept for a while.
     func rotated(_ now: Timestamp, _ entropy: inout Entropy) -> Identity {
         let kept = [Retired(sealing.copy(), since: now.seconds)] + retired.prefix(Identity.retiredLimit - 1)
-        return Identity(user: user.copy(), serial: serial + 1, retired: Array(kept), &entropy)
+        return Identity(user: user.copy(), serial: serial &+ 1, retired: Array(kept), &entropy)
     }
 
     /// The same keys without the retired ones for which `isOver`.

@@ -90,7 +90,9 @@ struct AccountRow {
         guard reader.remaining > 0 else { return }
         recovery = try reader.fixed()
         serial = try reader.uint64()
-        isClosed = try reader.uint8() & 1 == 1
+        let flags = try reader.uint8()
+        guard flags <= 1 else { throw .outOfRange(field: "flags") }
+        isClosed = flags == 1
         try reader.finish()
     }
 

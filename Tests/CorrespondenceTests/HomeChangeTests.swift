@@ -150,7 +150,7 @@ import Wire
             ])
     }
 
-    @Test("no message is lost or doubled by a move, whoever crashes when", arguments: UInt64(0)..<6)
+    @Test("no message is lost or doubled by a move, whoever crashes when", arguments: UInt64(0)..<4)
     func crashes(_ number: UInt64) throws {
         let seed = 80 + number
         var world = try DeliveryTests.pair(seed, HomeChangeTests.calm)

@@ -20,7 +20,8 @@ struct RowFuzzTests {
         ]
         for _ in 0..<10_000 {
             let bytes = garbage.bytes(like: valid)
-            if let read = try? AccountRow(decoding: bytes) { #expect(read.encode() == bytes) }
+            // Rows of the first version, of 76 bytes, are written longer.
+            if let read = try? AccountRow(decoding: bytes), bytes.count != 76 { #expect(read.encode() == bytes) }
             if let read = try? ItemRow(decoding: bytes) { #expect(read.encode() == bytes) }
             if let read = try? BlockRow(decoding: bytes) { #expect(read.encode() == bytes) }
         }
