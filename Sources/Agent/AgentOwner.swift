@@ -147,7 +147,7 @@ final class AgentOwner: @unchecked Sendable {
         for effect in effects {
             switch effect {
             case .send(let link, let body): links[link]?.send(kind: .map, body: body)
-            case .learned, .lost, .learnedCluster: mapChanged()
+            case .learned, .lost, .learnedCluster, .viewChanged: mapChanged()
             case .snapshotVerdict(_, .refused):
                 logger.warning("few clusters hold this map: a gateway may hide servers from this agent")
             case .evidence, .snapshotVerdict: break
@@ -176,7 +176,7 @@ final class AgentOwner: @unchecked Sendable {
     }
 
     /// Tells the core of the map as it is now.
-    func refreshMap() { handle(.map(map.currentServers(at: .now()))) }
+    func refreshMap() { handle(.map(map.view(at: .now()))) }
 
     private func mapChanged() {
         guard !isMapPending else { return }
@@ -295,13 +295,14 @@ final class AgentOwner: @unchecked Sendable {
             attempts[node] = nil
             connecting.remove(node)
             do throws(StorageError) {
-                let effects = try core.replaceGateway(node, entropy: &entropy, store: &store)
+                let effects = try core.gatewayFailed(node, now: .now(), entropy: &entropy, store: &store)
                 try store.commit(&entropy)
                 perform(effects)
             } catch {
                 return fail(error)
             }
             connectGateways()
+            scheduleWake()
             return
         }
         connecting.insert(node)

@@ -97,7 +97,7 @@ extension AgentCore {
         }
         try settings.save(&store)
         registrations[home] = Registration(request: request, now)
-        try chooseGateways(&entropy, &effects, &store)
+        try chooseGateways(now, &entropy, &effects, &store)
     }
 
     /// Accounts opened at different times have different keys.

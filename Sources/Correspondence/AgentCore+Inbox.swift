@@ -28,19 +28,20 @@ extension AgentCore {
         }
         _ = try replies.remove(id, &store)
         counters.replies += 1
+        if entry.purpose == .loop {
+            counters.loopsReturned += 1
+            if let gateway = health.returned(id) { try gatewayWorked(gateway, now, &store) }
+            return
+        }
         do throws(WireError) {
             switch entry.purpose {
-            case .loop:
-                counters.loopsReturned += 1
-                health.returned(id)
-                return
             case .lookup(let id, let holder):
                 lookupAnswered(id, from: holder, try DirectoryMessage(decoding: content), now)
                 return
             case .fallback(let id):
                 lookupAnswered(id, from: nil, try DirectoryMessage(decoding: content), now)
                 return
-            case .publish, .registration, .closing, .home, .delivery: break
+            case .loop, .publish, .registration, .closing, .home, .delivery: break
             }
         } catch {
             counters.malformedAnswers += 1

@@ -65,15 +65,6 @@ extension AgentCore {
         return false
     }
 
-    /// A gateway of another cluster than the destination's, so that no cluster is at both ends of a path.
-    func gateway(for destination: NodeID, _ entropy: inout Entropy) -> NodeID? {
-        let cluster = network.byID[destination]?.clusterID
-        let usable = gateways.filter { network.byID[$0] != nil }
-        let apart = usable.filter { network.byID[$0]?.clusterID != cluster }
-        let choice = apart.isEmpty ? usable : apart
-        return choice.isEmpty ? nil : choice[entropy.below(choice.count)]
-    }
-
     /// A reply block for `destination`, and its keys in the table.
     func makeReplyBlock(
         from destination: NodeID, _ now: Timestamp, _ entropy: inout Entropy
@@ -178,60 +169,6 @@ extension AgentCore {
             throw error
         } catch {
             counters.unbuildable += 1
-        }
-    }
-
-    // MARK: Gateways
-
-    /// The gateways to keep links with: the same as long as they are on the map and not in a home's cluster.
-    public var wantedGateways: [NodeID] { settings.gateways }
-
-    /// A gateway could not be reached for long: another takes its place.
-    public mutating func replaceGateway(
-        _ gateway: NodeID, entropy: inout Entropy, store: inout some (KeyValueStore & ~Copyable)
-    ) throws(StorageError) -> [AgentEffect] {
-        var effects: [AgentEffect] = []
-        settings.gateways.removeAll { $0 == gateway }
-        try chooseGateways(avoiding: gateway, &entropy, &effects, &store)
-        return effects
-    }
-
-    mutating func chooseGateways(
-        avoiding failed: NodeID? = nil, _ entropy: inout Entropy, _ effects: inout [AgentEffect],
-        _ store: inout some (KeyValueStore & ~Copyable)
-    ) throws(StorageError) {
-        let before = settings.gateways
-        var kept: [NodeID] = []
-        var clusters = Set(settings.homes.compactMap { network.byID[$0.node]?.clusterID })
-        for gateway in settings.gateways {
-            guard let server = network.byID[gateway], clusters.insert(server.clusterID).inserted else { continue }
-            kept.append(gateway)
-        }
-        var candidates = network.servers.filter { $0.roles.contains(.gateway) && $0.nodeID != failed }
-        entropy.shuffle(&candidates)
-        // Those that lost every loop come last, if at all.
-        candidates =
-            candidates.filter { !health.deafGateways.contains($0.nodeID) }
-            + candidates.filter { health.deafGateways.contains($0.nodeID) }
-        for server in candidates where kept.count < configuration.gateways {
-            if clusters.insert(server.clusterID).inserted { kept.append(server.nodeID) }
-        }
-        if kept.isEmpty, let any = candidates.first { kept = [any.nodeID] }
-        settings.gateways = kept
-        if kept != before {
-            try settings.save(&store)
-            effects.append(.gatewaysChanged)
-        }
-    }
-
-    /// Claims the mailboxes of this epoch, and of the last one while reply blocks of it may still be used.
-    mutating func claimMailboxes(_ claimed: [NodeID], _ now: Timestamp, _ effects: inout [AgentEffect]) {
-        claimedEpoch = now.epoch
-        for gateway in claimed {
-            for epoch in [now.epoch, now.epoch &- 1] {
-                effects.append(
-                    .claim(secret: identity.mailboxSecret(gateway: gateway, epoch: epoch), gateway: gateway))
-            }
         }
     }
 }

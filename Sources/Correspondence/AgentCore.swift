@@ -43,6 +43,7 @@ public struct AgentCore: Sendable {
 
     var network = NetworkView()
     var health = RelayHealth()
+    var guards: GuardList
     /// The gateways whose links stand.
     var gateways: [NodeID] = []
     var queue: [Outgoing] = []
@@ -73,6 +74,7 @@ public struct AgentCore: Sendable {
         outbox = try Outbox(now, store)
         inbox = try Inbox(store)
         settings = try AgentSettings(store)
+        guards = try GuardList(store)
         // Stopped while a record was being published: that is done again.
         if settings.publishedSequence != settings.sequence { settings.nextPublish = now }
         for home in settings.homes {
@@ -112,6 +114,7 @@ public struct AgentCore: Sendable {
     public var nextWake: Timestamp? {
         var due: [Timestamp] = []
         if let nextExpiry { due.append(nextExpiry) }
+        if let choice = guards.nextChoice { due.append(choice) }
         guard !gateways.isEmpty else { return due.min() }
         if let nextTick { due.append(nextTick) }
         due += settings.homes.compactMap(nextWake(for:))
@@ -127,6 +130,7 @@ public struct AgentCore: Sendable {
         _ event: AgentEvent, now: Timestamp, entropy: inout Entropy, store: inout some (KeyValueStore & ~Copyable)
     ) throws(StorageError) -> [AgentEffect] {
         var effects: [AgentEffect] = []
+        network.turn(to: now.epoch)
         switch event {
         case .linkUp(let gateway):
             if !gateways.contains(gateway) { gateways.append(gateway) }
@@ -140,10 +144,10 @@ public struct AgentCore: Sendable {
             gateways.removeAll { $0 == gateway }
             health.disconnected(gateway)
             if gateways.isEmpty { nextTick = nil }
-        case .map(let servers):
-            network.update(servers)
+        case .map(let view):
+            network.update(view, epoch: now.epoch)
             health.keep { network.byID[$0] != nil }
-            try chooseGateways(&entropy, &effects, &store)
+            try chooseGateways(now, &entropy, &effects, &store)
         case .reply(let id, let payload):
             try receive(id, payload, now, &entropy, &effects, &store)
         case .register(let home, let token, let request):
@@ -175,11 +179,12 @@ public struct AgentCore: Sendable {
             try replies.expire(now, &store)
             try expireMessages(now, &store)
         }
+        if let choice = guards.nextChoice, now >= choice { try chooseGateways(now, &entropy, &effects, &store) }
         guard !gateways.isEmpty else { return }
         health.expire(now)
         network.suspects = health.suspects
         if let deaf = health.deafGateway(now) {
-            effects += try replaceGateway(deaf, entropy: &entropy, store: &store)
+            try giveUp(deaf, isDeaf: true, now, &entropy, &effects, &store)
         }
         if now.epoch != claimedEpoch { claimMailboxes(gateways, now, &effects) }
         try advanceRegistrations(now, &effects, &store)

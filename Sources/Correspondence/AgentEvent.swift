@@ -1,3 +1,4 @@
+import Federation
 import Home
 import Primitives
 import Records
@@ -8,8 +9,8 @@ public enum AgentEvent: Sendable {
     /// The link to a gateway stands.
     case linkUp(gateway: NodeID)
     case linkDown(gateway: NodeID)
-    /// The servers that are on the map now.
-    case map([ServerDescriptor])
+    /// The servers that are on the map now, and what paths among them follow from.
+    case map(MapView)
     /// A reply came into the mailbox: ``Geometry/payloadSize`` bytes.
     case reply(id: Bytes16, payload: [UInt8])
     /// Open an account at this server and publish the directory record.

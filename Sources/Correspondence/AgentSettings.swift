@@ -18,8 +18,6 @@ struct AgentSettings: Sendable {
     var nextPublish = Timestamp(seconds: 0)
     /// Sequence of the last record that enough holders took. The first version kept an epoch here.
     var publishedSequence: UInt64 = 0
-    /// The gateways that this agent stays with.
-    var gateways: [NodeID] = []
 
     /// Whether there is a home that a record can name.
     var isRegistered: Bool { homes.contains(where: \.isListed) }
@@ -51,7 +49,6 @@ struct AgentSettings: Sendable {
             sequence = try reader.uint64()
             nextPublish = Timestamp(milliseconds: try reader.uint64())
             publishedSequence = try reader.uint64()
-            for _ in 0..<min(8, try reader.uint8()) { gateways.append(try reader.fixed()) }
         } catch {
             throw .corrupt("the agent's settings: \(error)")
         }
@@ -80,8 +77,6 @@ struct AgentSettings: Sendable {
         writer.uint64(sequence)
         writer.uint64(nextPublish.milliseconds)
         writer.uint64(publishedSequence)
-        writer.uint8(UInt8(truncatingIfNeeded: min(8, gateways.count)))
-        for gateway in gateways.prefix(8) { writer.fixed(gateway) }
         try store.put(AgentCore.state, AgentSettings.key, writer.bytes)
     }
 }

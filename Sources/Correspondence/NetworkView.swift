@@ -14,10 +14,34 @@ struct NetworkView: Sendable {
     /// Relays to avoid while enough others are left.
     var suspects: Set<NodeID> = []
 
-    mutating func update(_ servers: [ServerDescriptor]) {
-        self.servers = servers
+    private var view = MapView(servers: [])
+    /// What the paths of this epoch are drawn from.
+    private(set) var index = PathIndex(MapView(servers: []), epoch: 0)
+
+    mutating func update(_ view: MapView, epoch: UInt64) {
+        self.view = view
+        servers = view.servers
         byID = Dictionary(servers.map { ($0.nodeID, $0) }, uniquingKeysWith: { first, _ in first })
         placements = [:]
+        index = PathIndex(view, epoch: epoch)
+    }
+
+    /// Turns to another epoch's keys and layers.
+    mutating func turn(to epoch: UInt64) {
+        if index.epoch != epoch { index = PathIndex(view, epoch: epoch) }
+    }
+
+    /// Every gateway on the map.
+    var gateways: [NodeID: GuardList.Place] {
+        var places: [NodeID: GuardList.Place] = [:]
+        for server in servers where server.roles.contains(.gateway) { places[server.nodeID] = place(of: server) }
+        return places
+    }
+
+    func place(of node: NodeID) -> GuardList.Place? { byID[node].map(place) }
+
+    private func place(of server: ServerDescriptor) -> GuardList.Place {
+        GuardList.Place(cluster: server.clusterID, family: view.families[server.clusterID])
     }
 
     var clusterCount: Int { Set(servers.map(\.clusterID)).count }
@@ -30,7 +54,7 @@ struct NetworkView: Sendable {
         guard let first = byID[gateway], let last = byID[destination] else {
             throw .mapTooSmall(clusters: clusterCount)
         }
-        let mixes = try self.mixes(excluding: [gateway, destination], configuration, now, &entropy)
+        let mixes = try self.mixes(ends: [gateway, destination], configuration, &entropy)
         return try hops([first], mixes, [last], configuration, now, &entropy)
     }
 
@@ -40,7 +64,7 @@ struct NetworkView: Sendable {
         entropy: inout Entropy
     ) throws(AgentError) -> [Hop] {
         guard let last = byID[gateway] else { throw .mapTooSmall(clusters: clusterCount) }
-        let mixes = try self.mixes(excluding: [gateway, origin], configuration, now, &entropy)
+        let mixes = try self.mixes(ends: [gateway, origin], configuration, &entropy)
         return try hops([], mixes, [last], configuration, now, &entropy)
     }
 
@@ -50,7 +74,7 @@ struct NetworkView: Sendable {
         gateway: NodeID, isProbe: Bool, _ configuration: AgentConfiguration, now: Timestamp, entropy: inout Entropy
     ) throws(AgentError) -> [Hop] {
         guard let end = byID[gateway] else { throw .mapTooSmall(clusters: clusterCount) }
-        let mixes = try self.mixes(excluding: [gateway], isProbe: isProbe, configuration, now, &entropy)
+        let mixes = try self.mixes(ends: [gateway], isProbe: isProbe, configuration, &entropy)
         return try hops([end], mixes, [end], configuration, now, &entropy)
     }
 
@@ -74,18 +98,11 @@ struct NetworkView: Sendable {
     }
 
     private func mixes(
-        excluding ends: Set<NodeID>, isProbe: Bool = false, _ configuration: AgentConfiguration, _ now: Timestamp,
-        _ entropy: inout Entropy
+        ends: [NodeID], isProbe: Bool = false, _ configuration: AgentConfiguration, _ entropy: inout Entropy
     ) throws(AgentError) -> [ServerDescriptor] {
-        if !isProbe, !suspects.isEmpty {
-            let healthy = servers.filter { !suspects.contains($0.nodeID) || ends.contains($0.nodeID) }
-            let path = try? PathSelection.path(
-                servers: healthy, length: configuration.mixes, excluding: ends, epoch: now.epoch, entropy: &entropy)
-            if let path { return path }
-        }
         do throws(PathError) {
-            return try PathSelection.path(
-                servers: servers, length: configuration.mixes, excluding: ends, epoch: now.epoch, entropy: &entropy)
+            return try index.path(
+                length: configuration.mixes, ends: ends, avoiding: isProbe ? [] : suspects, entropy: &entropy)
         } catch {
             throw .mapTooSmall(clusters: clusterCount)
         }

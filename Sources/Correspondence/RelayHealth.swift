@@ -24,8 +24,6 @@ struct RelayHealth: Sendable {
     private var losses: [NodeID: Int] = [:]
     private var gatewayLosses: [NodeID: Int] = [:]
     private var nextReplacement = Timestamp(milliseconds: 0)
-    /// Gateways that were given up; they are not chosen again while there are others.
-    private(set) var deafGateways: Set<NodeID> = []
 
     var suspects: Set<NodeID> { Set(losses.filter { $0.value >= RelayHealth.lossLimit }.keys) }
 
@@ -37,10 +35,12 @@ struct RelayHealth: Sendable {
         )
     }
 
-    mutating func returned(_ id: Bytes16) {
-        guard let loop = loops.removeValue(forKey: id) else { return }
+    /// - Returns: the gateway through which the loop went.
+    mutating func returned(_ id: Bytes16) -> NodeID? {
+        guard let loop = loops.removeValue(forKey: id) else { return nil }
         gatewayLosses[loop.gateway] = 0
         for mix in loop.mixes { losses[mix] = nil }
+        return loop.gateway
     }
 
     /// Loops through a gateway whose link is gone say nothing about their mixes.
@@ -57,7 +57,6 @@ struct RelayHealth: Sendable {
         guard let worst = gatewayLosses.max(by: { ($0.value, $0.key) < ($1.value, $1.key) }), worst.value >= limit
         else { return nil }
         gatewayLosses[worst.key] = nil
-        deafGateways.insert(worst.key)
         nextReplacement = now.adding(milliseconds: RelayHealth.gatewayPause)
         return worst.key
     }
@@ -74,6 +73,5 @@ struct RelayHealth: Sendable {
     /// Forgets relays that are not on the map any more.
     mutating func keep(_ isKnown: (NodeID) -> Bool) {
         losses = losses.filter { isKnown($0.key) }
-        deafGateways = deafGateways.filter(isKnown)
     }
 }

@@ -54,6 +54,8 @@ public enum MapEffect: Sendable {
     case evidence(EquivocationEvidence)
     /// What the comparison of an epoch's snapshots has come to; again when that changes.
     case snapshotVerdict(epoch: UInt64, SnapshotComparison.Verdict)
+    /// What ``MapCore/view(at:)`` gives is another, although no descriptor is: layers, weights, or what may be used.
+    case viewChanged
 }
 
 /// Why an own descriptor was not published.

@@ -230,6 +230,7 @@ extension MapCore {
             _ = snapshots.comparison?.add(root)
             reportVerdict(&effects)
         }
+        _ = agreement.earlier?.add(root)
         guard !configuration.isAgent else { return }
         let message = RootMessage.root(bytes).encode()
         for other in peers.keys.sorted() where other != link && peers[other]?.isAgent == false {
@@ -243,6 +244,18 @@ extension MapCore {
     private mutating func compare(_ now: Timestamp, _ entropy: inout Entropy, _ effects: inout [MapEffect]) {
         let start = 2 * MapCore.settleTime
         guard snapshots.comparison?.epoch != now.epoch, now.seconds % Timestamp.secondsPerEpoch >= start else { return }
+        let clusters = voters(at: now)
+        guard !clusters.isEmpty else { return }
+        var comparison = SnapshotComparison(
+            epoch: now.epoch, own: ownSnapshot(now.epoch), clusters: clusters, entropy: &entropy)
+        for root in snapshots.book.roots(now.epoch) { _ = comparison.add(root) }
+        snapshots.comparison = comparison
+        snapshots.verdict = nil
+        reportVerdict(&effects)
+    }
+
+    /// Whom a sample is drawn from: the admitted clusters but the own one, each with the least prefix of its servers.
+    func voters(at now: Timestamp) -> [VerifyingKey: [UInt8]] {
         var clusters: [VerifyingKey: [UInt8]] = [:]
         for server in currentServers(at: now) where admission.admits(server.clusterID) {
             let prefix = server.udp.prefix
@@ -251,13 +264,7 @@ extension MapCore {
         }
         // The own view cannot confirm itself.
         if let own = snapshots.signer?.certificate.clusterID { clusters[own] = nil }
-        guard !clusters.isEmpty else { return }
-        var comparison = SnapshotComparison(
-            epoch: now.epoch, own: ownSnapshot(now.epoch), clusters: clusters, entropy: &entropy)
-        for root in snapshots.book.roots(now.epoch) { _ = comparison.add(root) }
-        snapshots.comparison = comparison
-        snapshots.verdict = nil
-        reportVerdict(&effects)
+        return clusters
     }
 
     private mutating func reportVerdict(_ effects: inout [MapEffect]) {

@@ -52,6 +52,7 @@ public struct MapCore: Sendable {
     /// Keys of the store that a start found unusable.
     var stale: Set<[UInt8]> = []
     var snapshots: SnapshotState
+    var agreement: MapAgreement
     private var nextPrune: Timestamp
 
     /// The map as the store has it.
@@ -63,9 +64,11 @@ public struct MapCore: Sendable {
         self.admission = admission
         nextWake = now
         snapshots = SnapshotState(started: now)
+        agreement = MapAgreement(now: now)
         nextPrune = now.adding(milliseconds: MapCore.pruneInterval)
         try restore(now, store)
         try restoreRoots(now, store)
+        try restoreAgreement(now, store)
     }
 
     /// The admitted servers whose time is not over at `now`.
@@ -137,6 +140,7 @@ public struct MapCore: Sendable {
         try follow(admission.refresh(), now, &effects, &store)
         if !configuration.isAgent { sendSummary(peers.keys.sorted(), &entropy, &effects) }
         try wakeSnapshots(now, &entropy, &effects, &store)
+        try wakeView(now, &entropy, &effects, &store)
     }
 
     // MARK: Comparison

@@ -38,7 +38,8 @@ final class CoreOwner: @unchecked Sendable {
     }
 
     static let tables: [Table] = [
-        Table("map"), Table("roots"), Table("evidence"), Table("directory/records"), Table("directory/evidence"),
+        Table("map"), Table("roots"), Table("agreed"), Table("evidence"), Table("directory/records"),
+        Table("directory/evidence"),
         Table("directory/contacts"),
         Table("directory/expiry"), Table("directory/floors"), Table("directory/quotas"),
         Table("home/accounts"), Table("home/items"), Table("home/blocks"), Table("home/recent"), Table("home/index"),
@@ -97,7 +98,7 @@ final class CoreOwner: @unchecked Sendable {
         self.map.setSigner(CoreOwner.signer(keys))
         home = HomeCore(node: keys.nodeID, configuration: configuration)
         endpoint = DatagramEndpoint(key: keys.link.key.copy(), entropy: &entropy)
-        ledger.replaceServers(map.currentServers(at: now))
+        ledger.replaceServers(map.currentServers(at: now), view: map.view(at: now))
         // A crash may have come between the store and the file.
         for piece in kept { evidence?.write(piece, logger) }
     }
@@ -216,14 +217,15 @@ final class CoreOwner: @unchecked Sendable {
         for effect in effects {
             switch effect {
             case .send(let link, let body): links[link]?.send(kind: .map, body: body)
-            case .learned, .lost: isChanged = true
+            case .learned, .lost, .viewChanged: isChanged = true
             case .learnedCluster: break
             case .evidence(let piece): evidence?.write(piece, logger)
             case .snapshotVerdict(let epoch, let verdict): EvidenceFolder.report(verdict, epoch, logger)
             }
         }
         guard isChanged else { return }
-        ledger.replaceServers(map.currentServers(at: .now()))
+        let now = Timestamp.now()
+        ledger.replaceServers(map.currentServers(at: now), view: map.view(at: now))
         tellDirectory()
         ports?.mapChanged()
     }

@@ -1,3 +1,4 @@
+import Federation
 import NIOConcurrencyHelpers
 import Primitives
 import Records
@@ -10,6 +11,9 @@ final class NodeLedger: Sendable {
     private struct State {
         var servers: [NodeID: ServerDescriptor] = [:]
         var byLinkKey: [X25519PublicKey: NodeID] = [:]
+        var view = MapView(servers: [])
+        /// Of the last epoch asked for.
+        var paths: PathIndex?
         var ring: MixKeyRing
         var counters: [String: UInt64] = [:]
     }
@@ -29,8 +33,21 @@ final class NodeLedger: Sendable {
 
     func node(linkKey: X25519PublicKey) -> NodeID? { state.withLockedValue { $0.byLinkKey[linkKey] } }
 
-    func replaceServers(_ servers: [ServerDescriptor]) {
+    /// What paths of this epoch are drawn from; made when it is first asked for after a change of the map.
+    func paths(epoch: UInt64) -> PathIndex {
         state.withLockedValue { state in
+            if let known = state.paths, known.epoch == epoch { return known }
+            let made = PathIndex(state.view, epoch: epoch)
+            state.paths = made
+            return made
+        }
+    }
+
+    /// - Parameter view: what paths may use of the servers.
+    func replaceServers(_ servers: [ServerDescriptor], view: MapView) {
+        state.withLockedValue { state in
+            state.view = view
+            state.paths = nil
             state.servers = Dictionary(servers.map { ($0.nodeID, $0) }, uniquingKeysWith: { first, _ in first })
             state.byLinkKey = Dictionary(
                 servers.map { ($0.linkKey, $0.nodeID) }, uniquingKeysWith: { first, _ in first })

@@ -76,6 +76,8 @@ extension NodeRuntime {
                 uptimeSeconds: uptimeSeconds, residentKiB: NodeFiles.residentKiB(), epoch: Timestamp.now().epoch),
             counters: ledger.counters)
         let cores = self.cores
+        let paths = ledger.paths(epoch: Timestamp.now().epoch)
+        let layer = paths.layer(of: keys.server.publicKey).map { $0 + 1 }
         relay.enqueue { relay in
             var status = empty
             relay.fill(&status)
@@ -83,6 +85,7 @@ extension NodeRuntime {
             cores.enqueue { cores in
                 var status = half
                 cores.fill(&status)
+                status.mix.layer = layer
                 promise.succeed(status)
             }
         }

@@ -310,10 +310,8 @@ public final class NodeRuntime: Sendable {
     private func startLoop() {
         let now = Timestamp.now()
         var entropy = Entropy.system()
-        let servers = ledger.servers
-        guard let own = servers[keys.nodeID], let ownKey = own.mixKey(epoch: now.epoch) else { return }
-        let mixes = try? PathSelection.path(
-            servers: Array(servers.values), length: 3, excluding: [keys.nodeID], epoch: now.epoch, entropy: &entropy)
+        guard let ownKey = ledger.server(keys.nodeID)?.mixKey(epoch: now.epoch) else { return }
+        let mixes = try? ledger.paths(epoch: now.epoch).path(length: 3, ends: [keys.nodeID], entropy: &entropy)
         guard let mixes else { return }
         var path: [Hop] = mixes.compactMap { server in
             server.mixKey(epoch: now.epoch).map {

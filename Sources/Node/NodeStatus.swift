@@ -33,6 +33,8 @@ public struct NodeStatus: Codable, Sendable {
         public var dropped: UInt64
         public var replays: UInt64
         public var waiting: Int
+        /// The own layer of this epoch, from 1; missing while the map is too small for layers.
+        public var layer: Int?
     }
 
     /// As a home: accounts, which are hashes of operational keys.

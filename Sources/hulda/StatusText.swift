@@ -10,7 +10,8 @@ enum StatusText {
             "  map        \(status.map.clusters) clusters, \(status.map.servers) servers",
             "  gateway    \(list(status.gateway.agentAddresses, "agents at")); \(status.gateway.mailboxes) mailboxes",
             "  mix        received \(status.mix.received), forwarded \(status.mix.forwarded), "
-                + "dropped \(status.mix.dropped), replays \(status.mix.replays), holding \(status.mix.waiting)",
+                + "dropped \(status.mix.dropped), replays \(status.mix.replays), holding \(status.mix.waiting)"
+                + (status.mix.layer.map { ", layer \($0)" } ?? ""),
             "  home       \(list(status.home.accounts, "accounts")); \(status.home.items) items wait, "
                 + "\(status.home.replyBlocks) reply blocks",
             "  directory  \(status.directory.records) records, \(status.directory.contacts) contacts, "

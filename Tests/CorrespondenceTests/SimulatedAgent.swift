@@ -79,8 +79,8 @@ struct SimulatedAgent {
         return try core?.handle(event, now: now, entropy: &dice.entropy, store: &store) ?? []
     }
 
-    mutating func replaceGateway(_ gateway: NodeID, _ dice: Dice) throws -> [AgentEffect] {
-        try core?.replaceGateway(gateway, entropy: &dice.entropy, store: &store) ?? []
+    mutating func gatewayFailed(_ gateway: NodeID, _ now: Timestamp, _ dice: Dice) throws -> [AgentEffect] {
+        try core?.gatewayFailed(gateway, now: now, entropy: &dice.entropy, store: &store) ?? []
     }
 
     /// The bodies in the inbox on disk.

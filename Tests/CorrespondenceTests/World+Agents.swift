@@ -1,6 +1,7 @@
 import Correspondence
 import Directory
 import Envelope
+import Federation
 import Home
 import Primitives
 import Records
@@ -18,7 +19,7 @@ extension World {
     mutating func start(agent: Int) throws {
         guard agents[agent].core == nil else { return }
         try agents[agent].start(now)
-        try handle(agent: agent, .map(servers.map(\.descriptor)))
+        try handle(agent: agent, .map(MapView(servers: servers.map(\.descriptor))))
         try syncLinks(agent)
     }
 
@@ -163,7 +164,7 @@ extension World {
                 .connect(agent, generation: agents[agent].generation, gateway, attempt: attempt + 1))
         } else {
             agents[agent].connecting.remove(gateway)
-            try perform(agents[agent].replaceGateway(gateway, dice), agent: agent)
+            try perform(agents[agent].gatewayFailed(gateway, now, dice), agent: agent)
             try syncLinks(agent)
         }
     }

@@ -1,6 +1,7 @@
 import Correspondence
 import Directory
 import Envelope
+import Federation
 import Home
 import Primitives
 import Records
@@ -140,7 +141,7 @@ struct World {
             queue.push(now.milliseconds + 86_400_000, .midnight)
             for index in servers.indices { try servers[index].roll(now) }
             for agent in agents.indices where agents[agent].core != nil {
-                try handle(agent: agent, .map(servers.map(\.descriptor)))
+                try handle(agent: agent, .map(MapView(servers: servers.map(\.descriptor))))
             }
         }
     }

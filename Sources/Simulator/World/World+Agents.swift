@@ -53,7 +53,7 @@ extension World {
         let sequences = listed.map(\.sequence)
         guard sequences != agent.knownMap else { return }
         agent.knownMap = sequences
-        try handle(agent, .map(listed))
+        try handle(agent, .map(server.map.view(at: agent.clock(now))))
         syncLinks(agent)
     }
 
@@ -253,7 +253,8 @@ extension World {
             agent.connecting.remove(gateway)
             do throws(StorageError) {
                 let effects =
-                    try agent.core?.replaceGateway(gateway, entropy: &agent.entropy, store: &agent.store) ?? []
+                    try agent.core?.gatewayFailed(
+                        gateway, now: agent.clock(now), entropy: &agent.entropy, store: &agent.store) ?? []
                 agent.store.commit()
                 agent.store.sync()
                 perform(effects, agent)

@@ -20,7 +20,7 @@ extension World {
                 record(.mapFrame, from: server.index, to: other.index, said)
                 guard let delay = network.streamDelay(server.index, other.index, &entropy) else { continue }
                 schedule(delay, .frame(link: number, to: other.index, generation: other.generation, said))
-            case .learned, .learnedCluster, .lost: changeMap(server)
+            case .learned, .learnedCluster, .lost, .viewChanged: changeMap(server)
             case .evidence(let evidence): checkAccused(evidence)
             case .snapshotVerdict(_, .agreed): figures.mapsAgreed += 1
             case .snapshotVerdict(_, .undecided): break

@@ -1,0 +1,40 @@
+import Primitives
+import Records
+
+/// What paths are drawn from: the servers of a map, and what the map knows of them beside their descriptors.
+public struct MapView: Sendable {
+    public var servers: [ServerDescriptor]
+    /// ``MixLayers/seed(epoch:root:)`` by epoch; an epoch without one uses its own number's.
+    public var seeds: [UInt64: Bytes32]
+    /// Weights by measured capacity; 1 is the network's median, and what is not named here has that of a newcomer.
+    public var weights: [NodeID: Double]
+    /// Clusters that name one operator, by a number for the operator; others are alone.
+    public var families: [VerifyingKey: UInt64]
+
+    public init(
+        servers: [ServerDescriptor], seeds: [UInt64: Bytes32] = [:], weights: [NodeID: Double] = [:],
+        families: [VerifyingKey: UInt64] = [:]
+    ) {
+        self.servers = servers
+        self.seeds = seeds
+        self.weights = weights
+        self.families = families
+    }
+
+    public func seed(_ epoch: UInt64) -> Bytes32 { seeds[epoch] ?? MixLayers.seed(epoch: epoch, root: nil) }
+
+    /// Clusters whose descriptors name the same contact belong to one operator (specs/map.md, "Families"). To copy
+    /// another's contact only keeps oneself out of that other's paths.
+    public static func families(of clusters: some Sequence<ClusterDescriptor>) -> [VerifyingKey: UInt64] {
+        var byContact: [String: [VerifyingKey]] = [:]
+        for cluster in clusters {
+            let contact = cluster.contact.lowercased().filter { !$0.isWhitespace }
+            if !contact.isEmpty { byContact[contact, default: []].append(cluster.clusterID) }
+        }
+        var families: [VerifyingKey: UInt64] = [:]
+        for (number, members) in byContact.values.filter({ $0.count > 1 }).enumerated() {
+            for member in members { families[member] = UInt64(number) }
+        }
+        return families
+    }
+}

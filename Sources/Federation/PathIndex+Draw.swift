@@ -1,0 +1,190 @@
+import Primitives
+import Records
+
+/// Drawing paths.
+extension PathIndex {
+    /// Whole draws that are compared, where a path without a blemish does not come at once.
+    private static let attempts = 8
+    /// Draws from a layer before all its clusters are looked at.
+    private static let quickDraws = 24
+
+    /// What speaks against a relay at a place of a path. None of it forbids the relay where there is no other.
+    private enum Blemish {
+        static let prefix = 1
+        /// Of the cluster or the operator of an end, or the operator of another mix.
+        static let operatorTwice = 100
+        /// Named in `avoiding`.
+        static let suspect = 10_000
+    }
+
+    /// A path under construction.
+    private struct Draft {
+        var mixes: [Relay] = []
+        var blemishes = 0
+        var clusters: Set<VerifyingKey> = []
+        var endClusters: Set<VerifyingKey> = []
+        var families: Set<UInt64> = []
+        var prefixes: Set<[UInt8]> = []
+
+        mutating func meet(_ end: Origin) {
+            endClusters.insert(end.cluster)
+            if let family = end.family { families.insert(family) }
+            prefixes.insert(end.prefix)
+        }
+
+        mutating func append(_ relay: Relay, _ blemishes: Int) {
+            mixes.append(relay)
+            self.blemishes += blemishes
+            clusters.insert(relay.origin.cluster)
+            if let family = relay.origin.family { families.insert(family) }
+            prefixes.insert(relay.origin.prefix)
+        }
+    }
+
+    /// The mixes of a path: one of each layer in turn, never two of one cluster, and none of one operator or address
+    /// prefix with another or with an end while the map has others.
+    /// - Parameters:
+    ///   - ends: the gateway and the destination, which are no mixes of the path.
+    ///   - suspects: relays to be used only where there are no others.
+    ///   - through: a relay that is to be in the path: at the place of its layer, or at any.
+    public func path(
+        length: Int, ends: [NodeID], avoiding suspects: Set<NodeID> = [], through: NodeID? = nil,
+        entropy: inout Entropy
+    ) throws(PathError) -> [ServerDescriptor] {
+        guard length >= 0, clusterCount >= length else {
+            throw .tooFewClusters(needed: length, available: clusterCount)
+        }
+        var best: Draft?
+        for _ in 0..<PathIndex.attempts {
+            guard let draft = draft(length, ends, suspects, through, &entropy) else { continue }
+            if draft.blemishes < best?.blemishes ?? .max { best = draft }
+            if draft.blemishes == 0 { break }
+        }
+        guard var mixes = best?.mixes else { throw .tooFewClusters(needed: length, available: clusterCount) }
+        // Without layers the first places would go to the heavy more often than the last.
+        if !isLayered { entropy.shuffle(&mixes) }
+        return mixes.map(\.server)
+    }
+
+    private func draft(
+        _ length: Int, _ ends: [NodeID], _ suspects: Set<NodeID>, _ through: NodeID?, _ entropy: inout Entropy
+    ) -> Draft? {
+        var draft = Draft()
+        for end in ends { if let origin = origins[end] { draft.meet(origin) } }
+        let fixed = through.flatMap { place($0, length, &entropy) }
+        if through != nil, fixed == nil { return nil }
+        // Others may not take what the relay that must be in the path brings with it.
+        if let relay = fixed?.relay {
+            draft.meet(relay.origin)
+            draft.clusters.insert(relay.origin.cluster)
+        }
+        let unusable = Set(ends + [through].compactMap(\.self))
+        for position in 0..<length {
+            if let fixed, fixed.position == position {
+                draft.append(fixed.relay, 0)
+                continue
+            }
+            let pool = pools[position % pools.count]
+            guard let choice = choose(pool, draft, unusable, suspects, &entropy) else { return nil }
+            draft.append(choice.relay, choice.blemishes)
+        }
+        return draft
+    }
+
+    /// Where a relay stands in a path.
+    private func place(_ node: NodeID, _ length: Int, _ entropy: inout Entropy) -> (position: Int, relay: Relay)? {
+        for (layer, pool) in pools.enumerated() {
+            guard let origin = origins[node], let group = pool.group(origin.cluster),
+                let relay = group.relays.first(where: { $0.server.nodeID == node })
+            else { continue }
+            guard isLayered else { return length > 0 ? (entropy.below(length), relay) : nil }
+            return layer < length ? (layer, relay) : nil
+        }
+        return nil
+    }
+
+    /// A relay for the next place: by weight among those without a blemish, and among those with the least where there
+    /// are none.
+    private func choose(
+        _ pool: Pool, _ draft: Draft, _ unusable: Set<NodeID>, _ suspects: Set<NodeID>, _ entropy: inout Entropy
+    ) -> (relay: Relay, blemishes: Int)? {
+        if pool.groups.count > PathIndex.quickDraws {
+            for _ in 0..<PathIndex.quickDraws {
+                let group = pool.draw(&entropy)
+                if let choice = relay(of: group, draft, unusable, suspects, &entropy), choice.blemishes == 0 {
+                    return choice
+                }
+            }
+        }
+        var least = Int.max
+        var choices: [(relay: Relay, weight: Double)] = []
+        for group in pool.groups {
+            guard let choice = relay(of: group, draft, unusable, suspects, &entropy), choice.blemishes <= least else {
+                continue
+            }
+            if choice.blemishes < least { (least, choices) = (choice.blemishes, []) }
+            choices.append((choice.relay, group.weight))
+        }
+        guard let choice = PathIndex.weighted(choices.map(\.weight), &entropy) else { return nil }
+        return (choices[choice].relay, least)
+    }
+
+    /// A relay of one cluster, by weight among those with the fewest blemishes; `nil` when the cluster has no place in
+    /// the path.
+    private func relay(
+        of group: Group, _ draft: Draft, _ unusable: Set<NodeID>, _ suspects: Set<NodeID>, _ entropy: inout Entropy
+    ) -> (relay: Relay, blemishes: Int)? {
+        guard !draft.clusters.contains(group.cluster) else { return nil }
+        var shared = 0
+        if draft.endClusters.contains(group.cluster) || group.family.map(draft.families.contains) ?? false {
+            shared = Blemish.operatorTwice
+        }
+        var least = Int.max
+        var choices: [Relay] = []
+        for relay in group.relays where !unusable.contains(relay.server.nodeID) {
+            var blemishes = shared
+            if draft.prefixes.contains(relay.origin.prefix) { blemishes += Blemish.prefix }
+            if suspects.contains(relay.server.nodeID) { blemishes += Blemish.suspect }
+            if blemishes < least { (least, choices) = (blemishes, []) }
+            if blemishes == least { choices.append(relay) }
+        }
+        guard let choice = PathIndex.weighted(choices.map(\.weight), &entropy) else { return nil }
+        return (choices[choice], least)
+    }
+
+    /// An index with a probability in proportion to its weight.
+    private static func weighted(_ weights: [Double], _ entropy: inout Entropy) -> Int? {
+        guard weights.count > 1 else { return weights.indices.first }
+        var left = entropy.unit() * weights.reduce(0, +)
+        for (index, weight) in weights.enumerated() {
+            left -= weight
+            if left <= 0 { return index }
+        }
+        return weights.indices.last
+    }
+}
+
+extension PathIndex.Pool {
+    /// A cluster with a probability in proportion to its weight.
+    func draw(_ entropy: inout Entropy) -> PathIndex.Group {
+        let target = entropy.unit() * (sums.last ?? 0)
+        var low = 0
+        var high = sums.count - 1
+        while low < high {
+            let middle = (low + high) / 2
+            if sums[middle] < target { low = middle + 1 } else { high = middle }
+        }
+        return groups[low]
+    }
+
+    /// The cluster's relays in this layer; groups are sorted by cluster.
+    func group(_ cluster: VerifyingKey) -> PathIndex.Group? {
+        var low = 0
+        var high = groups.count
+        while low < high {
+            let middle = (low + high) / 2
+            if groups[middle].cluster < cluster { low = middle + 1 } else { high = middle }
+        }
+        return low < groups.count && groups[low].cluster == cluster ? groups[low] : nil
+    }
+}
