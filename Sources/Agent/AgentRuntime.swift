@@ -176,6 +176,27 @@ public final class AgentRuntime: Sendable {
         }
     }
 
+    /// Replaces all keys but the user's, and waits until enough holders have the new record and every home the new key.
+    /// - Returns: the serial, and the homes that did not answer; they are asked again with every later run.
+    public func rotate(timeout: TimeAmount) async throws -> (serial: UInt64, pending: Int) {
+        try await connect(timeout: min(timeout, .seconds(20)))
+        let deadline = NIODeadline.now() + timeout
+        let serial = try await request(timeout) {
+            .rotate(request: $0)
+        } outcome: { request, effect -> Result<UInt64, AgentFailure>? in
+            switch effect {
+            case .rotated(request, let serial): .success(serial)
+            case .failed(request, let error): .failure(.refused(error))
+            default: nil
+            }
+        }
+        while true {
+            let pending = try await onLoop { $0.core.pendingTakeOvers }
+            if pending == 0 || NIODeadline.now() >= deadline { return (serial, pending) }
+            try await Task.sleep(for: .milliseconds(50))
+        }
+    }
+
     /// The user's homes, each with its cluster's name if that is on the map that the agent has stored.
     public func homes() async throws -> [(report: HomeReport, cluster: String?)] {
         try await onLoop { owner in owner.core.homes.map { ($0, owner.clusterName(of: $0.node)) } }

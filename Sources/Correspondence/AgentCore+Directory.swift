@@ -119,6 +119,7 @@ extension AgentCore {
         for waiting in due {
             switch waiting.change {
             case .removed: effects.append(.homeRemoved(request: waiting.request))
+            case .rotated: effects.append(.rotated(request: waiting.request, serial: identity.serial))
             case .opened(let home):
                 effects.append(
                     .registered(
@@ -153,7 +154,8 @@ extension AgentCore {
         let directories = network.servers.filter { $0.roles.contains(.directory) }.map(\.nodeID)
         guard !directories.isEmpty else { return .mapTooSmall(clusters: network.clusterCount) }
         lookups[id] = Lookup(
-            id: id, blindedKey: key, rings: rings, directories: directories, now: now, entropy: &entropy)
+            id: id, serialFloor: serials.floor(of: id), blindedKey: key, rings: rings, directories: directories,
+            now: now, entropy: &entropy)
         return nil
     }
 
@@ -179,6 +181,7 @@ extension AgentCore {
                     continue
                 case .found(let record, let body):
                     lookups[id] = nil
+                    try serials.note(body.serial, of: id, &store)
                     contacts[id] = KnownContact(record: record, body: body, fetched: now)
                     let report = ResolveReport(
                         id: id, body: body, sequence: record.sequence, expiry: record.expiry, asked: lookup.asked.count,

@@ -101,7 +101,7 @@ extension AgentCore {
     }
 
     /// Accounts opened at different times have different keys.
-    private func freshIncarnation(_ now: Timestamp) -> UInt64 { max(1, now.milliseconds) }
+    func freshIncarnation(_ now: Timestamp) -> UInt64 { max(1, now.milliseconds) }
 
     mutating func removeHome(
         _ home: NodeID, discards: Bool, _ request: UInt64, _ now: Timestamp, _ effects: inout [AgentEffect],

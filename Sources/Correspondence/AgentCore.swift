@@ -59,6 +59,7 @@ public struct AgentCore: Sendable {
     var publications: [UInt64: Publication] = [:]
     var lookups: [NetworkID: Lookup] = [:]
     var contacts: [NetworkID: KnownContact] = [:]
+    var serials: ContactSerials
     var claimedEpoch: UInt64 = 0
     var nextExpiry: Timestamp?
     var nextSweep: Timestamp?
@@ -75,6 +76,7 @@ public struct AgentCore: Sendable {
         inbox = try Inbox(store)
         settings = try AgentSettings(store)
         guards = try GuardList(store)
+        serials = try ContactSerials(store)
         // Stopped while a record was being published: that is done again.
         if settings.publishedSequence != settings.sequence { settings.nextPublish = now }
         for home in settings.homes {
@@ -158,6 +160,8 @@ public struct AgentCore: Sendable {
             try moveHome(to: home, token, from: old, request, now, &entropy, &effects, &store)
         case .removeHome(let home, let discards, let request):
             try removeHome(home, discards: discards, request, now, &effects, &store)
+        case .rotate(let request):
+            try rotate(request, now, &entropy, &effects, &store)
         case .resolve(let id, let request):
             try resolve(id, request, now, &entropy, &effects, &store)
         case .send(let id, let body, let request):
@@ -178,6 +182,7 @@ public struct AgentCore: Sendable {
             nextExpiry = now.adding(seconds: 30)
             try replies.expire(now, &store)
             try expireMessages(now, &store)
+            try destroyRetiredKeys(now, &store)
         }
         if let choice = guards.nextChoice, now >= choice { try chooseGateways(now, &entropy, &effects, &store) }
         guard !gateways.isEmpty else { return }

@@ -21,6 +21,8 @@ public enum AgentEvent: Sendable {
     case moveHome(to: NodeID, token: String, from: NodeID?, request: UInt64)
     /// Leave a home; with `discards` what waits there is given up.
     case removeHome(NodeID, discards: Bool, request: UInt64)
+    /// Replace all keys but the user's: the device was lost, or may have been read.
+    case rotate(request: UInt64)
     case resolve(NetworkID, request: UInt64)
     case send(NetworkID, body: [UInt8], request: UInt64)
     /// ``AgentCore/nextWake`` has come.
@@ -39,6 +41,8 @@ public enum AgentEffect: Sendable {
     case registered(request: UInt64, RegistrationReport)
     /// Enough holders have a record without the home; it is collected from until every record that named it has expired.
     case homeRemoved(request: UInt64)
+    /// Enough holders have a record with new keys.
+    case rotated(request: UInt64, serial: UInt64)
     /// The account at a home that was left is closed.
     case homeClosed(NodeID)
     case resolved(request: UInt64, ResolveReport)

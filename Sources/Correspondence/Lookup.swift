@@ -27,7 +27,7 @@ package struct Lookup: Sendable {
     package enum Reading: Sendable {
         case record(DirectoryRecord, RecordBody)
         case missing
-        /// A record that is not this user's, not of its time, or not signed.
+        /// A record that is not this user's, not of its time, not signed, or with keys that were revoked.
         case invalid
         /// No answer to this request at all.
         case malformed
@@ -37,6 +37,8 @@ package struct Lookup: Sendable {
     static let fallbackServers = 2
 
     package let id: NetworkID
+    /// Records with keys of a lower serial are revoked.
+    private let serialFloor: UInt64
     package let epoch: UInt64
     package let blindedKey: VerifyingKey
     let started: Timestamp
@@ -61,10 +63,12 @@ package struct Lookup: Sendable {
     ///   - rings: the holders by ring; a wave asks as many of each.
     ///   - directories: all directory servers, for the fallback.
     package init(
-        id: NetworkID, blindedKey: VerifyingKey, rings: [[NodeID]], directories: [NodeID], now: Timestamp,
+        id: NetworkID, serialFloor: UInt64 = 0, blindedKey: VerifyingKey, rings: [[NodeID]], directories: [NodeID],
+        now: Timestamp,
         entropy: inout Entropy
     ) {
         self.id = id
+        self.serialFloor = serialFloor
         self.blindedKey = blindedKey
         epoch = now.epoch
         started = now
@@ -102,6 +106,7 @@ package struct Lookup: Sendable {
                 if let best, record.sequence <= best.record.sequence { return .record(best.record, best.body) }
                 try record.verify(at: now)
                 let body = try record.open(user: id.key)
+                guard body.serial >= serialFloor else { return .invalid }
                 bestBytes = bytes
                 return .record(record, body)
             } catch {

@@ -70,6 +70,8 @@ struct AwaitedRecord: Sendable {
     enum Change: Sendable {
         case opened(NodeID)
         case removed(NodeID)
+        /// Keys were replaced when this was the last sequence.
+        case rotated(after: UInt64)
     }
 
     let request: UInt64
@@ -80,6 +82,7 @@ struct AwaitedRecord: Sendable {
         switch change {
         case .opened(let home): publication.homes.contains(home)
         case .removed(let home): !publication.homes.contains(home)
+        case .rotated(let sequence): publication.sequence > sequence
         }
     }
 }

@@ -5,7 +5,7 @@ import Records
 
 struct IDCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "id", abstract: "Make and show your network ID.", subcommands: [New.self, Show.self])
+        commandName: "id", abstract: "Make and show your network ID.", subcommands: [New.self, Show.self, Rotate.self])
 
     struct New: AsyncParsableCommand {
         static let configuration = CommandConfiguration(
@@ -76,6 +76,41 @@ struct IDCommand: AsyncParsableCommand {
                 output.print(IDReport(id, link: link)) {
                     let code = withoutQR ? nil : QRCode.terminal(link)
                     return "\(id.text)\n\(link)" + (code.map { "\n\($0)" } ?? "")
+                }
+            }
+        }
+    }
+
+    struct Rotate: AsyncParsableCommand {
+        static let configuration = CommandConfiguration(
+            abstract: "Replace all keys but your ID's: when a device was lost or may have been read.",
+            discussion: """
+                Your homes take the new key by the word of your ID's key, which a thief of the other keys does not have; \
+                from then on the old ones open nothing there. People who have seen your new record refuse the old one. \
+                Messages that were sealed to the old key can be read for 27 hours and until your homes are empty; then \
+                that key is destroyed. Your ID stays.
+
+                Example: hulda id rotate
+                """)
+
+        @OptionGroup var agent: AgentOptions
+        @OptionGroup var output: OutputOptions
+        @Option(help: ArgumentHelp("Seconds to wait.", valueName: "seconds"))
+        var timeout = 40
+
+        func run() async throws {
+            try await output.run {
+                try await agent.withAgent { agent in
+                    let report = try await agent.rotate(timeout: .seconds(Int64(timeout)))
+                    output.print(["serial": report.serial, "pendingHomes": UInt64(report.pending)]) {
+                        "Your keys are replaced (serial \(report.serial)) and your record is published."
+                    }
+                    guard report.pending == 0 else {
+                        throw Failure(
+                            "\(report.pending) of your homes did not take the new key yet",
+                            next: "It is tried again with every command that connects: hulda inbox",
+                            code: SysExit.temporary)
+                    }
                 }
             }
         }

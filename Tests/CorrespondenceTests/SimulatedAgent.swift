@@ -38,6 +38,7 @@ struct SimulatedAgent {
     var registered: [RegistrationReport] = []
     var removed: [UInt64] = []
     var closed: [NodeID] = []
+    var serials: [UInt64] = []
     var resolved: [ResolveReport] = []
     var failed: [UInt64: AgentError] = [:]
     var queued: [UInt64: Bytes16] = [:]

@@ -57,6 +57,13 @@ extension World {
     }
 
     @discardableResult
+    mutating func rotate(_ agent: Int) throws -> UInt64 {
+        let request = request()
+        try handle(agent: agent, .rotate(request: request))
+        return request
+    }
+
+    @discardableResult
     mutating func removeHome(_ agent: Int, _ index: Int, discards: Bool = false) throws -> UInt64 {
         let request = request()
         try handle(agent: agent, .removeHome(servers[index].nodeID, discards: discards, request: request))
@@ -106,6 +113,7 @@ extension World {
             case .gatewaysChanged: try syncLinks(agent)
             case .registered(_, let report): agents[agent].registered.append(report)
             case .homeRemoved(let request): agents[agent].removed.append(request)
+            case .rotated(_, let serial): agents[agent].serials.append(serial)
             case .homeClosed(let home): agents[agent].closed.append(home)
             case .resolved(_, let report): agents[agent].resolved.append(report)
             case .queued(let request, let messageID): agents[agent].queued[request] = messageID

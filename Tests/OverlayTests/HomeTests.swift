@@ -47,5 +47,12 @@ import Testing
         try bob.run("home", "remove", "cluster-3", "--timeout", "60")
         #expect(try homes(bob).map(\.state) == ["active", "leaving", "leaving"])
         try bob.run("home", "remove", "cluster-4", expect: 64)
+        // The keys of a lost device: the living homes take the new one, the dead one is asked again later.
+        try bob.run("id", "rotate", "--timeout", "12", expect: 75)
+        try overlay.restart()
+        try alice.run("send", bob.id, "to the new keys", "--timeout", "60")
+        #expect(try bob.inbox("--wait", "1", "--timeout", "60").map(\.text) == ["to the new keys"])
+        let counters = try overlay.status(4).counters
+        #expect(counters["home.taken_over"] == 1)
     }
 }

@@ -153,6 +153,7 @@ extension World {
                 figures.registrations += 1
                 record(.report, from: place(index), report.account.bytes, "registered")
             case .homeRemoved: record(.report, from: place(index), [], "home removed")
+            case .rotated: record(.report, from: place(index), [], "rotated")
             case .homeClosed(let home): record(.report, from: place(index), home.bytes, "home closed")
             case .resolved(let request, let report): resolved(agent, request, report)
             case .queued(let request, let message):
