@@ -23,6 +23,8 @@ public enum AgentFailure: Error, Sendable, Equatable {
     case noGateway(tried: Int)
     /// The map does not have enough relays of different clusters.
     case mapTooSmall(servers: Int)
+    /// Few clusters hold the map that this agent was given, and too little is left that it may use.
+    case mapRefused(servers: Int)
     /// No cluster of this name or identity is on the map.
     case unknownCluster(String)
     /// The user has no home of this name.

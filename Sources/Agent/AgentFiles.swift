@@ -15,6 +15,8 @@ struct AgentFiles {
     var idPath: String { directory + "/id.txt" }
     /// The agent's copy of its bootstrap list.
     var bootstrapPath: String { directory + "/bootstrap.txt" }
+    /// Files that prove that a cluster or server contradicted itself.
+    var evidencePath: String { directory + "/evidence" }
     var storePath: String { directory + "/store" }
 
     static let mapSize = 1 << 30

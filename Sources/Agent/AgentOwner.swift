@@ -113,7 +113,9 @@ final class AgentOwner: @unchecked Sendable {
     }
 
     var isConnected: Bool { !gateways.isEmpty }
-    var servers: [ServerDescriptor] { map.currentServers(at: .now()) }
+    /// The servers that may be used.
+    var servers: [ServerDescriptor] { map.usableServers(at: .now()) }
+    var isMapRefused: Bool { map.isViewRefused(at: .now()) }
     var clusters: [ClusterDescriptor] { map.clusters.values.sorted { $0.name < $1.name } }
     func clusterID(of node: NodeID) -> VerifyingKey? { map.servers[node]?.clusterID }
     func clusterName(of node: NodeID) -> String? { clusterID(of: node).flatMap { map.clusters[$0]?.name } }
@@ -148,9 +150,13 @@ final class AgentOwner: @unchecked Sendable {
             switch effect {
             case .send(let link, let body): links[link]?.send(kind: .map, body: body)
             case .learned, .lost, .learnedCluster, .viewChanged: mapChanged()
+            case .inquire(let questions): handle(.inquire(questions))
+            case .evidence(let piece):
+                EvidenceFolder(path: AgentFiles(directory: directory).evidencePath)
+                    .write(piece.fileName, piece.encode(), logger)
             case .snapshotVerdict(_, .refused):
                 logger.warning("few clusters hold this map: a gateway may hide servers from this agent")
-            case .evidence, .snapshotVerdict: break
+            case .snapshotVerdict: break
             }
         }
     }
@@ -168,6 +174,7 @@ final class AgentOwner: @unchecked Sendable {
             switch effect {
             case .envelope(let envelope, let gateway): gateways[gateway]?.send(kind: .envelope, body: envelope)
             case .claim(let secret, let gateway): gateways[gateway]?.send(kind: .claim, body: secret.bytes)
+            case .mapAnswer(let answer): handle(.inquired(answer))
             case .gatewaysChanged: connectGateways()
             default:
                 for observer in observers.values { observer(.success(effect)) }

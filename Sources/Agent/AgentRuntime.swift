@@ -125,6 +125,7 @@ public final class AgentRuntime: Sendable {
             if let failure = state.3 { throw failure }
             if state.0 || !usingGateways, state.1 > AgentConfiguration().mixes { return }
             guard NIODeadline.now() < deadline else {
+                if try await isMapRefused() { throw AgentFailure.mapRefused(servers: state.1) }
                 if state.1 > 0, state.1 <= AgentConfiguration().mixes {
                     throw AgentFailure.mapTooSmall(servers: state.1)
                 }
@@ -339,6 +340,9 @@ public final class AgentRuntime: Sendable {
 
     /// Remembers that messages up to this number were shown.
     public func markRead(through number: UInt64) async throws { try await onLoop { try $0.markRead(through: number) } }
+
+    /// Whether few clusters hold the map that this agent was given: it uses an older one.
+    public func isMapRefused() async throws -> Bool { try await onLoop { $0.isMapRefused } }
 
     public func counters() async throws -> AgentCounters { try await onLoop { $0.core.counters } }
 

@@ -28,10 +28,15 @@ extension AgentCore {
         }
         _ = try replies.remove(id, &store)
         counters.replies += 1
-        if entry.purpose == .loop {
+        switch entry.purpose {
+        case .loop:
             counters.loopsReturned += 1
             if let gateway = health.returned(id) { try gatewayWorked(gateway, now, &store) }
             return
+        case .inquiry:
+            effects.append(.mapAnswer(content))
+            return
+        case .lookup, .fallback, .publish, .registration, .closing, .home, .delivery: break
         }
         do throws(WireError) {
             switch entry.purpose {
@@ -41,7 +46,7 @@ extension AgentCore {
             case .fallback(let id):
                 lookupAnswered(id, from: nil, try DirectoryMessage(decoding: content), now)
                 return
-            case .loop, .publish, .registration, .closing, .home, .delivery: break
+            case .loop, .inquiry, .publish, .registration, .closing, .home, .delivery: break
             }
         } catch {
             counters.malformedAnswers += 1
@@ -71,7 +76,7 @@ extension AgentCore {
         case .delivery(let message, let fragment, let home):
             try deliveryAnswered(message, fragment, answer, from: home, now, &effects, &store)
         case .home(let home): try homeAnswered(home, answer, now, &entropy, &effects, &store)
-        case .loop, .lookup, .fallback, .publish: break
+        case .loop, .lookup, .fallback, .inquiry, .publish: break
         }
     }
 

@@ -127,7 +127,7 @@ extension AgentCore {
 
     func expiry(of purpose: ReplyPurpose, _ now: Timestamp) -> Timestamp {
         switch purpose {
-        case .loop, .lookup, .fallback, .publish, .registration, .closing: now.adding(seconds: 120)
+        case .loop, .lookup, .fallback, .publish, .inquiry, .registration, .closing: now.adding(seconds: 120)
         case .delivery: now.adding(seconds: 3600)
         case .home: Timestamp(seconds: (now.epoch + 1) * Timestamp.secondsPerEpoch + 3600)
         }

@@ -166,6 +166,10 @@ public struct AgentCore: Sendable {
             try resolve(id, request, now, &entropy, &effects, &store)
         case .send(let id, let body, let request):
             try send(id, body, request, now, &entropy, &effects, &store)
+        case .inquire(let questions):
+            for question in questions where network.byID[question.server] != nil {
+                enqueue(.service(.map, destination: question.server, body: question.body, reply: .inquiry))
+            }
         case .wake:
             break
         }

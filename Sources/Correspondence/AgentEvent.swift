@@ -25,6 +25,8 @@ public enum AgentEvent: Sendable {
     case rotate(request: UInt64)
     case resolve(NetworkID, request: UInt64)
     case send(NetworkID, body: [UInt8], request: UInt64)
+    /// The map wants to know what these servers say of it (``MapEffect/inquire(_:)``).
+    case inquire([RootQuestion])
     /// ``AgentCore/nextWake`` has come.
     case wake
 }
@@ -35,6 +37,8 @@ public enum AgentEffect: Sendable {
     case envelope([UInt8], gateway: NodeID)
     /// Claim a mailbox at the gateway.
     case claim(secret: Bytes32, gateway: NodeID)
+    /// The answer of a server's map service, for the map (``MapEvent/inquired(_:)``).
+    case mapAnswer([UInt8])
     /// The gateways to keep links with are others now; see ``AgentCore/wantedGateways``.
     case gatewaysChanged
     /// The home has the account, and enough holders have the record.

@@ -11,6 +11,8 @@ enum ReplyPurpose: Hashable, Sendable {
     case lookup(NetworkID, holder: NodeID)
     case fallback(NetworkID)
     case publish(epoch: UInt64, holder: NodeID)
+    /// A question about the map to a server's map service.
+    case inquiry
     case registration(NodeID)
     case closing(NodeID)
     /// In stock at a home.
@@ -22,7 +24,7 @@ enum ReplyPurpose: Hashable, Sendable {
     var isPersistent: Bool {
         switch self {
         case .home, .delivery: true
-        case .loop, .lookup, .fallback, .publish, .registration, .closing: false
+        case .loop, .lookup, .fallback, .publish, .inquiry, .registration, .closing: false
         }
     }
 }
@@ -110,7 +112,7 @@ struct ReplyTable: Sendable {
             writer.fixed(message)
             writer.uint8(fragment)
             writer.fixed(home)
-        case .loop, .lookup, .fallback, .publish, .registration, .closing:
+        case .loop, .lookup, .fallback, .publish, .inquiry, .registration, .closing:
             return nil
         }
         writer.uint64(entry.expiry.milliseconds)

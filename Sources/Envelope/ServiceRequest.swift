@@ -4,6 +4,7 @@ import Wire
 public enum Service: UInt8, Sendable {
     case directory = 1
     case home = 2
+    case map = 3
 }
 
 /// The content of a ``Command/deliver`` envelope (specs/envelope.md, "Service requests").

@@ -97,6 +97,9 @@ public struct EquivocationEvidence: Hashable, Sendable {
         (subject, clusterID) = try EquivocationEvidence.subject(kind, first, second)
     }
 
+    /// `kind-key.evidence`, with the key of whoever contradicts himself in hexadecimal: one contradiction has one file.
+    public var fileName: String { "\(kind)-\(subject.bytes.hex).evidence" }
+
     public func encode() -> [UInt8] {
         var writer = Writer(capacity: EquivocationEvidence.sizeLimit)
         writer.append(EquivocationEvidence.magic)

@@ -36,6 +36,8 @@ public enum MapEvent: Sendable {
     case linkDown(link: UInt64)
     /// The operator has changed whom this map trusts: the bootstrap list, added peers, and the own cluster.
     case roots(Set<VerifyingKey>)
+    /// An answer to a question of ``MapEffect/inquire(_:)`` came.
+    case inquired([UInt8])
     /// ``MapCore/nextWake`` has come.
     case wake
 }
@@ -56,6 +58,8 @@ public enum MapEffect: Sendable {
     case snapshotVerdict(epoch: UInt64, SnapshotComparison.Verdict)
     /// What ``MapCore/view(at:)`` gives is another, although no descriptor is: layers, weights, or what may be used.
     case viewChanged
+    /// An agent's map wants these questions to go to the map's service of servers, each in an envelope of its own.
+    case inquire([RootQuestion])
 }
 
 /// Why an own descriptor was not published.

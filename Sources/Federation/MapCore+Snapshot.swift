@@ -183,7 +183,8 @@ extension MapCore {
     }
 
     /// The root if it is new and valid; otherwise counts why not. The cheap checks come first, signatures last.
-    private mutating func judgeRoot(_ bytes: [UInt8], _ link: UInt64, _ now: Timestamp) -> SnapshotRoot? {
+    /// - Parameter link: over which it came; `nil` for an answer in an envelope.
+    mutating func judgeRoot(_ bytes: [UInt8], _ link: UInt64?, _ now: Timestamp) -> SnapshotRoot? {
         do throws(SnapshotError) {
             let root = try SnapshotRoot(decoding: bytes)
             try root.checkEpoch(at: now)
@@ -203,18 +204,18 @@ extension MapCore {
         }
     }
 
-    private mutating func countRefusal(_ error: SnapshotError, _ link: UInt64) {
+    private mutating func countRefusal(_ error: SnapshotError, _ link: UInt64?) {
         switch error {
         case .malformed: snapshots.counters.malformed += 1
         case .epochFarOff: snapshots.counters.farOff += 1
         case .wrongSignature, .wrongCertificate, .certificateOver, .foreignKey:
             snapshots.counters.forged += 1
-            peers[link]?.receivesLeft -= configuration.forgeryCost
+            if let link { peers[link]?.receivesLeft -= configuration.forgeryCost }
         }
     }
 
     /// Takes in a valid root that is not yet known, keeps what it contradicts as evidence, and passes it on.
-    private mutating func enter(
+    mutating func enter(
         _ root: SnapshotRoot, from link: UInt64?, _ effects: inout [MapEffect],
         _ store: inout some (KeyValueStore & ~Copyable)
     ) throws(StorageError) {
@@ -285,7 +286,7 @@ extension MapCore {
     }
 
     /// A cluster's identifier, as in the gossip of descriptors.
-    private static func name(_ cluster: VerifyingKey) -> Bytes16 {
+    static func name(_ cluster: VerifyingKey) -> Bytes16 {
         Bytes16(BLAKE2b.h(Domain("hulda/cluster-id"), cluster.bytes).bytes.prefix(16)) ?? Bytes16()
     }
 

@@ -32,6 +32,8 @@ extension MapCore {
     /// A map that was gathered within the epoch is refused when its leaves and the agreed ones differ in number by more
     /// than this part: a server may have left since the epoch began, and many are hidden by somebody.
     private static let tolerance = 10
+    /// Milliseconds in which a map comes together after a start.
+    private static let fetchTime: UInt64 = 5000
 
     /// Whether few clusters share this map in the epoch of `now`: it is not used then.
     public func isViewRefused(at now: Timestamp) -> Bool { agreement.refused == now.epoch }
@@ -68,6 +70,7 @@ extension MapCore {
         _ store: inout some (KeyValueStore & ~Copyable)
     ) throws(StorageError) {
         try compareEarlier(now, &entropy, &effects, &store)
+        inquire(now, &entropy, &effects)
         guard let comparison = snapshots.comparison, comparison.epoch == now.epoch else { return }
         switch comparison.verdict {
         case .agreed(let statement):
@@ -142,6 +145,8 @@ extension MapCore {
             return
         }
         if agreement.earlier == nil {
+            // The sample is drawn from the whole map, which a new agent has yet to fetch.
+            guard now >= snapshots.started.adding(milliseconds: MapCore.fetchTime) else { return }
             let clusters = voters(at: now)
             guard !clusters.isEmpty else { return }
             var comparison = SnapshotComparison(epoch: last, own: nil, clusters: clusters, entropy: &entropy)

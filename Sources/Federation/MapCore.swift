@@ -116,6 +116,9 @@ public struct MapCore: Sendable {
         case .roots(let roots):
             admission.setRoots(roots)
             try follow(admission.refresh(), now, &effects, &store)
+        case .inquired(let answer):
+            try receiveInquired(answer, now, &effects, &store)
+            try wakeView(now, &entropy, &effects, &store)
         case .wake:
             try wake(now, &entropy, &effects, &store)
         }

@@ -100,7 +100,7 @@ final class CoreOwner: @unchecked Sendable {
         endpoint = DatagramEndpoint(key: keys.link.key.copy(), entropy: &entropy)
         ledger.replaceServers(map.currentServers(at: now), view: map.view(at: now))
         // A crash may have come between the store and the file.
-        for piece in kept { evidence?.write(piece, logger) }
+        for piece in kept { evidence?.write(piece.fileName, piece.encode(), logger) }
     }
 
     private static func signer(_ keys: NodeKeys) -> SnapshotSigner {
@@ -219,8 +219,10 @@ final class CoreOwner: @unchecked Sendable {
             case .send(let link, let body): links[link]?.send(kind: .map, body: body)
             case .learned, .lost, .viewChanged: isChanged = true
             case .learnedCluster: break
-            case .evidence(let piece): evidence?.write(piece, logger)
-            case .snapshotVerdict(let epoch, let verdict): EvidenceFolder.report(verdict, epoch, logger)
+            case .evidence(let piece): evidence?.write(piece.fileName, piece.encode(), logger)
+            // Only agents ask in envelopes; nodes hear of every root over their links.
+            case .inquire: break
+            case .snapshotVerdict(let epoch, let verdict): verdict.report(epoch, logger)
             }
         }
         guard isChanged else { return }
@@ -331,6 +333,12 @@ final class CoreOwner: @unchecked Sendable {
                 return
             }
             handle(.directory(.request(from: nil, token: token, message: request.body)))
+        case .map:
+            guard let block = request.replyBlocks.first, let answer = map.answerInquiry(request.body) else {
+                ledger.count("service.malformed")
+                return
+            }
+            reply(block, answer)
         case .home:
             handle(.home(.request(body: request.body, replyBlocks: request.replyBlocks)))
         }

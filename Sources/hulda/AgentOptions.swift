@@ -85,6 +85,9 @@ struct AgentOptions: ParsableArguments {
         }
         do {
             let result = try await body(agent)
+            if try await agent.isMapRefused() {
+                StandardStream.write(AgentFailureText.refusedMap + "\n", to: STDERR_FILENO)
+            }
             await agent.stop()
             return result
         } catch {
@@ -120,6 +123,11 @@ private func suspicion(_ text: String) -> String {
 
 /// Errors of the agent in words, with the next step.
 enum AgentFailureText {
+    /// Said beside a result that was come by with an older map.
+    static let refusedMap =
+        "warning: few clusters hold the map that this agent was given, so somebody may be hiding servers from you; "
+        + "servers of an older map were used. Use another network, or a bootstrap list from somebody whom you trust."
+
     static func translate<T>(_ body: () throws -> T) throws -> T {
         do { return try body() } catch { throw failure(error) }
     }
@@ -173,6 +181,12 @@ enum AgentFailureText {
             return Failure(
                 "no gateway answered (tried \(tried))",
                 next: "Check your connection and the bootstrap list; what you queued is kept.",
+                code: SysExit.unavailable)
+        case .mapRefused(let servers):
+            return Failure(
+                "few clusters hold the map that this agent was given, so somebody may be hiding servers from you; "
+                    + "of an older map only \(servers) servers are left",
+                next: "Use another network, or a bootstrap list from somebody whom you trust.",
                 code: SysExit.unavailable)
         case .mapTooSmall(let servers):
             return Failure(

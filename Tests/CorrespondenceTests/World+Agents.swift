@@ -110,6 +110,8 @@ extension World {
             case .claim(let secret, let gateway):
                 guard agents[agent].links.contains(gateway), let index = index(of: gateway) else { continue }
                 schedule(10, .claim(secret, at: index, agent: agent, generation: generation))
+            // The map of this world is handed to agents whole.
+            case .mapAnswer: break
             case .gatewaysChanged: try syncLinks(agent)
             case .registered(_, let report): agents[agent].registered.append(report)
             case .homeRemoved(let request): agents[agent].removed.append(request)

@@ -101,6 +101,8 @@ extension World {
     private mutating func deliver(_ payload: [UInt8], _ index: Int) throws {
         let request = try ServiceRequest(decoding: try Payload.content(of: payload))
         switch request.service {
+        // Servers of this world have no map of their own.
+        case .map: break
         case .home:
             let effects = try servers[index].handle(
                 .request(body: request.body, replyBlocks: request.replyBlocks), now)

@@ -8,12 +8,12 @@ import Wire
 
 @Suite("Snapshot roots among nodes")
 struct RootGossipTests {
-    private static let day: UInt64 = 86_400
+    static let day: UInt64 = 86_400
     /// The epoch that begins while the tests run.
-    private static let epoch = MapNetwork.start.epoch + 1
-    private static let begin = epoch * day
+    static let epoch = MapNetwork.start.epoch + 1
+    static let begin = epoch * day
 
-    private func descriptor(_ number: Int, cluster: Int) throws -> ServerDescriptor {
+    func descriptor(_ number: Int, cluster: Int) throws -> ServerDescriptor {
         let signer = TestSigner(number, cluster: cluster)
         let address = SocketAddress(v4: (10, UInt8(number), 0, 1), port: 7411)
         var entropy = Entropy(seed: 3_000_000 + UInt64(number))
@@ -26,14 +26,14 @@ struct RootGossipTests {
             software: "", key: signer.key)
     }
 
-    private func setSigner(_ network: inout MapNetwork, _ node: Int, cluster: Int) {
+    func setSigner(_ network: inout MapNetwork, _ node: Int, cluster: Int) {
         let certificate = TestSigner(node, cluster: cluster).certificate
         network.cores[node].setSigner(
             SnapshotSigner(certificate: certificate) { TestSigner(node, cluster: cluster).key.sign($0) })
     }
 
     /// Nodes in a chain, a cluster each, that endorse each other in a ring; it is half a minute before midnight.
-    private func world(_ count: Int, seed: UInt64) throws -> MapNetwork {
+    func world(_ count: Int, seed: UInt64) throws -> MapNetwork {
         var network = MapNetwork(seed: seed)
         network.now = Timestamp(seconds: RootGossipTests.begin - 40)
         let ids = (0..<count).map { TestCluster($0).id }
@@ -55,7 +55,7 @@ struct RootGossipTests {
         return network
     }
 
-    private func at(_ network: inout MapNetwork, _ seconds: UInt64, run: UInt64 = 10_000) throws {
+    func at(_ network: inout MapNetwork, _ seconds: UInt64, run: UInt64 = 10_000) throws {
         network.now = Timestamp(seconds: RootGossipTests.begin + seconds)
         try network.run(milliseconds: run)
     }

@@ -22,6 +22,8 @@ extension World {
                 schedule(delay, .frame(link: number, to: other.index, generation: other.generation, said))
             case .learned, .learnedCluster, .lost, .viewChanged: changeMap(server)
             case .evidence(let evidence): checkAccused(evidence)
+            // Servers do not ask in envelopes, and agents of this world have no map of their own.
+            case .inquire: break
             case .snapshotVerdict(_, .agreed): figures.mapsAgreed += 1
             case .snapshotVerdict(_, .undecided): break
             case .snapshotVerdict: figures.mapsContested += 1

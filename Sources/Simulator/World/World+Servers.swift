@@ -225,6 +225,11 @@ extension World {
         guard let content = try? Payload.content(of: payload), let request = try? ServiceRequest(decoding: content)
         else { return }
         switch request.service {
+        case .map:
+            guard let block = request.replyBlocks.first, let answer = server.map.answerInquiry(request.body) else {
+                return
+            }
+            reply(block, answer, server)
         case .home: handle(server, .request(body: request.body, replyBlocks: request.replyBlocks))
         case .directory:
             guard let block = request.replyBlocks.first else { return }
