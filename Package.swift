@@ -30,7 +30,8 @@ let package = Package(
         .library(name: "Envelope", targets: ["Envelope"]),
         .library(name: "Link", targets: ["Link"]),
         .library(name: "Records", targets: ["Records"]),
-        // What Benchmarks/ drives a relay with.
+        // What Benchmarks/ drives a relay and directory servers with.
+        .library(name: "Directory", targets: ["Directory"]),
         .library(name: "Federation", targets: ["Federation"]),
         .library(name: "Storage", targets: ["Storage"]),
         .library(name: "Transport", targets: ["Transport"]),

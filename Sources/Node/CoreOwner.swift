@@ -67,7 +67,11 @@ final class CoreOwner: @unchecked Sendable {
     private var answerers: [UInt64: Answerer] = [:]
     private var nextToken: UInt64 = 1
     private var wakeTask: Scheduled<Void>?
+    /// What the timer is set for.
+    private var wakeDue: Timestamp?
     private var isNearlyFull = false
+    /// Whether the store has changed since its space was looked at.
+    private var isSpaceUnknown = true
     /// Where proofs against others are put as files.
     private let evidence: EvidenceFolder?
 
@@ -150,7 +154,7 @@ final class CoreOwner: @unchecked Sendable {
         var directoryEffects: [DirectoryEffect] = []
         var homeEffects: [HomeEffect] = []
         do throws(StorageError) {
-            try environment.write { (transaction: inout LMDBTransaction) throws(StorageError) in
+            isSpaceUnknown = try environment.update { (transaction: inout LMDBTransaction) throws(StorageError) in
                 for event in batch {
                     switch event {
                     case .map(let event):
@@ -172,6 +176,7 @@ final class CoreOwner: @unchecked Sendable {
             }
         } catch {
             // Nothing of the batch is on disk, so none of its effects may happen; those who asked will ask again.
+            isSpaceUnknown = true
             logger.error("the store refused a transaction: \(error)")
             ledger.count("core.storage.failed")
             scheduleWake()
@@ -185,6 +190,8 @@ final class CoreOwner: @unchecked Sendable {
 
     /// Near the end of the store only what frees space is done; what needs it is refused with an answer.
     private func checkSpace() {
+        guard isSpaceUnknown else { return }
+        isSpaceUnknown = false
         let isFull = environment.usedBytes > environment.mapSize / 10 * 9
         guard isFull != isNearlyFull else { return }
         isNearlyFull = isFull
@@ -193,15 +200,20 @@ final class CoreOwner: @unchecked Sendable {
         if isFull { logger.warning("the store is nearly full: raise store_mib; new records and messages are refused") }
     }
 
+    /// A timer that is set for an earlier moment stays: it finds nothing to do and is set anew. Most requests move
+    /// nothing forward, so most set no timer.
     private func scheduleWake() {
-        wakeTask?.cancel()
         let due = [map.nextWake, directory.nextWake, home.nextWake, endpoint.nextWake].compactMap(\.self).min()
         guard let due else { return }
+        if let wakeDue, wakeDue <= due { return }
+        wakeTask?.cancel()
+        wakeDue = due
         let delay = min(due.milliseconds(since: .now()), 60_000)
         wakeTask = loop.scheduleTask(in: .milliseconds(Int64(max(1, delay)))) { self.wake() }
     }
 
     private func wake() {
+        wakeDue = nil
         let now = Timestamp.now()
         if let due = endpoint.nextWake, due <= now { perform(endpoint.wake(now: now, entropy: &entropy)) }
         if let due = map.nextWake, due <= now { handle(.map(.wake)) }

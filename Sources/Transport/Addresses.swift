@@ -24,7 +24,7 @@ extension Wire.SocketAddress {
     /// The same address as SwiftNIO's type.
     /// - Throws: when the system refuses the text form, which it does for no value of this type.
     public func nio() throws -> NIOCore.SocketAddress {
-        try NIOCore.SocketAddress(ipAddress: host, port: Int(port))
+        try NIOCore.SocketAddress(packedIPAddress: ByteBuffer(bytes: v4 ?? address.bytes), port: Int(port))
     }
 
     /// Parses `a.b.c.d:port` or `[v6]:port`.
