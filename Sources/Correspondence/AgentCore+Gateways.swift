@@ -35,7 +35,8 @@ extension AgentCore {
         let written = guards.encode()
         let places = network.gateways
         guards.choose(
-            configuration.gateways, places: places, homes: settings.homes.compactMap { network.place(of: $0.node) }, now: now,
+            configuration.gateways, places: places, homes: settings.homes.compactMap { network.place(of: $0.node) },
+            now: now,
             entropy: &entropy)
         try guards.save(unless: written, &store)
         if guards.wanted != before { effects.append(.gatewaysChanged) }

@@ -1,6 +1,7 @@
 import Primitives
 import Records
 import Storage
+import Wire
 
 /// The bounds and habits of a ``MapCore``.
 public struct MapConfiguration: Sendable {
@@ -36,6 +37,8 @@ public enum MapEvent: Sendable {
     case linkDown(link: UInt64)
     /// The operator has changed whom this map trusts: the bootstrap list, added peers, and the own cluster.
     case roots(Set<VerifyingKey>)
+    /// What this server measured of the relays of ``MapEffect/measure(epoch:targets:until:)``: the steps they passed.
+    case measured(epoch: UInt64, [NodeID: UInt8])
     /// An answer to a question of ``MapEffect/inquire(_:)`` came.
     case inquired([UInt8])
     /// ``MapCore/nextWake`` has come.
@@ -58,6 +61,8 @@ public enum MapEffect: Sendable {
     case snapshotVerdict(epoch: UInt64, SnapshotComparison.Verdict)
     /// What ``MapCore/view(at:)`` gives is another, although no descriptor is: layers, weights, or what may be used.
     case viewChanged
+    /// Measure how much these relays pass on, at times spread until then.
+    case measure(epoch: UInt64, targets: [NodeID], until: Timestamp)
     /// An agent's map wants these questions to go to the map's service of servers, each in an envelope of its own.
     case inquire([RootQuestion])
 }

@@ -57,7 +57,8 @@ extension MapCore {
             seeds[epoch + 1] = MixLayers.seed(epoch: epoch + 1, root: statement.root)
         }
         return MapView(
-            servers: usableServers(at: now), seeds: seeds, families: MapView.families(of: clusters.values))
+            servers: usableServers(at: now), seeds: seeds, weights: capacity.weights?.values ?? [:],
+            families: MapView.families(of: clusters.values))
     }
 
     private static func name(_ node: NodeID) -> Bytes16 { Bytes16(node.bytes.prefix(16)) ?? Bytes16() }

@@ -53,6 +53,7 @@ public struct MapCore: Sendable {
     var stale: Set<[UInt8]> = []
     var snapshots: SnapshotState
     var agreement: MapAgreement
+    var capacity: CapacityState
     private var nextPrune: Timestamp
 
     /// The map as the store has it.
@@ -65,10 +66,12 @@ public struct MapCore: Sendable {
         nextWake = now
         snapshots = SnapshotState(started: now)
         agreement = MapAgreement(now: now)
+        capacity = CapacityState(nextWeighing: now)
         nextPrune = now.adding(milliseconds: MapCore.pruneInterval)
         try restore(now, store)
         try restoreRoots(now, store)
         try restoreAgreement(now, store)
+        try restoreCapacity(store)
     }
 
     /// The admitted servers whose time is not over at `now`.
@@ -108,14 +111,18 @@ public struct MapCore: Sendable {
             peers[link] = Peer(isAgent: peer == nil, configuration)
             if !configuration.isAgent { sendSummary([link], &entropy, &effects) }
             linkUpSnapshots(link, now, &effects)
+            linkUpCapacity(link)
         case .linkDown(let link):
             peers[link] = nil
             linkDownSnapshots(link)
+            capacity.links[link] = nil
         case .message(let link, let bytes):
             try receive(bytes, link, now, &entropy, &effects, &store)
         case .roots(let roots):
             admission.setRoots(roots)
             try follow(admission.refresh(), now, &effects, &store)
+        case .measured(let epoch, let results):
+            try state(epoch, results, now, &store)
         case .inquired(let answer):
             try receiveInquired(answer, now, &effects, &store)
             try wakeView(now, &entropy, &effects, &store)
@@ -144,6 +151,7 @@ public struct MapCore: Sendable {
         if !configuration.isAgent { sendSummary(peers.keys.sorted(), &entropy, &effects) }
         try wakeSnapshots(now, &entropy, &effects, &store)
         try wakeView(now, &entropy, &effects, &store)
+        try wakeCapacity(now, &effects, &store)
     }
 
     // MARK: Comparison
@@ -162,6 +170,9 @@ public struct MapCore: Sendable {
         guard let peer = peers[link] else { return }
         if let kind = bytes.first, RootMessage.kinds.contains(kind) {
             return try receiveRoots(bytes, link, now, &entropy, &effects, &store)
+        }
+        if let kind = bytes.first, CapacityMessage.kinds.contains(kind) {
+            return try receiveCapacity(bytes, link, now, &effects, &store)
         }
         let message: MapMessage
         do throws(WireError) {
@@ -250,7 +261,7 @@ public struct MapCore: Sendable {
         return true
     }
 
-    private mutating func send(_ link: UInt64, _ message: [UInt8], _ effects: inout [MapEffect]) {
+    mutating func send(_ link: UInt64, _ message: [UInt8], _ effects: inout [MapEffect]) {
         counters.sentBytes += UInt64(message.count)
         effects.append(.send(link: link, message))
     }

@@ -66,6 +66,24 @@ extension PathIndex {
         return mixes.map(\.server)
     }
 
+    /// The relays of a loop that measures one of them: three mixes, and one more between it and the measurer where those
+    /// would be neighbours. So a relay sees from no link that it is being measured.
+    public func loop(
+        measuring target: NodeID, from measurer: NodeID, entropy: inout Entropy
+    ) throws(PathError) -> [ServerDescriptor] {
+        var relays = try path(length: MixLayers.count, ends: [measurer], through: target, entropy: &entropy)
+        let isFirst = relays.first?.nodeID == target
+        guard isFirst || relays.last?.nodeID == target else { return relays }
+        let known = [measurer] + relays.map(\.nodeID)
+        let taken = known.compactMap { origins[$0]?.cluster }
+        // In a map of four clusters there is none.
+        guard let screen = try? path(length: 1, ends: known, entropy: &entropy),
+            screen.allSatisfy({ !taken.contains($0.clusterID) })
+        else { return relays }
+        relays.insert(contentsOf: screen, at: isFirst ? 0 : relays.count)
+        return relays
+    }
+
     private func draft(
         _ length: Int, _ ends: [NodeID], _ suspects: Set<NodeID>, _ through: NodeID?, _ entropy: inout Entropy
     ) -> Draft? {

@@ -23,6 +23,8 @@ final class CoreOwner: @unchecked Sendable {
         var start: @Sendable (_ envelope: [UInt8], _ node: NodeID) -> Void
         /// The servers on the map changed.
         var mapChanged: @Sendable () -> Void
+        /// Measure these relays.
+        var measure: @Sendable (_ targets: [NodeID], _ epoch: UInt64, _ until: Timestamp) -> Void
     }
 
     enum Event: Sendable {
@@ -38,7 +40,7 @@ final class CoreOwner: @unchecked Sendable {
     }
 
     static let tables: [Table] = [
-        Table("map"), Table("roots"), Table("agreed"), Table("evidence"), Table("directory/records"),
+        Table("map"), Table("roots"), Table("agreed"), Table("capacity"), Table("evidence"), Table("directory/records"),
         Table("directory/evidence"),
         Table("directory/contacts"),
         Table("directory/expiry"), Table("directory/floors"), Table("directory/quotas"),
@@ -234,6 +236,7 @@ final class CoreOwner: @unchecked Sendable {
             case .evidence(let piece): evidence?.write(piece.fileName, piece.encode(), logger)
             // Only agents ask in envelopes; nodes hear of every root over their links.
             case .inquire: break
+            case .measure(let epoch, let targets, let until): ports?.measure(targets, epoch, until)
             case .snapshotVerdict(let epoch, let verdict): verdict.report(epoch, logger)
             }
         }

@@ -144,13 +144,20 @@ public final class NodeRuntime: Sendable {
         relay.enqueue { [weak self] relay in
             relay.ports = .init(
                 connect: { [weak self] node in self?.connect(to: node) },
-                deliver: { [weak self] payload in self?.toCores { $0.deliver(payload) } })
+                deliver: { [weak self] payload in self?.toCores { $0.deliver(payload) } },
+                loopThrough: { [weak self] node in self?.loopPath(measuring: node) },
+                measured: { [weak self] epoch, results in
+                    self?.toCores { $0.handle(.map(.measured(epoch: epoch, results))) }
+                })
         }
         let relay = self.relay
         cores.enqueue { [weak self] cores in
             cores.ports = .init(
                 start: { envelope, node in relay.enqueue { $0.start(envelope, to: node) } },
-                mapChanged: { [weak self] in self?.openGossipLinks() })
+                mapChanged: { [weak self] in self?.openGossipLinks() },
+                measure: { targets, epoch, until in
+                    relay.enqueue { $0.measure(targets, epoch: epoch, until: until) }
+                })
             cores.start(socket)
         }
         try announce(addresses)
@@ -306,21 +313,31 @@ public final class NodeRuntime: Sendable {
         }
     }
 
-    /// A loop through three other relays, back to here.
     private func startLoop() {
+        guard let path = loopPath() else { return }
+        relay.enqueue { $0.startLoop(path) }
+    }
+
+    /// Three other relays, and back to here; more where one is to be measured.
+    private func loopPath(measuring relay: NodeID? = nil) -> [Hop]? {
         let now = Timestamp.now()
         var entropy = Entropy.system()
-        guard let ownKey = ledger.server(keys.nodeID)?.mixKey(epoch: now.epoch) else { return }
-        let mixes = try? ledger.paths(epoch: now.epoch).path(length: 3, ends: [keys.nodeID], entropy: &entropy)
-        guard let mixes else { return }
-        var path: [Hop] = mixes.compactMap { server in
+        guard let ownKey = ledger.server(keys.nodeID)?.mixKey(epoch: now.epoch) else { return nil }
+        let index = ledger.paths(epoch: now.epoch)
+        let relays =
+            if let relay {
+                try? index.loop(measuring: relay, from: keys.nodeID, entropy: &entropy)
+            } else {
+                try? index.path(length: MixLayers.count, ends: [keys.nodeID], entropy: &entropy)
+            }
+        guard let relays else { return nil }
+        var path: [Hop] = relays.compactMap { server in
             server.mixKey(epoch: now.epoch).map {
                 Hop(node: server.nodeID, key: $0, delayMilliseconds: UInt32(entropy.below(100)))
             }
         }
         path.append(Hop(node: keys.nodeID, key: ownKey))
-        let loop = path
-        relay.enqueue { $0.startLoop(loop) }
+        return path
     }
 
     // MARK: Peers

@@ -19,10 +19,14 @@ final class RelayOwner: @unchecked Sendable {
         var connect: @Sendable (NodeID) -> Void
         /// An envelope whose last hop is this server carried these contents.
         var deliver: @Sendable ([UInt8]) -> Void
+        /// A path through a relay and back to this server; `nil` while the map has none.
+        var loopThrough: @Sendable (NodeID) -> [Hop]?
+        /// What was measured of others in an epoch is complete.
+        var measured: @Sendable (_ epoch: UInt64, _ results: [NodeID: UInt8]) -> Void
     }
 
     let loop: any EventLoop
-    private var core: RelayCore
+    var core: RelayCore
     private var links = PeerLinks()
     private var mailboxes = Mailboxes()
     private var agents: [UInt64: StreamLink] = [:]
@@ -35,7 +39,8 @@ final class RelayOwner: @unchecked Sendable {
     private var lastTicket: UInt64 = 0
     private var journaling = false
     private var wakeTask: Scheduled<Void>?
-    private var entropy = Entropy.system()
+    var probeTask: Scheduled<Void>?
+    var entropy = Entropy.system()
     var ports: Ports?
     private let logger: Logger
 
@@ -74,7 +79,7 @@ final class RelayOwner: @unchecked Sendable {
         perform(core.startLoop(path: path, now: .now(), entropy: &entropy))
     }
 
-    private func perform(_ effects: [RelayEffect]) {
+    func perform(_ effects: [RelayEffect]) {
         for effect in effects {
             switch effect {
             case .journal(let epoch, let tag, let ticket):
@@ -214,6 +219,8 @@ final class RelayOwner: @unchecked Sendable {
             forwarded: counters.forwarded, dropped: links.dropped, replays: counters.replays, waiting: core.waiting)
         status.counters["relay.loops.started"] = counters.loopsStarted
         status.counters["relay.loops.returned"] = counters.loopsReturned
+        status.counters["relay.probes.started"] = counters.probesStarted
+        status.counters["relay.probes.returned"] = counters.probesReturned
         status.counters["relay.loops.lost"] = counters.loopsLost
         status.counters["relay.refused"] = counters.refused
         status.counters["relay.unsupported"] = counters.unsupported

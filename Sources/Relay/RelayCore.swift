@@ -30,6 +30,9 @@ public struct RelayCounters: Equatable, Sendable {
     public var unsupported: UInt64 = 0
     public var loopsStarted: UInt64 = 0
     public var loopsReturned: UInt64 = 0
+    /// Loops that measure others, which are none of the above.
+    public var probesStarted: UInt64 = 0
+    public var probesReturned: UInt64 = 0
     /// Own loops that did not come back in time: somebody on their path drops envelopes.
     public var loopsLost: UInt64 = 0
 
@@ -54,6 +57,8 @@ public struct RelayCore: Sendable {
     private var ticket: UInt64 = 0
     private var journaledTicket: UInt64 = 0
     private var loops: [Bytes16: Timestamp] = [:]
+    /// What is being measured of other relays.
+    public var probe: CapacityProbe?
     private var filterSeed: Bytes32
     public private(set) var counters = RelayCounters()
 
@@ -123,7 +128,11 @@ public struct RelayCore: Sendable {
             action = .reply(
                 handle: routing.handle, id: routing.id, payload: Array(envelope[Geometry.headerSize...]))
         case .loop:
-            if loops.removeValue(forKey: routing.id) != nil { counters.loopsReturned += 1 }
+            if loops.removeValue(forKey: routing.id) != nil {
+                counters.loopsReturned += 1
+            } else if probe?.returned(routing.id, now: now) == true {
+                counters.probesReturned += 1
+            }
             counters.covers += 1
             return journal(unwrapped.replayTag, epoch)
         case .drop:
@@ -169,17 +178,29 @@ public struct RelayCore: Sendable {
     /// Sends a loop: an envelope to itself that no other relay can tell from a user's (Loopix, section 4.3).
     /// - Parameter path: mixes, then this relay as the last hop.
     public mutating func startLoop(path: [Hop], now: Timestamp, entropy: inout Entropy) -> [RelayEffect] {
-        guard loops.count < RelayCore.loopLimit, let first = path.first else { return [] }
-        let id: Bytes16 = entropy.bytes()
-        let envelope: [UInt8]
-        do throws(EnvelopeError) {
-            envelope = try Wrap.forward(path: path, command: .loop, id: id, content: [], entropy: &entropy)
-        } catch {
-            return []
-        }
-        loops[id] = now
+        guard loops.count < RelayCore.loopLimit, let loop = makeLoop(path, &entropy) else { return [] }
+        loops[loop.id] = now
         counters.loopsStarted += 1
-        return [.forward(to: first.node, envelope: envelope)]
+        return [loop.effect]
+    }
+
+    /// Sends a loop that measures a relay on its path, one that ``CapacityProbe/wake(now:entropy:)`` named.
+    public mutating func startProbe(path: [Hop], entropy: inout Entropy) -> [RelayEffect] {
+        guard let loop = makeLoop(path, &entropy) else { return [] }
+        probe?.sent(loop.id)
+        counters.probesStarted += 1
+        return [loop.effect]
+    }
+
+    private func makeLoop(_ path: [Hop], _ entropy: inout Entropy) -> (id: Bytes16, effect: RelayEffect)? {
+        guard let first = path.first else { return nil }
+        let id: Bytes16 = entropy.bytes()
+        do throws(EnvelopeError) {
+            let envelope = try Wrap.forward(path: path, command: .loop, id: id, content: [], entropy: &entropy)
+            return (id, .forward(to: first.node, envelope: envelope))
+        } catch {
+            return nil
+        }
     }
 
     private mutating func journal(_ tag: Bytes16, _ epoch: UInt64) -> [RelayEffect] {

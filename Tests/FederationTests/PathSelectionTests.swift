@@ -225,6 +225,23 @@ struct PathSelectionTests {
         }
     }
 
+    @Test("puts a further relay between a relay and who measures it, and one of another layer beside every relay")
+    func measuring() throws {
+        let servers = try Self.servers(clusters: 90, each: 1)
+        let index = index(servers)
+        var entropy = Entropy(seed: 103)
+        let measurer = servers[80].nodeID
+        for server in servers.prefix(40) {
+            let loop = try index.loop(measuring: server.nodeID, from: measurer, entropy: &entropy)
+            let place = try #require(loop.firstIndex { $0.nodeID == server.nodeID })
+            #expect(place > 0 && place < loop.count - 1 && loop.count <= 4)
+            #expect(!loop.contains { $0.nodeID == measurer })
+            #expect(Set(loop.map(\.clusterID)).count == loop.count)
+        }
+        let few = self.index(Array(servers.prefix(4)))
+        #expect(try few.loop(measuring: servers[0].nodeID, from: servers[3].nodeID, entropy: &entropy).count == 3)
+    }
+
     @Test("uses the clusters of the ends when there are no others")
     func fewClusters() throws {
         let servers = try Self.servers(clusters: 3, each: 2)

@@ -24,6 +24,8 @@ extension World {
             case .evidence(let evidence): checkAccused(evidence)
             // Servers do not ask in envelopes, and agents of this world have no map of their own.
             case .inquire: break
+            // Relays of this world are as fast as each other.
+            case .measure: break
             case .snapshotVerdict(_, .agreed): figures.mapsAgreed += 1
             case .snapshotVerdict(_, .undecided): break
             case .snapshotVerdict: figures.mapsContested += 1

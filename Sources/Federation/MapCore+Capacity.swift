@@ -1,0 +1,272 @@
+import Primitives
+import Records
+import Storage
+import Wire
+
+/// What a ``MapCore`` keeps of measurements. The statements themselves are in the store.
+struct CapacityState: Sendable {
+    struct Place: Hashable, Sendable {
+        let epoch: UInt64
+        let cluster: VerifyingKey
+    }
+
+    struct Link: Sendable {
+        /// Statements that the other side has not been told of; the last is told first.
+        var news: [UInt64]
+        var messages = MapCore.capacityMessages
+    }
+
+    var names: [UInt64: Place] = [:]
+    var places: [Place: UInt64] = [:]
+    var links: [UInt64: Link] = [:]
+    /// Statements that were asked for, and when to ask another for them.
+    var asked: [UInt64: Timestamp] = [:]
+    /// Weights from the statements of the epoch before `epoch`.
+    var weights: (epoch: UInt64, values: [NodeID: Double])?
+    var isDirty = true
+    var nextWeighing: Timestamp
+    /// The last epoch for which this server has been told whom to measure.
+    var measured: UInt64 = 0
+}
+
+/// Capacity: who measures whom, what was measured, and what it weighs (specs/map.md, "Capacity").
+extension MapCore {
+    static let capacityTable = Table("capacity")
+    /// Seconds of an epoch between which servers measure.
+    static let measuring = UInt64(3600)...UInt64(79_200)
+    /// Nodes that are told of new statements; agents are told besides.
+    private static let newsLinks = 6
+    /// Messages of these kinds that are looked at for a link and interval.
+    static let capacityMessages = 32
+    /// Milliseconds until a statement is asked of somebody else.
+    private static let askAgain: UInt64 = 30_000
+    /// Milliseconds between two looks at changed statements.
+    private static let weighInterval: UInt64 = 60_000
+
+    // MARK: Time
+
+    mutating func wakeCapacity(
+        _ now: Timestamp, _ effects: inout [MapEffect], _ store: inout some (KeyValueStore & ~Copyable)
+    ) throws(StorageError) {
+        try forgetStatements(now, &store)
+        capacity.asked = capacity.asked.filter { $0.value > now }
+        assign(now, &effects)
+        try weigh(now, &effects, &store)
+        let nodes = Set(peers.keys.filter { peers[$0]?.isAgent == false }.sorted().prefix(MapCore.newsLinks))
+        for link in capacity.links.keys.sorted() {
+            capacity.links[link]?.messages = MapCore.capacityMessages
+            guard !configuration.isAgent, peers[link]?.isAgent == true || nodes.contains(link) else { continue }
+            tellNews(link, &effects)
+        }
+    }
+
+    /// Tells the driver whom this server is to measure, once an epoch: the cluster's server with the lowest node ID.
+    private mutating func assign(_ now: Timestamp, _ effects: inout [MapEffect]) {
+        guard let certificate = snapshots.signer?.certificate, capacity.measured != now.epoch else { return }
+        let second = now.seconds % Timestamp.secondsPerEpoch
+        guard MapCore.measuring.contains(second) else { return }
+        // A map that has just been started does not know yet whom there is to measure.
+        guard now >= snapshots.started.adding(seconds: MapCore.settleTime) else { return }
+        capacity.measured = now.epoch
+        let stated = CapacityState.Place(epoch: now.epoch, cluster: certificate.clusterID)
+        guard capacity.places[stated] == nil else { return }
+        let own = Node.id(of: certificate.serverID)
+        let siblings = servers.values.filter { $0.clusterID == certificate.clusterID && $0.isCurrent(at: now) }
+        guard siblings.map(\.nodeID).min() == own else { return }
+        let targets = book(now.epoch, now).targets(of: certificate.clusterID)
+        let end = Timestamp(seconds: now.epoch * Timestamp.secondsPerEpoch + MapCore.measuring.upperBound)
+        if !targets.isEmpty { effects.append(.measure(epoch: now.epoch, targets: targets, until: end)) }
+    }
+
+    func book(_ epoch: UInt64, _ now: Timestamp) -> CapacityBook {
+        let relays = currentServers(at: now).filter { $0.roles.contains(.relay) }
+            .map { CapacityBook.Relay(node: $0.nodeID, cluster: $0.clusterID) }
+        let root = epoch > 0 ? agreedRoot(epoch - 1) : nil
+        return CapacityBook(
+            relays: relays, families: MapView.families(of: clusters.values),
+            seed: MixLayers.seed(epoch: epoch, root: root))
+    }
+
+    /// Makes weights of the last epoch's statements; again when more of them came.
+    private mutating func weigh(
+        _ now: Timestamp, _ effects: inout [MapEffect], _ store: inout some (KeyValueStore & ~Copyable)
+    ) throws(StorageError) {
+        let isNew = capacity.weights?.epoch != now.epoch
+        guard now.epoch > 0, isNew || (capacity.isDirty && now >= capacity.nextWeighing) else { return }
+        capacity.isDirty = false
+        capacity.nextWeighing = now.adding(milliseconds: MapCore.weighInterval)
+        var reports: [VerifyingKey: [UInt64: UInt8]] = [:]
+        for place in capacity.places.keys where place.epoch == now.epoch - 1 {
+            guard let bytes = try store.get(MapCore.capacityTable, MapCore.key(place)),
+                let statement = try? CapacityStatement(decoding: bytes)
+            else { continue }
+            reports[place.cluster] = Dictionary(
+                statement.entries.map { ($0.relay, $0.step) }, uniquingKeysWith: min)
+        }
+        let values = reports.isEmpty ? [:] : book(now.epoch - 1, now).weights { reports[$0] }
+        let isOther = capacity.weights?.values != values
+        capacity.weights = (now.epoch, values)
+        if isOther { effects.append(.viewChanged) }
+    }
+
+    // MARK: Own statement
+
+    /// Signs and spreads what this server measured: once an epoch, and not again after a restart.
+    mutating func state(
+        _ epoch: UInt64, _ results: [NodeID: UInt8], _ now: Timestamp,
+        _ store: inout some (KeyValueStore & ~Copyable)
+    ) throws(StorageError) {
+        guard let signer = snapshots.signer, !results.isEmpty, epoch == now.epoch else { return }
+        let place = CapacityState.Place(epoch: epoch, cluster: signer.certificate.clusterID)
+        guard capacity.places[place] == nil else { return }
+        let statement = CapacityStatement(
+            epoch: epoch, results: results, server: signer.certificate.serverID, sign: signer.sign)
+        try keep(statement.encode(), place, from: nil, &store)
+    }
+
+    // MARK: Messages
+
+    mutating func linkUpCapacity(_ link: UInt64) {
+        capacity.links[link] = CapacityState.Link(news: capacity.names.keys.sorted())
+    }
+
+    mutating func receiveCapacity(
+        _ bytes: [UInt8], _ link: UInt64, _ now: Timestamp, _ effects: inout [MapEffect],
+        _ store: inout some (KeyValueStore & ~Copyable)
+    ) throws(StorageError) {
+        guard let peer = peers[link], let left = capacity.links[link]?.messages, left > 0 else {
+            counters.flooded += 1
+            return
+        }
+        capacity.links[link]?.messages = left - 1
+        let message: CapacityMessage
+        do throws(WireError) { message = try CapacityMessage(decoding: bytes) } catch {
+            counters.malformed += 1
+            return
+        }
+        switch message {
+        case .have(let names):
+            guard !peer.isAgent else {
+                counters.fromAgents += 1
+                return
+            }
+            capacity.links[link]?.news.removeAll { names.contains($0) }
+            let lacking = names.filter { capacity.names[$0] == nil && capacity.asked[$0] == nil }
+            guard !lacking.isEmpty, capacity.asked.count < configuration.capacity else { return }
+            for name in lacking { capacity.asked[name] = now.adding(milliseconds: MapCore.askAgain) }
+            send(link, CapacityMessage.want(lacking).encode(), &effects)
+        case .want(let names):
+            guard !configuration.isAgent else { return }
+            var statements: [[UInt8]] = []
+            for name in names {
+                guard let place = capacity.names[name] else { continue }
+                if let bytes = try store.get(MapCore.capacityTable, MapCore.key(place)) { statements.append(bytes) }
+            }
+            for part in CapacityMessage.pack(statements) {
+                guard sendDescriptor(link, part.encode(), &effects) else { return }
+            }
+        case .statements(let statements):
+            guard !peer.isAgent else {
+                counters.fromAgents += 1
+                return
+            }
+            for bytes in statements { try learnStatement(bytes, link, now, &store) }
+        }
+    }
+
+    private mutating func learnStatement(
+        _ bytes: [UInt8], _ link: UInt64, _ now: Timestamp, _ store: inout some (KeyValueStore & ~Copyable)
+    ) throws(StorageError) {
+        guard let left = peers[link]?.receivesLeft, left > 0 else {
+            counters.flooded += 1
+            return
+        }
+        peers[link]?.receivesLeft = left - 1
+        guard let statement = try? CapacityStatement(decoding: bytes) else {
+            counters.malformed += 1
+            return
+        }
+        // One of each cluster and epoch: the first. A server that is not on the map has no say.
+        guard let server = servers[Node.id(of: statement.server)] else {
+            snapshots.counters.notAdmitted += 1
+            return
+        }
+        let place = CapacityState.Place(epoch: statement.epoch, cluster: server.clusterID)
+        guard statement.epoch + 1 >= now.epoch, statement.epoch <= now.epoch else {
+            snapshots.counters.farOff += 1
+            return
+        }
+        guard capacity.places[place] == nil else {
+            counters.duplicates += 1
+            return
+        }
+        guard statement.isSigned else {
+            counters.forged += 1
+            peers[link]?.receivesLeft -= configuration.forgeryCost
+            return
+        }
+        try keep(bytes, place, from: link, &store)
+    }
+
+    private mutating func tellNews(_ link: UInt64, _ effects: inout [MapEffect]) {
+        guard let news = capacity.links[link]?.news, !news.isEmpty else { return }
+        let part = news.suffix(CapacityMessage.nameLimit)
+        capacity.links[link]?.news.removeLast(part.count)
+        send(link, CapacityMessage.have(Array(part)).encode(), &effects)
+    }
+
+    // MARK: Store
+
+    /// Epoch as big-endian `u64` ‖ ClusterID.
+    static func key(_ place: CapacityState.Place) -> [UInt8] {
+        withUnsafeBytes(of: place.epoch.bigEndian) { Array($0) } + place.cluster.bytes.bytes
+    }
+
+    private mutating func keep(
+        _ bytes: [UInt8], _ place: CapacityState.Place, from link: UInt64?,
+        _ store: inout some (KeyValueStore & ~Copyable)
+    ) throws(StorageError) {
+        guard capacity.places.count < 2 * configuration.capacity else {
+            counters.full += 1
+            return
+        }
+        try store.put(MapCore.capacityTable, MapCore.key(place), bytes)
+        remember(CapacityMessage.name(bytes), place)
+        for other in capacity.links.keys where other != link {
+            capacity.links[other]?.news.append(CapacityMessage.name(bytes))
+        }
+    }
+
+    private mutating func remember(_ name: UInt64, _ place: CapacityState.Place) {
+        capacity.names[name] = place
+        capacity.places[place] = name
+        capacity.asked[name] = nil
+        capacity.isDirty = true
+    }
+
+    private mutating func forgetStatements(
+        _ now: Timestamp, _ store: inout some (KeyValueStore & ~Copyable)
+    ) throws(StorageError) {
+        let oldest = SnapshotRoot.oldestEpoch(at: now)
+        for (place, name) in capacity.places where place.epoch < oldest {
+            try store.delete(MapCore.capacityTable, MapCore.key(place))
+            capacity.places[place] = nil
+            capacity.names[name] = nil
+        }
+    }
+
+    /// Statements of an earlier run. They were verified before they were written.
+    mutating func restoreCapacity(_ store: borrowing some (KeyValueStore & ~Copyable)) throws(StorageError) {
+        var found: [(key: [UInt8], value: [UInt8])] = []
+        let limit = 2 * configuration.capacity
+        try store.scan(MapCore.capacityTable, from: []) { key, value in
+            found.append((key, value))
+            return found.count < limit
+        }
+        for (key, value) in found {
+            guard key.count == 40, let cluster = Bytes32(key[8...]) else { continue }
+            let epoch = key.prefix(8).reduce(UInt64(0)) { $0 << 8 | UInt64($1) }
+            remember(CapacityMessage.name(value), CapacityState.Place(epoch: epoch, cluster: VerifyingKey(cluster)))
+        }
+    }
+}
