@@ -111,7 +111,8 @@ struct GuardList: Sendable {
     ) {
         for index in guards.indices where places[guards[index].node] != nil { guards[index].lastListed = now.seconds }
         guards.removeAll {
-            $0.expiry <= now.seconds || $0.lastListed + GuardList.absenceDays * GuardList.day <= now.seconds
+            let absence = now.seconds - min(now.seconds, $0.lastListed)
+            return $0.expiry <= now.seconds || absence >= GuardList.absenceDays * GuardList.day
         }
         while guards.count < GuardList.primaries, sample(places, homes, now, &entropy) {}
         // In a network so small that there is none but a home's, that is used.

@@ -103,7 +103,7 @@ public struct CapacityBook: Sendable {
     }
 
     /// The first 8 bytes of `H("hulda/measure", seed ‖ key ‖ number as u64)`, little-endian.
-    private static func hash(_ seed: Bytes32, _ key: Bytes32, _ number: UInt64) -> UInt64 {
+    static func hash(_ seed: Bytes32, _ key: Bytes32, _ number: UInt64) -> UInt64 {
         var hash = BLAKE2b(outputCount: 32, domain: Domain("hulda/measure"))
         hash.update(seed)
         hash.update(key)

@@ -44,11 +44,16 @@ struct DecoderFuzzTests {
         let root = try signer.root(1).encode()
         let evidence = try EquivocationEvidence(signer.root(1), signer.root(2)).encode()
         let proof = SnapshotProof(index: 3, path: [garbage.entropy.bytes(), garbage.entropy.bytes()]).encode()
+        let stated = CapacityStatement(
+            epoch: 5, results: [garbage.entropy.bytes(): 3], server: signer.key.publicKey
+        ) { signer.key.sign($0) }.encode()
         let names: [Bytes16] = [garbage.entropy.bytes(), garbage.entropy.bytes()]
         let valid = [
             root, evidence, proof, RootMessage.root(root).encode(),
             RootMessage.ask(epoch: 5, checksum: 6, clusters: names.sorted()).encode(),
             MapMessage.summary(salt: 1, checksums: MapIndex().checksums(salt: 1)).encode(),
+            RootInquiry.ask(epoch: 5, clusters: names).encode(), RootInquiry.roots([root]).encode(),
+            CapacityMessage.have([1, 2]).encode(), CapacityMessage.statements([stated]).encode(), stated,
         ]
         var accepted = 0
         for _ in 0..<20_000 {
@@ -58,6 +63,11 @@ struct DecoderFuzzTests {
                 #expect(read.encode() == bytes)
             }
             if let read = try? MapMessage(decoding: bytes) { #expect(read.encode() == bytes) }
+            if let read = try? RootInquiry(decoding: bytes) { #expect(read.encode() == bytes) }
+            if let read = try? CapacityMessage(decoding: bytes) { #expect(read.encode() == bytes) }
+            if let read = try? CapacityStatement(decoding: bytes) {
+                #expect(read.encode() == bytes && read.isSigned == (bytes == stated))
+            }
             if let read = try? SnapshotProof(decoding: bytes) { #expect(read.encode() == bytes) }
             if let read = try? SnapshotRoot(decoding: bytes) {
                 #expect(read.encode() == bytes)
@@ -79,10 +89,22 @@ struct DecoderFuzzTests {
         let node = try network.addNode(roots: [first.id])
         try network.publish(node, first.descriptor().encode())
         for number in 0..<3 { try network.publish(node, first.server(number).encode()) }
-        let store = network.stores[node]
+        var store = network.stores[node]
+        let today = network.now.epoch
+        let day = withUnsafeBytes(of: today.bigEndian) { Array($0) }
+        try store.put(MapCore.agreedTable, day, garbage.entropy.array(36 + 3 * 16))
+        let said = CapacityStatement(
+            epoch: today - 1, results: [garbage.entropy.bytes(): 3], server: first.key.publicKey
+        ) { first.key.sign($0) }
+        let yesterday = CapacityState.Place(epoch: today - 1, cluster: first.id)
+        try store.put(MapCore.capacityTable, MapCore.key(yesterday), said.encode())
         #expect(try store.count(MapCore.table) == 4)
         for _ in 0..<300 {
-            var damaged = try garbage.damage(store, [MapCore.table, MapCore.rootTable, MapCore.evidenceTable])
+            var damaged = try garbage.damage(
+                store,
+                [
+                    MapCore.table, MapCore.rootTable, MapCore.evidenceTable, MapCore.agreedTable, MapCore.capacityTable,
+                ])
             var core = try MapCore(admission: Admission(roots: [first.id]), now: network.now, store: damaged)
             #expect(core.servers.count <= 3)
             _ = try MapCore.evidence(damaged)

@@ -6,36 +6,6 @@ import Wire
 
 @testable import Federation
 
-/// The second implementation, in Python: Tests/Peers/map.py.
-///
-/// Its interpreter, with `cryptography` installed, is named by the environment's `HULDA_PYTHON`. Continuous integration
-/// (`CI=true`) must have it; elsewhere the tests that need it are skipped without.
-private enum Peer {
-    static let repository = URL(fileURLWithPath: #filePath)
-        .deletingLastPathComponent().deletingLastPathComponent().deletingLastPathComponent()
-    static let interpreter = ProcessInfo.processInfo.environment["HULDA_PYTHON"]
-    static let isWanted = interpreter != nil || ProcessInfo.processInfo.environment["CI"] == "true"
-
-    /// The standard output of map.py.
-    static func run(_ arguments: [String], input: Data = Data()) throws -> Data {
-        let interpreter = try #require(interpreter, "HULDA_PYTHON names no Python interpreter")
-        let file = FileManager.default.temporaryDirectory.appendingPathComponent("hulda-\(UUID().uuidString)")
-        try input.write(to: file)
-        defer { try? FileManager.default.removeItem(at: file) }
-        let process = Process()
-        let output = Pipe()
-        process.executableURL = URL(fileURLWithPath: interpreter)
-        process.arguments = [repository.appendingPathComponent("Tests/Peers/map.py").path] + arguments
-        process.standardInput = try FileHandle(forReadingFrom: file)
-        process.standardOutput = output
-        try process.run()
-        let answer = output.fileHandleForReading.readDataToEndOfFile()
-        process.waitUntilExit()
-        try #require(process.terminationStatus == 0, "map.py ended with status \(process.terminationStatus)")
-        return answer
-    }
-}
-
 /// specs/vectors/map.json: everything in hexadecimal but the epoch.
 private struct Vectors: Decodable {
     struct Server: Decodable { let seed, cluster, link, certificate: String }
@@ -47,7 +17,7 @@ private struct Vectors: Decodable {
     let leaves: [Leaf]
     let evidence: [Evidence]
 
-    static let url = Peer.repository.appendingPathComponent("specs/vectors/map.json")
+    static let url = MapPeer.repository.appendingPathComponent("specs/vectors/map.json")
     static func read() throws -> Vectors { try JSONDecoder().decode(Vectors.self, from: Data(contentsOf: url)) }
 }
 
@@ -123,16 +93,17 @@ struct SnapshotVectorTests {
         }
     }
 
-    @Test("Python writes the committed vectors again", .enabled(if: Peer.isWanted, "HULDA_PYTHON is not set"))
+    @Test("Python writes the committed vectors again", .enabled(if: MapPeer.isWanted, "HULDA_PYTHON is not set"))
     func vectorFile() throws {
         let file = FileManager.default.temporaryDirectory.appendingPathComponent("hulda-\(UUID().uuidString).json")
         defer { try? FileManager.default.removeItem(at: file) }
-        _ = try Peer.run(["vectors", file.path])
+        _ = try MapPeer.run(["vectors", file.path])
         #expect(try Data(contentsOf: file) == Data(contentsOf: Vectors.url))
     }
 
     @Test(
-        "Python accepts our evidence and refuses it corrupted", .enabled(if: Peer.isWanted, "HULDA_PYTHON is not set"))
+        "Python accepts our evidence and refuses it corrupted",
+        .enabled(if: MapPeer.isWanted, "HULDA_PYTHON is not set"))
     func toPeer() throws {
         let signer = TestSigner(1, cluster: 1)
         let second = TestSigner(2, cluster: 1)
@@ -152,7 +123,7 @@ struct SnapshotVectorTests {
                 lines += try JSONSerialization.data(withJSONObject: ["file": Hex.encode(copy)]) + Data("\n".utf8)
             }
         }
-        let answers = try Peer.run([], input: lines).split(separator: UInt8(ascii: "\n"))
+        let answers = try MapPeer.run([], input: lines).split(separator: UInt8(ascii: "\n"))
             .map { try JSONDecoder().decode([String: String].self, from: $0) }
         #expect(answers.count == files.count * 5)
         for (index, answer) in answers.enumerated() {
