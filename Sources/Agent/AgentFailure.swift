@@ -27,6 +27,10 @@ public enum AgentFailure: Error, Sendable, Equatable {
     case mapRefused(servers: Int)
     /// No cluster of this name or identity is on the map.
     case unknownCluster(String)
+    /// Several clusters on the map have this name.
+    case ambiguousCluster(String, candidates: [String])
+    /// The cluster has given this name to nobody, or to somebody who does not publish it now.
+    case unknownName(String)
     /// The user has no home of this name.
     case unknownHome(String)
     /// The address to connect from is none.

@@ -13,6 +13,8 @@ struct AgentFiles {
     var identityPath: String { directory + "/identity.json" }
     /// The network ID in plain text: it is public.
     var idPath: String { directory + "/id.txt" }
+    /// The friendly addresses in plain text, one a line: they are public too.
+    var namesPath: String { directory + "/names.txt" }
     /// The agent's copy of its bootstrap list.
     var bootstrapPath: String { directory + "/bootstrap.txt" }
     /// Files that prove that a cluster or server contradicted itself.
@@ -49,6 +51,12 @@ struct AgentFiles {
             let id = try? NetworkID(text: text.filter { !$0.isWhitespace })
         else { throw .damaged("id.txt is missing or changed") }
         return id
+    }
+
+    func readNames() throws(AgentFailure) -> [String] {
+        guard exists else { throw .noIdentity(directory: directory) }
+        guard let text = try? String(contentsOfFile: namesPath, encoding: .utf8) else { return [] }
+        return text.split(separator: "\n").map(String.init)
     }
 
     /// Writes with mode 0600; replaces the file as a whole or not at all.

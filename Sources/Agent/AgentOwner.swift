@@ -44,7 +44,7 @@ final class AgentOwner: @unchecked Sendable {
     private var nextObserver: UInt64 = 1
     private var nextRequest: UInt64 = 1
     private(set) var failure: AgentFailure?
-    private let directory: String
+    let directory: String
 
     init(
         loop: any EventLoop, directory: String, identity: Identity, configuration: AgentConfiguration,
@@ -119,6 +119,23 @@ final class AgentOwner: @unchecked Sendable {
     var clusters: [ClusterDescriptor] { map.clusters.values.sorted { $0.name < $1.name } }
     func clusterID(of node: NodeID) -> VerifyingKey? { map.servers[node]?.clusterID }
     func clusterName(of node: NodeID) -> String? { clusterID(of: node).flatMap { map.clusters[$0]?.name } }
+    func server(_ node: NodeID) -> ServerDescriptor? { map.servers[node] }
+
+    /// The home servers of a cluster, always in the same order.
+    func homeServers(of cluster: VerifyingKey) -> [ServerDescriptor] {
+        servers.filter { $0.clusterID == cluster && $0.roles.contains(.home) }.sorted { $0.nodeID < $1.nodeID }
+    }
+
+    /// How a cluster is written in a friendly address: by its name, if no other has it, else by its ID.
+    func clusterText(_ cluster: VerifyingKey) -> String {
+        guard let name = map.clusters[cluster]?.name, map.clusters.values.count(where: { $0.name == name }) == 1,
+            !name.contains("@")
+        else { return ClusterText.encode(cluster) }
+        return name
+    }
+
+    func clusterText(of node: NodeID) -> String { clusterID(of: node).map { clusterText($0) } ?? node.hex }
+
     var gatewayAttemptCount: Int { attempts.values.reduce(0, +) }
 
     // MARK: Events

@@ -105,7 +105,7 @@ public final class AgentRuntime: Sendable {
         try? await group.shutdownGracefully()
     }
 
-    private func onLoop<T: Sendable>(_ body: @escaping @Sendable (AgentOwner) throws -> T) async throws -> T {
+    func onLoop<T: Sendable>(_ body: @escaping @Sendable (AgentOwner) throws -> T) async throws -> T {
         let owner = owner
         return try await owner.loop.submit { try body(owner) }.get()
     }
@@ -205,13 +205,15 @@ public final class AgentRuntime: Sendable {
 
     /// One of the user's homes by its cluster's name or identity, or by its own node ID, for a home that is not on the
     /// map any more.
-    private func ownHome(_ name: String) async throws -> NodeID {
+    /// - Parameter name: `nil` for the first.
+    func ownHome(_ name: String?) async throws -> NodeID {
         let home = try await onLoop { owner in
-            owner.core.homes.map(\.node).first {
+            guard let name else { return owner.core.home }
+            return owner.core.homes.map(\.node).first {
                 $0.hex == name || owner.clusterName(of: $0) == name || owner.clusterID(of: $0)?.bytes.hex == name
             }
         }
-        guard let home else { throw AgentFailure.unknownHome(name) }
+        guard let home else { throw name.map(AgentFailure.unknownHome) ?? AgentFailure.refused(.notRegistered) }
         return home
     }
 
@@ -349,7 +351,7 @@ public final class AgentRuntime: Sendable {
     // MARK: Requests
 
     /// Hands an event to the core and waits for the effect that `outcome` recognises.
-    private func request<T: Sendable>(
+    func request<T: Sendable>(
         _ timeout: TimeAmount, _ event: (@Sendable (UInt64) -> AgentEvent)?,
         outcome: @escaping @Sendable (UInt64, AgentEffect) -> Result<T, AgentFailure>?,
         isDone: @escaping @Sendable (AgentOwner) -> T? = { _ in nil }

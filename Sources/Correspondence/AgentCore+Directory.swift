@@ -19,7 +19,7 @@ extension AgentCore {
         _ store: inout some (KeyValueStore & ~Copyable)
     ) throws(StorageError) {
         if settings.isRegistered, now >= settings.nextPublish, !network.servers.isEmpty {
-            try startPublishing(now, &entropy, &store)
+            refreshNames(try startPublishing(now, &entropy, &store), now)
         }
         for epoch in publications.keys.sorted() {
             guard var publication = publications[epoch] else { continue }
@@ -35,11 +35,12 @@ extension AgentCore {
         }
     }
 
+    /// - Returns: the epochs that records are published for.
     private mutating func startPublishing(
         _ now: Timestamp, _ entropy: inout Entropy, _ store: inout some (KeyValueStore & ~Copyable)
-    ) throws(StorageError) {
+    ) throws(StorageError) -> [UInt64] {
         let homes = settings.listed
-        guard let first = homes.first, let account = first.account else { return }
+        guard let first = homes.first, let account = first.account else { return [] }
         let second = homes.dropFirst().first.flatMap { home in
             home.account.map { RecordBody.Home(node: home.node, account: $0) }
         }
@@ -71,6 +72,7 @@ extension AgentCore {
             }
         }
         try settings.save(&store)
+        return epochs
     }
 
     mutating func published(
@@ -207,7 +209,7 @@ extension AgentCore {
         }
     }
 
-    private mutating func ask(_ server: NodeID, _ message: DirectoryMessage, _ purpose: ReplyPurpose) {
+    mutating func ask(_ server: NodeID, _ message: DirectoryMessage, _ purpose: ReplyPurpose) {
         enqueue(.service(.directory, destination: server, body: message.encode(), reply: purpose))
     }
 

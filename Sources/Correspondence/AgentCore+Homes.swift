@@ -202,7 +202,7 @@ extension AgentCore {
             registrations[home] = current
         case .refused(let refusal):
             try registrationFailed(home, .homeRefused(refusal), &effects, &store)
-        case .registered, .attached, .item, .accepted, .takenOver, .closed:
+        case .registered, .attached, .item, .accepted, .takenOver, .closed, .named, .released:
             counters.malformedAnswers += 1
         }
     }
@@ -320,7 +320,8 @@ extension AgentCore {
             // An account of the first version: the commitment first.
             if registrations[home] == nil { registrations[home] = Registration(request: 0, now) }
         case .refused: break
-        case .registered, .attached, .item, .accepted, .takenOver, .closed: counters.malformedAnswers += 1
+        case .registered, .attached, .item, .accepted, .takenOver, .closed, .named, .released:
+            counters.malformedAnswers += 1
         }
     }
 
@@ -330,6 +331,7 @@ extension AgentCore {
         settings.homes.removeAll { $0.node == home }
         homeContacts[home] = nil
         registrations[home] = nil
+        try forgetNames(at: home, &store)
         try settings.save(&store)
         effects.append(.homeClosed(home))
     }

@@ -36,7 +36,7 @@ extension AgentCore {
         case .inquiry:
             effects.append(.mapAnswer(content))
             return
-        case .lookup, .fallback, .publish, .registration, .closing, .home, .delivery: break
+        default: break
         }
         do throws(WireError) {
             switch entry.purpose {
@@ -46,7 +46,10 @@ extension AgentCore {
             case .fallback(let id):
                 lookupAnswered(id, from: nil, try DirectoryMessage(decoding: content), now)
                 return
-            case .loop, .inquiry, .publish, .registration, .closing, .home, .delivery: break
+            case .nameLookup(let label, let holder):
+                nameLookupAnswered(label, from: holder, try DirectoryMessage(decoding: content), now)
+                return
+            default: break
             }
         } catch {
             counters.malformedAnswers += 1
@@ -59,12 +62,19 @@ extension AgentCore {
         _ purpose: ReplyPurpose, _ content: [UInt8], _ now: Timestamp, _ entropy: inout Entropy,
         _ effects: inout [AgentEffect], _ store: inout some (KeyValueStore & ~Copyable)
     ) throws(StorageError) {
-        if case .publish(let epoch, let holder) = purpose {
+        switch purpose {
+        case .publish, .publishName:
             guard let answer = try? DirectoryMessage(decoding: content) else {
                 counters.malformedAnswers += 1
                 return
             }
-            return try published(answer, epoch: epoch, holder: holder, now, &effects, &store)
+            if case .publish(let epoch, let holder) = purpose {
+                try published(answer, epoch: epoch, holder: holder, now, &effects, &store)
+            } else if case .publishName(let label, let epoch, let holder) = purpose {
+                namePublished(answer, NameKey(label: label, epoch: epoch), holder: holder, now, &effects)
+            }
+            return
+        default: break
         }
         guard let answer = try? HomeAnswer(decoding: content) else {
             counters.malformedAnswers += 1
@@ -76,7 +86,9 @@ extension AgentCore {
         case .delivery(let message, let fragment, let home):
             try deliveryAnswered(message, fragment, answer, from: home, now, &effects, &store)
         case .home(let home): try homeAnswered(home, answer, now, &entropy, &effects, &store)
-        case .loop, .lookup, .fallback, .inquiry, .publish: break
+        case .naming(let label, let epoch, let home):
+            try namingAnswered(NameKey(label: label, epoch: epoch), home, answer, now, &effects, &store)
+        case .loop, .lookup, .fallback, .publish, .inquiry, .publishName, .nameLookup: break
         }
     }
 
@@ -112,7 +124,7 @@ extension AgentCore {
             contact.lastEmpty = now
             try accountLost(home, now, &effects, &store)
         case .refused: break
-        case .registered, .accepted, .takenOver, .closed:
+        case .registered, .accepted, .takenOver, .closed, .named, .released:
             counters.malformedAnswers += 1
         }
     }

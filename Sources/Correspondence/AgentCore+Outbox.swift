@@ -157,7 +157,7 @@ extension AgentCore {
                 $0.nextAttempt = now.adding(
                     milliseconds: isSoon ? configuration.firstRetry : configuration.longestRetry)
             }
-        case .registered, .attached, .item, .accepted, .takenOver, .closed:
+        case .registered, .attached, .item, .accepted, .takenOver, .closed, .named, .released:
             counters.malformedAnswers += 1
         }
     }

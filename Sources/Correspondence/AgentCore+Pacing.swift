@@ -127,9 +127,9 @@ extension AgentCore {
 
     func expiry(of purpose: ReplyPurpose, _ now: Timestamp) -> Timestamp {
         switch purpose {
-        case .loop, .lookup, .fallback, .publish, .inquiry, .registration, .closing: now.adding(seconds: 120)
         case .delivery: now.adding(seconds: 3600)
         case .home: Timestamp(seconds: (now.epoch + 1) * Timestamp.secondsPerEpoch + 3600)
+        default: now.adding(seconds: 120)
         }
     }
 

@@ -57,7 +57,9 @@ public struct AgentCore: Sendable {
     /// Requests that wait for the publication to be sufficient.
     var awaitingPublication: [AwaitedRecord] = []
     var publications: [UInt64: Publication] = [:]
-    var lookups: [NetworkID: Lookup] = [:]
+    var lookups: [NetworkID: Lookup<RecordBody>] = [:]
+    var names: OwnNames
+    var nameLookups: [Bytes32: NameLookup] = [:]
     var contacts: [NetworkID: KnownContact] = [:]
     var serials: ContactSerials
     var claimedEpoch: UInt64 = 0
@@ -77,6 +79,7 @@ public struct AgentCore: Sendable {
         settings = try AgentSettings(store)
         guards = try GuardList(store)
         serials = try ContactSerials(store)
+        names = try OwnNames(store)
         // Stopped while a record was being published: that is done again.
         if settings.publishedSequence != settings.sequence { settings.nextPublish = now }
         for home in settings.homes {
@@ -92,7 +95,7 @@ public struct AgentCore: Sendable {
     /// Whether everything that was queued has reached its next place of safety: nothing to send, resolve or acknowledge.
     public var isIdle: Bool {
         queue.isEmpty && lookups.isEmpty && registrations.isEmpty
-            && homeContacts.values.allSatisfy(\.toAcknowledge.isEmpty)
+            && homeContacts.values.allSatisfy(\.toAcknowledge.isEmpty) && nameLookups.isEmpty && names.isIdle
             && outbox.open.values.allSatisfy { $0.state != .queued }
     }
 
@@ -122,6 +125,8 @@ public struct AgentCore: Sendable {
         due += settings.homes.compactMap(nextWake(for:))
         due += registrations.values.map(\.nextTry)
         due += lookups.values.map(\.deadline)
+        due += nameLookups.values.map(\.lookup.deadline)
+        due += names.wakes
         due += publications.values.filter { !$0.isFinished }.map(\.nextTry)
         due += outbox.open.values.filter { lookups[$0.recipient] == nil }.map(\.nextAttempt)
         if settings.isRegistered { due.append(settings.nextPublish) }
@@ -160,6 +165,12 @@ public struct AgentCore: Sendable {
             try moveHome(to: home, token, from: old, request, now, &entropy, &effects, &store)
         case .removeHome(let home, let discards, let request):
             try removeHome(home, discards: discards, request, now, &effects, &store)
+        case .claimName(let name, let secret, let request):
+            try claimName(name, secret, request, now, &entropy, &effects, &store)
+        case .releaseName(let name, let home, let request):
+            try releaseName(name, at: home, request, now, &effects, &store)
+        case .resolveName(let query, let request):
+            resolveName(query, request, now, &entropy, &effects)
         case .rotate(let request):
             try rotate(request, now, &entropy, &effects, &store)
         case .resolve(let id, let request):
@@ -199,6 +210,8 @@ public struct AgentCore: Sendable {
         try advanceRegistrations(now, &effects, &store)
         try advanceLookups(now, &entropy, &effects, &store)
         try advancePublications(now, &entropy, &effects, &store)
+        try advanceNames(now, &effects, &store)
+        try advanceNameLookups(now, &effects, &store)
         try advanceOutbox(now, &entropy, &effects, &store)
         advanceAttachments(now)
         try advanceClosings(now, &effects, &store)

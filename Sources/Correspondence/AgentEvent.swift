@@ -21,6 +21,11 @@ public enum AgentEvent: Sendable {
     case moveHome(to: NodeID, token: String, from: NodeID?, request: UInt64)
     /// Leave a home; with `discards` what waits there is given up.
     case removeHome(NodeID, discards: Bool, request: UInt64)
+    /// Have a name at the home of `secret`, where the user has an account, or publish its record anew.
+    case claimName(String, NameSecret, request: UInt64)
+    /// Give a name up.
+    case releaseName(String, home: NodeID, request: UInt64)
+    case resolveName(NameQuery, request: UInt64)
     /// Replace all keys but the user's: the device was lost, or may have been read.
     case rotate(request: UInt64)
     case resolve(NetworkID, request: UInt64)
@@ -47,6 +52,10 @@ public enum AgentEffect: Sendable {
     case homeRemoved(request: UInt64)
     /// Enough holders have a record with new keys.
     case rotated(request: UInt64, serial: UInt64)
+    /// The home gave the name, and enough holders have its record.
+    case named(request: UInt64, name: String)
+    case nameReleased(request: UInt64, name: String)
+    case nameResolved(request: UInt64, NameReport)
     /// The account at a home that was left is closed.
     case homeClosed(NodeID)
     case resolved(request: UInt64, ResolveReport)
@@ -86,6 +95,8 @@ public enum AgentError: Error, Equatable, Sendable {
     case tooManyHomes(limit: Int)
     /// The user has no account at this home, or has left it.
     case notYourHome
+    /// The user has no such name.
+    case notYourName
     /// The only home cannot be removed.
     case lastHome
 }
@@ -114,6 +125,34 @@ public struct RegistrationReport: Sendable, Equatable {
     public var home: NodeID
     /// Holders that have the record.
     public var holders: Int
+    public var asked: Int
+    public var milliseconds: UInt64
+}
+
+/// A friendly address to look up.
+public struct NameQuery: Hashable, Sendable {
+    public var name: String
+    public var cluster: VerifyingKey
+    public var secret: NameSecret
+    /// Whether another ID than at the first time is taken from now on.
+    public var accepts: Bool
+
+    public init(name: String, cluster: VerifyingKey, secret: NameSecret, accepts: Bool) {
+        self.name = name
+        self.cluster = cluster
+        self.secret = secret
+        self.accepts = accepts
+    }
+}
+
+/// Where a friendly address leads.
+public struct NameReport: Sendable, Equatable {
+    public var id: NetworkID
+    /// Whether it was never resolved before: from now on this ID is expected.
+    public var isNew: Bool
+    /// The ID that is expected, when the name leads to another one now.
+    public var expected: NetworkID?
+    /// Directory servers asked.
     public var asked: Int
     public var milliseconds: UInt64
 }

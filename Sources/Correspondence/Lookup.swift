@@ -3,12 +3,12 @@ import Primitives
 import Records
 import Wire
 
-/// One resolution of a network ID: waves of requests to the record's holders, then the iterative fallback
-/// (specs/correspondence.md, "Lookup").
+/// One resolution of a network ID, or of a name: waves of requests to the record's holders, then the iterative fallback
+/// (specs/correspondence.md, "Lookup"). `Content` is what a record says to those who can open it.
 ///
 /// Freshness: of all valid answers the highest sequence wins, but not before ``AgentConfiguration/freshAnswers`` holders
 /// have answered; and while the best record is so old that its publisher should have replaced it, all holders are asked.
-package struct Lookup: Sendable {
+package struct Lookup<Content: Sendable>: Sendable {
     package enum Stage: Sendable {
         case waves
         case fallback
@@ -19,26 +19,25 @@ package struct Lookup: Sendable {
         case ask([NodeID])
         case askFallback([NodeID])
         case wait
-        case found(DirectoryRecord, RecordBody)
+        case found(DirectoryRecord, Content)
         case failed(AgentError)
     }
 
     /// What an answer is worth.
     package enum Reading: Sendable {
-        case record(DirectoryRecord, RecordBody)
+        case record(DirectoryRecord, Content)
         case missing
-        /// A record that is not this user's, not of its time, not signed, or with keys that were revoked.
+        /// A record that is not the one asked for, not of its time, not signed, or with keys that were revoked.
         case invalid
         /// No answer to this request at all.
         case malformed
     }
 
     /// Servers that are asked to search on the agent's behalf when no holder has the record.
-    static let fallbackServers = 2
+    static var fallbackServers: Int { 2 }
 
-    package let id: NetworkID
-    /// Records with keys of a lower serial are revoked.
-    private let serialFloor: UInt64
+    /// Decrypts a record whose signature is right.
+    private let open: @Sendable (DirectoryRecord) throws(RecordError) -> Content
     package let epoch: UInt64
     package let blindedKey: VerifyingKey
     let started: Timestamp
@@ -55,7 +54,7 @@ package struct Lookup: Sendable {
     private var absence: AbsenceQuorum
     private var outstanding = 0
     package private(set) var deadline: Timestamp
-    private var best: (record: DirectoryRecord, body: RecordBody)?
+    private var best: (record: DirectoryRecord, body: Content)?
     /// The encoding of ``best``: most holders send the same, which needs no second check.
     private var bestBytes: [UInt8] = []
 
@@ -63,12 +62,10 @@ package struct Lookup: Sendable {
     ///   - rings: the holders by ring; a wave asks as many of each.
     ///   - directories: all directory servers, for the fallback.
     package init(
-        id: NetworkID, serialFloor: UInt64 = 0, blindedKey: VerifyingKey, rings: [[NodeID]], directories: [NodeID],
-        now: Timestamp,
-        entropy: inout Entropy
+        blindedKey: VerifyingKey, rings: [[NodeID]], directories: [NodeID], now: Timestamp, entropy: inout Entropy,
+        open: @escaping @Sendable (DirectoryRecord) throws(RecordError) -> Content
     ) {
-        self.id = id
-        self.serialFloor = serialFloor
+        self.open = open
         self.blindedKey = blindedKey
         epoch = now.epoch
         started = now
@@ -105,8 +102,7 @@ package struct Lookup: Sendable {
                 // Not better than what is known already: the costly checks can be left out.
                 if let best, record.sequence <= best.record.sequence { return .record(best.record, best.body) }
                 try record.verify(at: now)
-                let body = try record.open(user: id.key)
-                guard body.serial >= serialFloor else { return .invalid }
+                let body = try open(record)
                 bestBytes = bytes
                 return .record(record, body)
             } catch {
@@ -128,7 +124,7 @@ package struct Lookup: Sendable {
 
     /// An answer came.
     package mutating func take(
-        _ record: (record: DirectoryRecord, body: RecordBody)?, now: Timestamp, grace: UInt64
+        _ record: (record: DirectoryRecord, body: Content)?, now: Timestamp, grace: UInt64
     ) {
         answered += 1
         outstanding = max(0, outstanding - 1)
@@ -196,5 +192,21 @@ package struct Lookup: Sendable {
             }
         }
         return wave
+    }
+}
+
+extension Lookup where Content == RecordBody {
+    /// - Parameter serialFloor: records with keys of a lower serial are revoked.
+    package init(
+        id: NetworkID, serialFloor: UInt64 = 0, blindedKey: VerifyingKey, rings: [[NodeID]], directories: [NodeID],
+        now: Timestamp, entropy: inout Entropy
+    ) {
+        self.init(
+            blindedKey: blindedKey, rings: rings, directories: directories, now: now, entropy: &entropy
+        ) { record throws(RecordError) in
+            let body = try record.open(user: id.key)
+            guard body.serial >= serialFloor else { throw .revoked(serial: body.serial) }
+            return body
+        }
     }
 }

@@ -15,6 +15,11 @@ enum ReplyPurpose: Hashable, Sendable {
     case inquiry
     case registration(NodeID)
     case closing(NodeID)
+    /// A home's answer about a name of the user's.
+    case naming(label: Bytes32, epoch: UInt64, home: NodeID)
+    case publishName(label: Bytes32, epoch: UInt64, holder: NodeID)
+    /// - Parameter holder: `nil` for a server that searches on the agent's behalf.
+    case nameLookup(label: Bytes32, holder: NodeID?)
     /// In stock at a home.
     case home(NodeID)
     /// A recipient's home's answer to one part of a message.
@@ -24,7 +29,8 @@ enum ReplyPurpose: Hashable, Sendable {
     var isPersistent: Bool {
         switch self {
         case .home, .delivery: true
-        case .loop, .lookup, .fallback, .publish, .inquiry, .registration, .closing: false
+        case .loop, .lookup, .fallback, .publish, .inquiry, .registration, .closing, .naming, .publishName, .nameLookup:
+            false
         }
     }
 }
@@ -112,8 +118,7 @@ struct ReplyTable: Sendable {
             writer.fixed(message)
             writer.uint8(fragment)
             writer.fixed(home)
-        case .loop, .lookup, .fallback, .publish, .inquiry, .registration, .closing:
-            return nil
+        default: return nil
         }
         writer.uint64(entry.expiry.milliseconds)
         entry.keys.encode(&writer)

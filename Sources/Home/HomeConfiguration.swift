@@ -14,6 +14,8 @@ public struct HomeConfiguration: Sendable {
     public var redelivery: UInt64 = 30_000
     /// What a registration must present; `nil` lets everybody register.
     public var registrationToken: String?
+    /// Names that an account can have; 0 gives none to anybody.
+    public var namesPerAccount = 3
 
     public init() {}
 }
@@ -40,6 +42,10 @@ public struct HomeCounters: Equatable, Sendable {
     public var closed: UInt64 = 0
     /// Registrations of keys that an account had before, or of accounts that are closed.
     public var superseded: UInt64 = 0
+    /// Records of names that were signed.
+    public var namesSigned: UInt64 = 0
+    /// Names that another account has, or that are too many.
+    public var namesRefused: UInt64 = 0
 
     public init() {}
 }

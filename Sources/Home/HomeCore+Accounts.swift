@@ -111,6 +111,7 @@ extension HomeCore {
         try removeBlocks(request.account, &row, &store)
         try forgetRecent(request.account, &store)
         forgetFlights(request.account)
+        try releaseNames(of: request.account, now, &store)
         row.itemCount = 0
         row.itemBytes = 0
         row.isClosed = true

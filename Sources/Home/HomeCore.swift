@@ -41,6 +41,8 @@ public struct HomeCore: Sendable {
     /// Whether the store has room. The driver clears it when the store is nearly full, so that what has no room is
     /// answered instead of lost.
     public var acceptsWrites = true
+    /// Without one, the home gives no names.
+    public var nameSigner: NameSigner?
     public internal(set) var counters = HomeCounters()
     private var inFlight: [Bytes16: [UInt64: Flight]] = [:]
     private var nextSweep: Timestamp?
@@ -108,6 +110,8 @@ public struct HomeCore: Sendable {
             answer(try takeOver(request, &store), blocks, &effects)
         case .close(let request):
             answer(try close(request, now, &store), blocks, &effects)
+        case .name(let request):
+            answer(try name(request, now, &store), blocks, &effects)
         }
     }
 
@@ -355,5 +359,6 @@ public struct HomeCore: Sendable {
             counters.expired += 1
         }
         try sweepClosed(now, &store)
+        try sweepNames(now, &store)
     }
 }

@@ -14,6 +14,8 @@ public enum HomeRequest: Hashable, Sendable {
     case takeOver(TakeOver)
     /// The account is over, by the word of its recovery key.
     case close(Closing)
+    /// A name for the account.
+    case name(Naming)
 
     public struct Registration: Hashable, Sendable {
         /// UTF-8 bytes of a registration token.
@@ -118,6 +120,7 @@ public enum HomeRequest: Hashable, Sendable {
                     blob: try reader.prefixed(limit: Delivery.blobLimit, field: "blob")))
         case 5: self = .takeOver(try TakeOver(&reader))
         case 6: self = .close(try Closing(&reader))
+        case 7: self = .name(try Naming(&reader))
         default: throw .unknownKind(kind)
         }
         try reader.finish()
@@ -151,6 +154,9 @@ public enum HomeRequest: Hashable, Sendable {
         case .close(let closing):
             writer.uint8(6)
             closing.encode(&writer)
+        case .name(let naming):
+            writer.uint8(7)
+            naming.encode(&writer)
         }
         return writer.bytes
     }
@@ -197,6 +203,10 @@ public enum HomeAnswer: Hashable, Sendable {
     case takenOver(serial: UInt64)
     /// There is no such account any more.
     case closed(account: Bytes16)
+    /// The account has the name; this record, signed for the epoch asked for, says so to the directory.
+    case named(label: Bytes32, record: [UInt8])
+    /// The account has the name no more.
+    case released(label: Bytes32)
     /// The home did not take it.
     case refused(Refusal)
 
@@ -225,6 +235,12 @@ public enum HomeAnswer: Hashable, Sendable {
         case notEmpty = 9
         /// Not the recovery key that was committed to.
         case wrongRecovery = 10
+        /// Another account has the name.
+        case nameTaken = 11
+        /// The home gives no names, or this account no more.
+        case noMoreNames = 12
+        /// Names are signed for the present epoch and, near its end, for the next.
+        case wrongEpoch = 13
     }
 
     public init(decoding bytes: [UInt8]) throws(WireError) {
@@ -244,6 +260,10 @@ public enum HomeAnswer: Hashable, Sendable {
             self = .refused(refusal)
         case 70: self = .takenOver(serial: try reader.uint64())
         case 71: self = .closed(account: try reader.fixed())
+        case 72:
+            self = .named(
+                label: try reader.fixed(), record: try reader.prefixed(limit: Limits.recordSize, field: "record"))
+        case 73: self = .released(label: try reader.fixed())
         default: throw .unknownKind(kind)
         }
         try reader.finish()
@@ -277,6 +297,13 @@ public enum HomeAnswer: Hashable, Sendable {
         case .closed(let account):
             writer.uint8(71)
             writer.fixed(account)
+        case .named(let label, let record):
+            writer.uint8(72)
+            writer.fixed(label)
+            writer.prefixed(record)
+        case .released(let label):
+            writer.uint8(73)
+            writer.fixed(label)
         }
         return writer.bytes
     }

@@ -13,6 +13,10 @@ enum HomeTables {
     static let index = Table("home/index")
     /// When closed accounts are forgotten: expiry, big-endian, and the account.
     static let closed = Table("home/closed")
+    /// Names by label: the account, and when the name is free again.
+    static let names = Table("home/names")
+    /// The labels of an account's names, after the account.
+    static let labels = Table("home/labels")
 
     static func key(_ account: Bytes16, _ number: UInt64) -> [UInt8] {
         account.bytes + HomeTables.number(number)
@@ -178,6 +182,33 @@ struct BlockRow {
         var writer = Writer(capacity: 8 + ReplyBlock.encodedSize)
         writer.uint64(expiry)
         block.encode(&writer)
+        return writer.bytes
+    }
+}
+
+/// Who has a name.
+struct NameRow {
+    /// Zero for a name that was given up.
+    var account: Bytes16
+    /// In seconds; from then on anybody can have it.
+    var freeAt: UInt64
+
+    init(account: Bytes16, freeAt: UInt64) {
+        self.account = account
+        self.freeAt = freeAt
+    }
+
+    init(decoding bytes: [UInt8]) throws(WireError) {
+        var reader = Reader(bytes)
+        account = try reader.fixed()
+        freeAt = try reader.uint64()
+        try reader.finish()
+    }
+
+    func encode() -> [UInt8] {
+        var writer = Writer(capacity: 24)
+        writer.fixed(account)
+        writer.uint64(freeAt)
         return writer.bytes
     }
 }

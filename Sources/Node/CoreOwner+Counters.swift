@@ -9,7 +9,8 @@ extension CoreOwner {
             "home.unknown_account": counters.unknownAccount, "home.wrong_signature": counters.wrongSignature,
             "home.replayed": counters.replayed, "home.full": counters.full, "home.damaged": counters.damaged,
             "home.taken_over": counters.takenOver, "home.closed": counters.closed,
-            "home.superseded": counters.superseded,
+            "home.superseded": counters.superseded, "home.names.signed": counters.namesSigned,
+            "home.names.refused": counters.namesRefused,
         ]
     }
 

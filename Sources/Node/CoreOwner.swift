@@ -45,7 +45,7 @@ final class CoreOwner: @unchecked Sendable {
         Table("directory/contacts"),
         Table("directory/expiry"), Table("directory/floors"), Table("directory/quotas"),
         Table("home/accounts"), Table("home/items"), Table("home/blocks"), Table("home/recent"), Table("home/index"),
-        Table("home/closed"),
+        Table("home/closed"), Table("home/names"), Table("home/labels"),
     ]
     /// Events that wait for a turn; beyond it requests are dropped and counted.
     private static let eventLimit = 65_536
@@ -103,6 +103,10 @@ final class CoreOwner: @unchecked Sendable {
         self.directory.sign = { keys.server.sign($0) }
         self.map.setSigner(CoreOwner.signer(keys))
         home = HomeCore(node: keys.nodeID, configuration: configuration)
+        home.nameSigner = { label, pointer, epoch, sequence, expiry in
+            try? NameRecord.seal(
+                label: label, pointer: pointer, server: keys.server, epoch: epoch, sequence: sequence, expiry: expiry)
+        }
         endpoint = DatagramEndpoint(key: keys.link.key.copy(), entropy: &entropy)
         ledger.replaceServers(map.currentServers(at: now), view: map.view(at: now))
         // A crash may have come between the store and the file.

@@ -21,6 +21,8 @@ public struct NodeConfiguration: Codable, Sendable, Equatable {
     public var bootstrap: String?
     /// Whether anybody may register, or only who has the token.
     public var registrationToken: String?
+    /// Names (`name@cluster`) that an account can have; 0 gives none.
+    public var namesPerAccount: Int
     /// The largest size of the node's store, in mebibytes.
     public var storeMiB: Int
     /// Relay loops sent a minute, which reveal a neighbour that drops envelopes.
@@ -38,6 +40,7 @@ public struct NodeConfiguration: Codable, Sendable, Equatable {
         case dataDirectory = "data_directory"
         case bootstrap
         case registrationToken = "registration_token"
+        case namesPerAccount = "names_per_account"
         case storeMiB = "store_mib"
         case loopsPerMinute = "loops_per_minute"
         case logLevel = "log_level"
@@ -49,6 +52,7 @@ public struct NodeConfiguration: Codable, Sendable, Equatable {
         self.listen = listen
         self.listenDatagram = listenDatagram
         self.dataDirectory = dataDirectory
+        namesPerAccount = 3
         storeMiB = 1024
         loopsPerMinute = 6
         logLevel = "info"
@@ -65,6 +69,7 @@ public struct NodeConfiguration: Codable, Sendable, Equatable {
         dataDirectory = try values.decode(String.self, forKey: .dataDirectory)
         bootstrap = try values.decodeIfPresent(String.self, forKey: .bootstrap)
         registrationToken = try values.decodeIfPresent(String.self, forKey: .registrationToken)
+        namesPerAccount = try values.decodeIfPresent(Int.self, forKey: .namesPerAccount) ?? 3
         storeMiB = try values.decodeIfPresent(Int.self, forKey: .storeMiB) ?? 1024
         loopsPerMinute = try values.decodeIfPresent(Int.self, forKey: .loopsPerMinute) ?? 6
         logLevel = try values.decodeIfPresent(String.self, forKey: .logLevel) ?? "info"
@@ -83,6 +88,9 @@ extension NodeConfiguration {
         guard (registrationToken?.utf8.count ?? 0) <= HomeRequest.Registration.tokenLimit else {
             throw .configuration(
                 field: "registration_token", reason: "must have at most \(HomeRequest.Registration.tokenLimit) bytes")
+        }
+        guard (0...16).contains(namesPerAccount) else {
+            throw .configuration(field: "names_per_account", reason: "must be from 0 to 16")
         }
         guard (1...1_048_576).contains(storeMiB) else {
             throw .configuration(field: "store_mib", reason: "must be from 1 to 1048576")

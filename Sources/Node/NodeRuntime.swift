@@ -102,6 +102,7 @@ public final class NodeRuntime: Sendable {
         journalThread.start()
         var home = HomeConfiguration()
         home.registrationToken = configuration.registrationToken
+        home.namesPerAccount = configuration.namesPerAccount
         var roots = Set(peers.map(\.clusterID))
         roots.insert(keys.certificate.clusterID)
         do throws(StorageError) {

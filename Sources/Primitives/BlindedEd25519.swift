@@ -12,7 +12,19 @@ public struct BlindingFactor: Sendable {
         var hash = BLAKE2b(outputCount: 64, domain: domain)
         hash.update(key.bytes)
         hash.update(epoch)
-        let wide: Bytes64 = hash.finalize()
+        self.init(wide: hash.finalize())
+    }
+
+    /// `b = scalar(H512(domain, key, label, epoch))`: one key blinded for each of many labels.
+    public init(_ domain: Domain, key: VerifyingKey, label: Bytes32, epoch: UInt64) {
+        var hash = BLAKE2b(outputCount: 64, domain: domain)
+        hash.update(key.bytes)
+        hash.update(label)
+        hash.update(epoch)
+        self.init(wide: hash.finalize())
+    }
+
+    private init(wide: Bytes64) {
         scalar = Bytes32(unsafe: { out in
             wide.withUnsafeBytes { wide in
                 crypto_core_ed25519_scalar_reduce(

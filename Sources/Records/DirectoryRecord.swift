@@ -41,15 +41,23 @@ public struct DirectoryRecord: Hashable, Sendable {
     ) throws(RecordError) -> DirectoryRecord {
         let factor = BlindingFactor(Domain("hulda/blind"), key: user.publicKey, epoch: epoch)
         let key = BlindedSigningKey(user, factor)
-        var plain = body.encode()
+        return try seal(
+            plain: body.encode(), bodyKey: bodyKey(user.publicKey, epoch), nonce: entropy.bytes(), key: key,
+            epoch: epoch, sequence: sequence, expiry: expiry)
+    }
+
+    /// Pads, encrypts and signs a body of any kind.
+    static func seal(
+        plain body: [UInt8], bodyKey: borrowing SecretBytes, nonce: Bytes24, key: borrowing BlindedSigningKey,
+        epoch: UInt64, sequence: UInt64, expiry: UInt64
+    ) throws(RecordError) -> DirectoryRecord {
+        var plain = body
         guard let size = sizeClasses.first(where: { plain.count + XChaChaPoly.tagSize <= $0 }) else {
             throw .oversize(plain.count)
         }
         plain.append(contentsOf: repeatElement(0, count: size - XChaChaPoly.tagSize - plain.count))
-        let nonce: Bytes24 = entropy.bytes()
         let head = header(epoch: epoch, expiry: expiry, sequence: sequence, blindedKey: key.publicKey)
-        let ciphertext = XChaChaPoly.seal(
-            plain, key: bodyKey(user.publicKey, epoch), nonce: nonce, associated: head)
+        let ciphertext = XChaChaPoly.seal(plain, key: bodyKey, nonce: nonce, associated: head)
         let unsigned = DirectoryRecord(
             epoch: epoch, expiry: expiry, sequence: sequence, blindedKey: key.publicKey, nonce: nonce,
             ciphertext: ciphertext, signature: Signature(Bytes64()))
@@ -117,16 +125,19 @@ public struct DirectoryRecord: Hashable, Sendable {
     /// Decrypts the body with the ID, and checks that the record is this user's and the operational key certified.
     public func open(user: VerifyingKey) throws(RecordError) -> RecordBody {
         guard try DirectoryRecord.blindedKey(of: user, epoch: epoch) == blindedKey else { throw .invalidKey }
-        let head = DirectoryRecord.header(epoch: epoch, expiry: expiry, sequence: sequence, blindedKey: blindedKey)
-        let plain: [UInt8]
-        do throws(PrimitiveError) {
-            plain = try XChaChaPoly.open(
-                ciphertext, key: DirectoryRecord.bodyKey(user, epoch), nonce: nonce, associated: head)
-        } catch { throw .wrongBody }
+        let plain = try open(bodyKey: DirectoryRecord.bodyKey(user, epoch))
         let body: RecordBody
         do throws(WireError) { body = try RecordBody(decoding: plain) } catch { throw .malformed(error) }
         guard body.isCertified(by: user) else { throw .wrongCertificate }
         return body
+    }
+
+    /// The padded body.
+    func open(bodyKey: borrowing SecretBytes) throws(RecordError) -> [UInt8] {
+        let head = DirectoryRecord.header(epoch: epoch, expiry: expiry, sequence: sequence, blindedKey: blindedKey)
+        do throws(PrimitiveError) {
+            return try XChaChaPoly.open(ciphertext, key: bodyKey, nonce: nonce, associated: head)
+        } catch { throw .wrongBody }
     }
 
     /// The body's key: BLAKE2b-256 keyed with the ID over the epoch.
@@ -137,7 +148,7 @@ public struct DirectoryRecord: Hashable, Sendable {
             from: secret, Domain("hulda/dir-key"), context: withUnsafeBytes(of: epoch.littleEndian) { Array($0) })
     }
 
-    private static func header(
+    static func header(
         epoch: UInt64, expiry: UInt64, sequence: UInt64, blindedKey: VerifyingKey
     ) -> [UInt8] {
         var writer = Writer(capacity: 57)

@@ -17,6 +17,8 @@ public enum RecordError: Error, Equatable, Sendable {
     case wrongBody
     /// The user's signature on the operational key does not fit, or its time is over.
     case wrongCertificate
+    /// Keys of this serial were replaced by later ones that were seen before.
+    case revoked(serial: UInt64)
     /// A user key that is no point of the prime-order group.
     case invalidKey
 }

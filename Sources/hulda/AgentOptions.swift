@@ -196,6 +196,14 @@ enum AgentFailureText {
             return Failure(
                 "no cluster on the map is called \(name)", next: "List the clusters with: hulda register --list",
                 code: SysExit.noHost)
+        case .ambiguousCluster(let name, let candidates):
+            return Failure(
+                "\(candidates.count) clusters are called \(name): \(candidates.joined(separator: ", "))",
+                next: "Ask which one is meant, and write its ID after the @ instead.", code: SysExit.noHost)
+        case .unknownName(let name):
+            return Failure(
+                "nobody is called \(name) now", next: "Ask the owner for the name again, or for the ID.",
+                code: SysExit.noHost)
         case .unknownHome(let name):
             return Failure(
                 "you have no home called \(name)", next: "List yours with: hulda home list", code: SysExit.noHost)
@@ -231,6 +239,15 @@ enum AgentFailureText {
             Failure(
                 "the cluster wants a registration token, and this is not it",
                 next: "Ask its operator, and add --token TOKEN.", code: SysExit.noPermission)
+        case .homeRefused(.nameTaken):
+            Failure("somebody else has this name", next: "Choose another one.", code: SysExit.cantCreate)
+        case .homeRefused(.noMoreNames), .homeRefused(.wrongEpoch):
+            Failure(
+                "the home gives no name, or no more names to you",
+                next: "Give one up with hulda id name NAME --release, or ask another home with --home.",
+                code: SysExit.unavailable)
+        case .notYourName:
+            Failure("this name is not yours", next: "See yours with: hulda id show", code: SysExit.usage)
         case .homeRefused(let refusal):
             Failure("the home refused: \(refusal)", next: "Try another cluster.", code: SysExit.unavailable)
         case .homeUnreachable:

@@ -2,7 +2,6 @@ import Agent
 import ArgumentParser
 import Correspondence
 import FoundationEssentials
-import NIOCore
 import Primitives
 
 struct HomeCommand: AsyncParsableCommand {
@@ -21,9 +20,7 @@ struct HomeCommand: AsyncParsableCommand {
         @Option(help: "The registration token, where the cluster asks for one.")
         var token = ""
         @Option(help: ArgumentHelp("Seconds to wait.", valueName: "seconds"))
-        var timeout = 40
-
-        var patience: TimeAmount { .seconds(Int64(timeout)) }
+        var timeout = Seconds(40)
     }
 
     struct Add: AsyncParsableCommand {
@@ -39,7 +36,7 @@ struct HomeCommand: AsyncParsableCommand {
             try await output.run {
                 try await agent.withAgent { agent in
                     let report = try await agent.addHome(
-                        opening.cluster, token: opening.token, timeout: opening.patience)
+                        opening.cluster, token: opening.token, timeout: opening.timeout.amount)
                     output.print(Opened(account: report.account.hex, home: opening.cluster)) {
                         "Your record names \(opening.cluster) too now: messages go there when your first home does not answer."
                     }
@@ -69,7 +66,7 @@ struct HomeCommand: AsyncParsableCommand {
             try await output.run {
                 try await agent.withAgent { agent in
                     let report = try await agent.moveHome(
-                        to: opening.cluster, token: opening.token, from: from, timeout: opening.patience)
+                        to: opening.cluster, token: opening.token, from: from, timeout: opening.timeout.amount)
                     output.print(Opened(account: report.account.hex, home: opening.cluster)) {
                         """
                         Your record names \(opening.cluster) now. The old home is collected from for another 27 hours and then \
@@ -99,12 +96,12 @@ struct HomeCommand: AsyncParsableCommand {
         @Flag(help: "Give up what waits there.")
         var discard = false
         @Option(help: ArgumentHelp("Seconds to wait.", valueName: "seconds"))
-        var timeout = 40
+        var timeout = Seconds(40)
 
         func run() async throws {
             try await output.run {
                 try await agent.withAgent { agent in
-                    try await agent.removeHome(cluster, discards: discard, timeout: .seconds(Int64(timeout)))
+                    try await agent.removeHome(cluster, discards: discard, timeout: timeout.amount)
                     output.print(["left": cluster]) { "Your record does not name \(cluster) any more." }
                 }
             }

@@ -5,7 +5,8 @@ import Records
 
 struct IDCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "id", abstract: "Make and show your network ID.", subcommands: [New.self, Show.self, Rotate.self])
+        commandName: "id", abstract: "Make and show your network ID.",
+        subcommands: [New.self, Show.self, Name.self, Rotate.self])
 
     struct New: AsyncParsableCommand {
         static let configuration = CommandConfiguration(
@@ -73,9 +74,61 @@ struct IDCommand: AsyncParsableCommand {
                     return
                 }
                 let link = UserLink(id: id, token: nil, name: name).text
-                output.print(IDReport(id, link: link)) {
+                let names =
+                    self.id == nil
+                    ? try AgentFailureText.translate { try AgentRuntime.names(directory: agent.directory) } : []
+                output.print(IDReport(id, link: link, names: names)) {
                     let code = withoutQR ? nil : QRCode.terminal(link)
-                    return "\(id.text)\n\(link)" + (code.map { "\n\($0)" } ?? "")
+                    return ([id.text, link] + names).joined(separator: "\n") + (code.map { "\n\($0)" } ?? "")
+                }
+            }
+        }
+    }
+
+    struct Name: AsyncParsableCommand {
+        static let configuration = CommandConfiguration(
+            abstract: "Have a name at your home: name@cluster, which leads to your ID.",
+            discussion: """
+                First come, first served. The home is not told the name, and cannot see which ID it leads to; people \
+                who know the name can. Names do not move with you to another home. One that you give up is nobody's for \
+                30 days. The ID is what counts: whoever runs the home could let the name lead elsewhere, and people who \
+                have used it before are warned then.
+
+                Examples: hulda id name ada
+                          hulda id name ada --release
+                """)
+
+        @Argument(help: "1 to 32 of a to z, 0 to 9, - and .")
+        var name: String
+        @OptionGroup var agent: AgentOptions
+        @OptionGroup var output: OutputOptions
+        @Option(
+            help: ArgumentHelp("The home that is to give it, when you have two; else the first.", valueName: "cluster"))
+        var home: String?
+        @Flag(help: "Give the name up.")
+        var release = false
+        @Option(help: ArgumentHelp("Seconds to wait.", valueName: "seconds"))
+        var timeout = Seconds(40)
+
+        func run() async throws {
+            try await output.run {
+                let name: String
+                do throws(FriendlyNameError) { name = try FriendlyName.checked(self.name) } catch {
+                    throw Failure("\(error)", next: "Choose another name.", code: SysExit.usage)
+                }
+                try await agent.withAgent { agent in
+                    if release {
+                        try await agent.releaseName(name, home: home, timeout: timeout.amount)
+                        output.print(["released": name]) { "The name \(name) is yours no more." }
+                        return
+                    }
+                    let address = try await agent.claimName(name, home: home, timeout: timeout.amount)
+                    output.print(["name": address]) {
+                        """
+                        \(address)
+                        Next: hand it around; hulda resolve \(address) shows what others see
+                        """
+                    }
                 }
             }
         }
@@ -96,12 +149,12 @@ struct IDCommand: AsyncParsableCommand {
         @OptionGroup var agent: AgentOptions
         @OptionGroup var output: OutputOptions
         @Option(help: ArgumentHelp("Seconds to wait.", valueName: "seconds"))
-        var timeout = 40
+        var timeout = Seconds(40)
 
         func run() async throws {
             try await output.run {
                 try await agent.withAgent { agent in
-                    let report = try await agent.rotate(timeout: .seconds(Int64(timeout)))
+                    let report = try await agent.rotate(timeout: timeout.amount)
                     output.print(["serial": report.serial, "pendingHomes": UInt64(report.pending)]) {
                         "Your keys are replaced (serial \(report.serial)) and your record is published."
                     }
@@ -119,8 +172,11 @@ struct IDCommand: AsyncParsableCommand {
     private struct IDReport: Encodable {
         let id: String
         let link: String
+        /// Left out when there are none.
+        let names: [String]?
 
-        init(_ id: NetworkID, link: String? = nil) {
+        init(_ id: NetworkID, link: String? = nil, names: [String] = []) {
+            self.names = names.isEmpty ? nil : names
             self.id = id.text
             self.link = link ?? UserLink(id: id, token: nil, name: nil).text
         }

@@ -25,6 +25,8 @@ enum SysExit {
     static let io = ExitCode(74)
     /// Try again later; nothing is lost.
     static let temporary = ExitCode(75)
+    /// The other side contradicts what it said before.
+    static let protocolError = ExitCode(76)
     /// Permission denied: a wrong passphrase, for example.
     static let noPermission = ExitCode(77)
     /// The configuration is wrong.

@@ -78,18 +78,21 @@ struct RegisterCommand: AsyncParsableCommand {
 
 struct ResolveCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "resolve", abstract: "Look a network ID up in the directory, through envelopes.",
+        commandName: "resolve", abstract: "Look a network ID or name@cluster up in the directory, through envelopes.",
         discussion: """
             Shows that the ID is registered, and how it was found. Sending does this by itself. Nobody learns who asks: \
             each request goes over its own path.
 
-            Exit codes: 68 nobody publishes this ID, 75 no answer in time.
+            A friendly address leads to an ID. The first one is remembered; when it leads elsewhere later, the command \
+            stops until you say --accept-change.
 
-            Example: hulda resolve hulda1…
+            Exit codes: 68 nobody publishes this ID, 75 no answer in time, 76 a friendly address leads elsewhere now.
+
+            Examples: hulda resolve hulda1…
+                      hulda resolve ada@example
             """)
 
-    @Argument(help: "A network ID or link.")
-    var id: String
+    @OptionGroup var person: AddressOptions
     @OptionGroup var agent: AgentOptions
     @OptionGroup var output: OutputOptions
     @Option(help: ArgumentHelp("Seconds to wait.", valueName: "seconds"))
@@ -97,12 +100,13 @@ struct ResolveCommand: AsyncParsableCommand {
 
     func run() async throws {
         try await output.run {
-            let id = try parseID(id)
+            let address = try person.parse()
             try await agent.withAgent { agent in
-                let report = try await agent.resolve(id, timeout: timeout.amount)
-                output.print(Report(report)) {
+                let target = try await address.resolve(agent, accepts: person.acceptChange, timeout: timeout)
+                let report = try await agent.resolve(target.id, timeout: timeout.amount)
+                output.print(Report(report, target)) {
                     """
-                    \(report.id.text)
+                    \(target.explanation ?? report.id.text)
                       lookup     \(report.milliseconds) ms, \(report.asked) nodes asked in \(report.waves) \
                     \(report.waves == 1 ? "wave" : "waves"), \
                     \(report.answered) answered, each over its own path of \(report.pathLength) hops\
@@ -125,8 +129,13 @@ struct ResolveCommand: AsyncParsableCommand {
         let sequence: UInt64
         let expiry: UInt64
         let fallback: Bool
+        /// Of a friendly address: its cluster, and whether it was never resolved before.
+        let cluster: String?
+        let isNew: Bool?
 
-        init(_ report: ResolveReport) {
+        init(_ report: ResolveReport, _ target: AddressOptions.Target) {
+            cluster = target.name.map { ClusterText.encode($0.cluster) }
+            isNew = target.name?.report.isNew
             id = report.id.text
             milliseconds = report.milliseconds
             asked = report.asked
@@ -142,17 +151,17 @@ struct ResolveCommand: AsyncParsableCommand {
 
 struct SendCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "send", abstract: "Send a message to a network ID.",
+        commandName: "send", abstract: "Send a message to a network ID or name@cluster.",
         discussion: """
             Returns when the message is safe at the recipient's home. When that takes longer than --timeout, the message \
             stays in the outbox (exit code 75) and goes out with the next command, or with: hulda inbox --flush
 
             Examples: hulda send hulda1… "See you at eight."
+                      hulda send ada@example "Hello."
                       fortune | hulda send hulda1… -
             """)
 
-    @Argument(help: "A network ID or link.")
-    var id: String
+    @OptionGroup var person: AddressOptions
     @Argument(help: "The text; - or nothing reads standard input.")
     var text: String?
     @OptionGroup var agent: AgentOptions
@@ -162,7 +171,7 @@ struct SendCommand: AsyncParsableCommand {
 
     func run() async throws {
         try await output.run {
-            let id = try parseID(id)
+            let address = try person.parse()
             let body: [UInt8]
             if let text, text != "-" {
                 body = Array(text.utf8)
@@ -179,14 +188,20 @@ struct SendCommand: AsyncParsableCommand {
                     code: SysExit.data)
             }
             try await agent.withAgent { agent in
-                let outcome = try await agent.send(id, body: body, timeout: timeout.amount)
+                let target = try await address.resolve(agent, accepts: person.acceptChange, timeout: timeout)
+                if !output.json, let explanation = target.explanation {
+                    StandardStream.write(explanation + "\n", to: STDERR_FILENO)
+                }
+                let outcome = try await agent.send(target.id, body: body, timeout: timeout.amount)
                 switch outcome {
                 case .accepted(let messageID):
-                    output.print(Report(message: messageID.hex, state: "accepted")) {
+                    output.print(Report(message: messageID.hex, to: target.id.text, state: "accepted")) {
                         "Accepted by the recipient's home."
                     }
                 case .queued(let messageID, let reason):
-                    if output.json { output.print(Report(message: messageID.hex, state: "queued")) { "" } }
+                    if output.json {
+                        output.print(Report(message: messageID.hex, to: target.id.text, state: "queued")) { "" }
+                    }
                     if case .notFound(let asked, let missing) = reason {
                         throw Failure(
                             "nobody publishes this ID now (\(missing) of \(asked) directory servers say so)",
@@ -204,6 +219,7 @@ struct SendCommand: AsyncParsableCommand {
 
     private struct Report: Encodable {
         let message: String
+        let to: String
         let state: String
     }
 }

@@ -38,6 +38,8 @@ struct SimulatedAgent {
     var registered: [RegistrationReport] = []
     var removed: [UInt64] = []
     var closed: [NodeID] = []
+    var names: [String] = []
+    var nameReports: [UInt64: NameReport] = [:]
     var serials: [UInt64] = []
     var resolved: [ResolveReport] = []
     var failed: [UInt64: AgentError] = [:]

@@ -38,6 +38,13 @@ private final class SharedKey: Sendable {
     private let key: SigningKey
     init(_ key: borrowing SigningKey) { self.key = key.copy() }
     func sign(_ message: [UInt8]) -> Signature { key.sign(message) }
+
+    func name(
+        _ label: Bytes32, _ pointer: [UInt8], _ epoch: UInt64, _ sequence: UInt64, _ expiry: UInt64
+    ) -> DirectoryRecord? {
+        try? NameRecord.seal(
+            label: label, pointer: pointer, server: key, epoch: epoch, sequence: sequence, expiry: expiry)
+    }
 }
 
 /// The gateway's mailboxes in small: replies wait in a bounded queue until the agent proves the handle.
@@ -124,6 +131,7 @@ struct SimulatedServer {
     private mutating func signsMisses() {
         let key = SharedKey(keys.server)
         directory.sign = { key.sign($0) }
+        home.nameSigner = { key.name($0, $1, $2, $3, $4) }
     }
 
     private static func descriptor(

@@ -116,6 +116,9 @@ extension World {
             case .registered(_, let report): agents[agent].registered.append(report)
             case .homeRemoved(let request): agents[agent].removed.append(request)
             case .rotated(_, let serial): agents[agent].serials.append(serial)
+            case .named(_, let name): agents[agent].names.append(name)
+            case .nameReleased(_, let name): agents[agent].names.removeAll { $0 == name }
+            case .nameResolved(let request, let report): agents[agent].nameReports[request] = report
             case .homeClosed(let home): agents[agent].closed.append(home)
             case .resolved(_, let report): agents[agent].resolved.append(report)
             case .queued(let request, let messageID): agents[agent].queued[request] = messageID

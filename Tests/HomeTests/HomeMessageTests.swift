@@ -1,5 +1,6 @@
 import Envelope
 import Primitives
+import Records
 import Testing
 import Wire
 
@@ -94,6 +95,12 @@ import Wire
                 recovery: key),
             .close(home: entropy.bytes(), account: entropy.bytes(), discards: false, recovery: key),
             .close(home: entropy.bytes(), account: entropy.bytes(), discards: true, recovery: key),
+            .name(
+                home: entropy.bytes(), account: entropy.bytes(), counter: 3, epoch: 4, label: entropy.bytes(),
+                pointer: entropy.array(NamePointer.size), key: key),
+            .name(
+                home: entropy.bytes(), account: entropy.bytes(), counter: 3, epoch: 4, label: entropy.bytes(),
+                pointer: nil, key: key),
         ]
     }
 
@@ -103,6 +110,7 @@ import Wire
             .item(.init(number: 4, pending: 1, messageID: entropy.bytes(), blob: entropy.array(50))),
             .accepted(messageID: entropy.bytes()), .refused(.inboxFull), .takenOver(serial: 5),
             .closed(account: entropy.bytes()), .refused(.wrongRecovery),
+            .named(label: entropy.bytes(), record: entropy.array(659)), .released(label: entropy.bytes()),
         ]
     }
 }

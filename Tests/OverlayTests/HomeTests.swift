@@ -29,6 +29,16 @@ import Testing
         #expect(first.accounts.count == 1 && second.accounts.count == 1)
         #expect(first.accounts != second.accounts)
 
+        #expect(try alice.run("id", "name", "Ada").contains("ada@cluster-1"))
+        #expect(try alice.run("id", "show", "--no-qr").contains("ada@cluster-1"))
+        #expect(try bob.run("resolve", "ada@cluster-1", "--json").contains(alice.id))
+        try bob.run("send", "ada@cluster-1", "by name", "--timeout", "60")
+        #expect(try alice.inbox("--wait", "1", "--timeout", "60").map(\.text) == ["by name"])
+        try bob.run("resolve", "eve@cluster-1", expect: 68)
+        try bob.run("resolve", "ada@nowhere", expect: 68)
+        try bob.run("resolve", "a_da@cluster-1", expect: 64)
+        try bob.run("id", "name", "bob", "--home", "cluster-1", expect: 68)
+
         try overlay.kill(2)
         try alice.run("send", bob.id, "to the second home", "--timeout", "60")
         #expect(try bob.inbox("--wait", "1", "--timeout", "60").map(\.text) == ["to the second home"])

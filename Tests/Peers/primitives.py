@@ -76,11 +76,11 @@ def expand(seed):
     return number(bytes(clamped)), wide[32:]
 
 
-def blind(seed, domain, epoch, message):
+def blind(seed, domain, epoch, message, label=b""):
     """The public key, factor, blinded key and signature of specs/primitives.md, "Key blinding"."""
     a, prefix = expand(seed)
     public = compress(multiply(a, BASE))
-    b = number(blake2b(64, b"", domain, public + struct.pack("<Q", epoch))) % L
+    b = number(blake2b(64, b"", domain, public + label + struct.pack("<Q", epoch))) % L
     factor = b.to_bytes(32, "little")
     blinded = compress(multiply(b, decompress(public)))
     secret = a * b % L

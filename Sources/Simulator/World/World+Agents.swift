@@ -156,6 +156,7 @@ extension World {
                 record(.report, from: place(index), report.account.bytes, "registered")
             case .homeRemoved: record(.report, from: place(index), [], "home removed")
             case .rotated: record(.report, from: place(index), [], "rotated")
+            case .named, .nameReleased, .nameResolved: record(.report, from: place(index), [], "name")
             case .homeClosed(let home): record(.report, from: place(index), home.bytes, "home closed")
             case .resolved(let request, let report): resolved(agent, request, report)
             case .queued(let request, let message):

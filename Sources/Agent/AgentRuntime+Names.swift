@@ -1,0 +1,114 @@
+import Correspondence
+import Federation
+import NIOCore
+import Primitives
+import Records
+
+/// Friendly addresses: having one, and finding out where one leads.
+extension AgentRuntime {
+    /// A friendly address that was looked up.
+    public struct ResolvedName: Sendable {
+        public let report: NameReport
+        public let cluster: VerifyingKey
+    }
+
+    /// Asks a home for a name, and publishes its record.
+    /// - Parameter home: one of the user's homes; `nil` for the first.
+    /// - Returns: the friendly address.
+    public func claimName(_ name: String, home: String?, timeout: TimeAmount) async throws -> String {
+        let node = try await ownHome(home)
+        try await connect(timeout: min(timeout, .seconds(20)))
+        guard let server = try await onLoop({ $0.server(node) }) else { throw AgentFailure.unknownHome(home ?? "") }
+        let secret = try AgentRuntime.secret(name, server.serverID)
+        let granted = try await request(timeout) {
+            .claimName(name, secret, request: $0)
+        } outcome: { request, effect -> Result<String, AgentFailure>? in
+            switch effect {
+            case .named(request, let name): .success(name)
+            case .failed(request, let error): .failure(.refused(error))
+            default: nil
+            }
+        }
+        try await writeNames()
+        return try await onLoop { "\(granted)@\($0.clusterText(server.clusterID))" }
+    }
+
+    /// Gives a name up.
+    public func releaseName(_ name: String, home: String?, timeout: TimeAmount) async throws {
+        let node = try await ownHome(home)
+        try await connect(timeout: min(timeout, .seconds(20)))
+        try await request(timeout) {
+            .releaseName(name, home: node, request: $0)
+        } outcome: { request, effect -> Result<Void, AgentFailure>? in
+            switch effect {
+            case .nameReleased(request, _): .success(())
+            case .failed(request, let error): .failure(.refused(error))
+            default: nil
+            }
+        }
+        try await writeNames()
+    }
+
+    /// Looks a friendly address up: at each home server of the cluster until one has it.
+    /// - Parameter accepts: whether another ID than at the first time is expected from now on.
+    public func resolveName(
+        _ address: FriendlyName, accepts: Bool, timeout: TimeAmount
+    ) async throws -> ResolvedName {
+        try await connect(timeout: min(timeout, .seconds(20)))
+        let cluster = try await cluster(called: address.cluster)
+        let servers = try await onLoop { $0.homeServers(of: cluster) }
+        var failure = AgentFailure.unknownCluster(address.cluster)
+        for server in servers {
+            let secret = try AgentRuntime.secret(address.name, server.serverID)
+            let query = NameQuery(name: address.name, cluster: cluster, secret: secret, accepts: accepts)
+            do {
+                let report = try await request(timeout) {
+                    .resolveName(query, request: $0)
+                } outcome: { request, effect -> Result<NameReport, AgentFailure>? in
+                    switch effect {
+                    case .nameResolved(request, let report): .success(report)
+                    case .failed(request, .notFound): .failure(.unknownName(address.description))
+                    case .failed(request, let error): .failure(.refused(error))
+                    default: nil
+                    }
+                }
+                return ResolvedName(report: report, cluster: cluster)
+            } catch let error as AgentFailure {
+                failure = error
+            }
+        }
+        throw failure
+    }
+
+    private static func secret(_ name: String, _ server: VerifyingKey) throws(AgentFailure) -> NameSecret {
+        do { return try NameSecret(name: name, server: server) } catch { throw .outOfMemory }
+    }
+
+    /// The one cluster of this name, or with this ID; the rest of the map may still be on its way.
+    private func cluster(called text: String) async throws -> VerifyingKey {
+        if let id = try ClusterText.decode(text) { return id }
+        var found: [VerifyingKey] = []
+        for _ in 0..<60 {
+            found = try await onLoop { $0.clusters.filter { $0.name == text }.map(\.clusterID) }
+            if let id = found.first, found.count == 1 { return id }
+            if found.count > 1 { break }
+            try await Task.sleep(for: .milliseconds(50))
+        }
+        guard !found.isEmpty else { throw AgentFailure.unknownCluster(text) }
+        throw AgentFailure.ambiguousCluster(text, candidates: found.map { ClusterText.encode($0) })
+    }
+
+    /// The names for `hulda id show`, which opens no store: they are as public as the ID.
+    private func writeNames() async throws {
+        let (directory, names) = try await onLoop { owner in
+            (owner.directory, owner.core.ownNames.map { "\($0.name)@\(owner.clusterText(of: $0.home))" })
+        }
+        let files = AgentFiles(directory: directory)
+        try files.write(names.map { $0 + "\n" }.joined(), to: files.namesPath)
+    }
+
+    /// The friendly addresses of the identity in `directory`; needs no passphrase.
+    public static func names(directory: String) throws(AgentFailure) -> [String] {
+        try AgentFiles(directory: directory).readNames()
+    }
+}

@@ -1,0 +1,100 @@
+import Directory
+import Primitives
+import Records
+import Storage
+import Wire
+
+/// Resolving friendly addresses of others, and keeping to whom they led the first time.
+extension AgentCore {
+    static let pins = Table("pins")
+    /// Names that are remembered; of more, every resolution counts as the first.
+    static let pinLimit = 100_000
+
+    mutating func resolveName(
+        _ query: NameQuery, _ request: UInt64, _ now: Timestamp, _ entropy: inout Entropy,
+        _ effects: inout [AgentEffect]
+    ) {
+        let label = query.secret.label
+        if nameLookups[label]?.query == query {
+            nameLookups[label]?.requests.append(request)
+            return
+        }
+        let directories = network.servers.filter { $0.roles.contains(.directory) }.map(\.nodeID)
+        guard nameLookups[label] == nil, !directories.isEmpty,
+            let key = try? query.secret.blindedKey(epoch: now.epoch)
+        else {
+            effects.append(.failed(request: request, .mapTooSmall(clusters: network.clusterCount)))
+            return
+        }
+        let secret = query.secret
+        let lookup = Lookup<NetworkID>(
+            blindedKey: key, rings: network.rings(of: key, epoch: now.epoch), directories: directories, now: now,
+            entropy: &entropy
+        ) { record throws(RecordError) in try NameRecord.open(record, secret) }
+        nameLookups[label] = NameLookup(query: query, lookup: lookup, requests: [request])
+    }
+
+    mutating func nameLookupAnswered(
+        _ label: Bytes32, from holder: NodeID?, _ answer: DirectoryMessage, _ now: Timestamp
+    ) {
+        guard let reading = nameLookups[label]?.lookup.read(answer, from: holder, now: now) else { return }
+        var found: (record: DirectoryRecord, body: NetworkID)?
+        switch reading {
+        case .record(let record, let id): found = (record, id)
+        case .missing: break
+        case .invalid: counters.invalidRecords += 1
+        case .malformed: counters.malformedAnswers += 1
+        }
+        nameLookups[label]?.lookup.take(found, now: now, grace: configuration.waveGrace)
+    }
+
+    mutating func advanceNameLookups(
+        _ now: Timestamp, _ effects: inout [AgentEffect], _ store: inout some (KeyValueStore & ~Copyable)
+    ) throws(StorageError) {
+        for label in nameLookups.keys.sorted() {
+            while var current = nameLookups[label] {
+                let step = current.lookup.step(
+                    configuration, now: now, queueDelay: queueDelay(configuration.freshAnswers))
+                nameLookups[label] = current
+                let (key, epoch) = (current.lookup.blindedKey, current.lookup.epoch)
+                switch step {
+                case .wait: break
+                case .ask(let holders):
+                    for holder in holders {
+                        ask(holder, .get(key: key, epoch: epoch), .nameLookup(label: label, holder: holder))
+                    }
+                    continue
+                case .askFallback(let servers):
+                    for server in servers {
+                        ask(server, .iterate(key: key, epoch: epoch), .nameLookup(label: label, holder: nil))
+                    }
+                    continue
+                case .found(_, let id):
+                    nameLookups[label] = nil
+                    let report = try report(id, current, now, &store)
+                    for request in current.requests { effects.append(.nameResolved(request: request, report)) }
+                case .failed(let error):
+                    nameLookups[label] = nil
+                    for request in current.requests { effects.append(.failed(request: request, error)) }
+                }
+                break
+            }
+        }
+    }
+
+    /// The first ID that a name leads to is the one that is expected later.
+    private func report(
+        _ id: NetworkID, _ lookup: NameLookup, _ now: Timestamp, _ store: inout some (KeyValueStore & ~Copyable)
+    ) throws(StorageError) -> NameReport {
+        let key = lookup.query.cluster.bytes.bytes + Array(lookup.query.name.utf8)
+        let pinned = try store.get(AgentCore.pins, key).flatMap { Bytes32($0) }
+        let known = pinned.map { NetworkID(key: VerifyingKey($0)) }
+        let hasRoom = try store.count(AgentCore.pins) < AgentCore.pinLimit
+        if known == nil ? hasRoom : lookup.query.accepts {
+            try store.put(AgentCore.pins, key, id.key.bytes.bytes)
+        }
+        return NameReport(
+            id: id, isNew: known == nil, expected: known == id || lookup.query.accepts ? nil : known,
+            asked: lookup.lookup.asked.count, milliseconds: now.milliseconds(since: lookup.lookup.started))
+    }
+}

@@ -1,0 +1,129 @@
+import Primitives
+import Records
+import Storage
+import Wire
+
+/// Names of accounts: first come, first served (specs/home.md, "Names").
+extension HomeCore {
+    /// Seconds for which a name stays with an account that does not ask for its record any more.
+    static let nameLifetime: UInt64 = 90 * 86_400
+    /// Seconds for which a name that was given up is nobody's.
+    static let nameRest: UInt64 = 30 * 86_400
+    /// Names in all; those that rest count.
+    static let nameLimit = 200_000
+    /// A record outlives its epoch by this, in seconds.
+    private static let nameGrace: UInt64 = 2 * 3600
+
+    /// Signs the record of a name; `nil` refuses all names.
+    public typealias NameSigner =
+        @Sendable (
+            _ label: Bytes32, _ pointer: [UInt8], _ epoch: UInt64, _ sequence: UInt64, _ expiry: UInt64
+        ) -> DirectoryRecord?
+
+    mutating func name(
+        _ request: HomeRequest.Naming, _ now: Timestamp, _ store: inout some (KeyValueStore & ~Copyable)
+    ) throws(StorageError) -> HomeAnswer {
+        guard var row = try row(request.account, store) else {
+            counters.unknownAccount += 1
+            return .refused(.unknownAccount)
+        }
+        guard row.key.isValid(request.signature, for: request.message(home: node)) else {
+            counters.wrongSignature += 1
+            return .refused(.wrongSignature)
+        }
+        guard row.take(request.counter) else {
+            counters.replayed += 1
+            return .refused(.replayed)
+        }
+        try store.put(HomeTables.accounts, request.account.bytes, row.encode())
+        if request.isRelease {
+            try release(request.label, request.account, now, &store)
+            return .released(label: request.label)
+        }
+        guard configuration.namesPerAccount > 0, nameSigner != nil else { return .refused(.noMoreNames) }
+        guard let record = sign(request, now) else { return .refused(.wrongEpoch) }
+        if let refusal = try claim(request.label, request.account, now, &store) {
+            counters.namesRefused += 1
+            return .refused(refusal)
+        }
+        counters.namesSigned += 1
+        return .named(label: request.label, record: record.encode())
+    }
+
+    /// - Returns: why the account cannot have the name; `nil` when it has it now.
+    private func claim(
+        _ label: Bytes32, _ account: Bytes16, _ now: Timestamp, _ store: inout some (KeyValueStore & ~Copyable)
+    ) throws(StorageError) -> HomeAnswer.Refusal? {
+        let known = try store.get(HomeTables.names, label.bytes).flatMap { try? NameRow(decoding: $0) }
+        if let known, known.account != account, known.freeAt > now.seconds { return .nameTaken }
+        if known?.account != account {
+            guard acceptsWrites else { return .serverFull }
+            guard try labels(of: account, store).count < configuration.namesPerAccount,
+                try store.count(HomeTables.names) < HomeCore.nameLimit
+            else { return .noMoreNames }
+            if let known { try store.delete(HomeTables.labels, known.account.bytes + label.bytes) }
+            try store.put(HomeTables.labels, account.bytes + label.bytes, [])
+        }
+        let row = NameRow(account: account, freeAt: now.adding(seconds: HomeCore.nameLifetime).seconds)
+        try store.put(HomeTables.names, label.bytes, row.encode())
+        return nil
+    }
+
+    private func sign(_ request: HomeRequest.Naming, _ now: Timestamp) -> DirectoryRecord? {
+        let end = (now.epoch + 1) * Timestamp.secondsPerEpoch
+        let isNext = request.epoch == now.epoch + 1 && end - now.seconds <= DirectoryRecord.lead
+        guard request.epoch == now.epoch || isNext else { return nil }
+        let expiry = min(
+            (request.epoch + 1) * Timestamp.secondsPerEpoch + HomeCore.nameGrace,
+            now.adding(seconds: DirectoryRecord.lifetime).seconds)
+        return nameSigner?(request.label, request.pointer, request.epoch, now.seconds, expiry)
+    }
+
+    /// Nobody gets the name for a while: others may still write to its old owner by it.
+    private func release(
+        _ label: Bytes32, _ account: Bytes16, _ now: Timestamp, _ store: inout some (KeyValueStore & ~Copyable)
+    ) throws(StorageError) {
+        let key = account.bytes + label.bytes
+        guard try store.get(HomeTables.labels, key) != nil else { return }
+        try store.delete(HomeTables.labels, key)
+        let row = NameRow(account: Bytes16(), freeAt: now.adding(seconds: HomeCore.nameRest).seconds)
+        try store.put(HomeTables.names, label.bytes, row.encode())
+    }
+
+    func releaseNames(
+        of account: Bytes16, _ now: Timestamp, _ store: inout some (KeyValueStore & ~Copyable)
+    ) throws(StorageError) {
+        for label in try labels(of: account, store) { try release(label, account, now, &store) }
+    }
+
+    private func labels(
+        of account: Bytes16, _ store: borrowing some (KeyValueStore & ~Copyable)
+    ) throws(StorageError) -> [Bytes32] {
+        var found: [Bytes32] = []
+        try store.scan(HomeTables.labels, from: account.bytes) { key, _ in
+            guard key.starts(with: account.bytes), let label = Bytes32(key.dropFirst(16)) else { return false }
+            found.append(label)
+            return true
+        }
+        return found
+    }
+
+    /// Forgets names that are free.
+    func sweepNames(
+        _ now: Timestamp, _ store: inout some (KeyValueStore & ~Copyable)
+    ) throws(StorageError) {
+        var free: [(label: [UInt8], account: Bytes16)] = []
+        try store.scan(HomeTables.names, from: []) { key, value in
+            guard let row = try? NameRow(decoding: value) else {
+                free.append((key, Bytes16()))
+                return true
+            }
+            if row.freeAt <= now.seconds { free.append((key, row.account)) }
+            return free.count < HomeCore.sweepLimit
+        }
+        for (label, account) in free {
+            try store.delete(HomeTables.names, label)
+            try store.delete(HomeTables.labels, account.bytes + label)
+        }
+    }
+}

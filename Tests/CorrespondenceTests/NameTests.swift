@@ -1,0 +1,101 @@
+import Correspondence
+import Primitives
+import Records
+import Testing
+import Wire
+
+/// Friendly addresses from end to end.
+@Suite struct NameTests {
+    static let cheap = Argon2id(operations: 1, memoryKiB: 8)
+
+    static func secret(_ world: World, _ name: String, at index: Int) throws -> NameSecret {
+        try NameSecret(name: name, server: world.servers[index].keys.server.publicKey, cost: cheap)
+    }
+
+    static func claim(_ world: inout World, _ agent: Int, _ name: String, at index: Int) throws -> UInt64 {
+        let request = world.request()
+        let secret = try secret(world, name, at: index)
+        try world.handle(agent: agent, .claimName(name, secret, request: request))
+        return request
+    }
+
+    static func resolve(
+        _ world: inout World, _ name: String, at index: Int, accepts: Bool = false
+    ) throws -> (report: NameReport?, error: AgentError?) {
+        let request = world.request()
+        let query = NameQuery(
+            name: name, cluster: world.servers[index].keys.cluster.publicKey,
+            secret: try secret(world, name, at: index), accepts: accepts)
+        try world.handle(agent: 0, .resolveName(query, request: request))
+        try world.run(seconds: 60) { $0.agents[0].nameReports[request] != nil || $0.agents[0].failed[request] != nil }
+        return (world.agents[0].nameReports[request], world.agents[0].failed[request])
+    }
+
+    @Test("a name is given once, leads to its owner's ID, over a network that loses, and is found the next day too")
+    func name() throws {
+        var world = try DeliveryTests.pair(110)
+        world.lossPercent = 5
+        _ = try NameTests.claim(&world, 1, "bob", at: 1)
+        #expect(try world.run(seconds: 60) { $0.agents[1].names == ["bob"] }, "\(world.agents[1].failed)")
+        #expect(world.agents[1].core?.ownNames.map(\.name) == ["bob"])
+        var found = try NameTests.resolve(&world, "bob", at: 1)
+        #expect(found.report?.id == world.agents[1].id && found.report?.isNew == true)
+        found = try NameTests.resolve(&world, "bob", at: 1)
+        #expect(found.report?.id == world.agents[1].id && found.report?.isNew == false)
+        found = try NameTests.resolve(&world, "bobby", at: 1)
+        guard case .notFound = found.error else {
+            Issue.record("\(found)")
+            return
+        }
+        // Everybody is away until the records have expired; the owner comes back and publishes both again.
+        try HomeChangeTests.outlast(&world)
+        try world.run(seconds: 60)
+        found = try NameTests.resolve(&world, "bob", at: 1)
+        #expect(found.report?.id == world.agents[1].id)
+    }
+
+    @Test("a name that somebody else has is refused, and one that its owner gave up is his no more")
+    func taken() throws {
+        var world = try DeliveryTests.pair(111)
+        let third = try world.addAgent()
+        try world.register(third, at: 1)
+        #expect(try world.run(seconds: 60) { $0.agents[third].registered.count == 1 })
+        _ = try NameTests.claim(&world, 1, "bob", at: 1)
+        #expect(try world.run(seconds: 60) { $0.agents[1].names == ["bob"] })
+        let request = try NameTests.claim(&world, third, "bob", at: 1)
+        #expect(try world.run(seconds: 60) { $0.agents[third].failed[request] == .homeRefused(.nameTaken) })
+        #expect(world.agents[third].core?.ownNames.isEmpty == true)
+        let elsewhere = try NameTests.claim(&world, 1, "bob", at: 4)
+        #expect(world.agents[1].failed[elsewhere] == .notYourHome)
+        let release = world.request()
+        try world.handle(agent: 1, .releaseName("bob", home: world.servers[1].nodeID, request: release))
+        #expect(try world.run(seconds: 60) { $0.agents[1].names.isEmpty })
+        #expect(world.agents[1].core?.ownNames.isEmpty == true)
+    }
+
+    @Test("a name that leads to another ID than the first time is reported, after a restart too, until it is accepted")
+    func pins() throws {
+        var world = try DeliveryTests.pair(112)
+        let third = try world.addAgent()
+        try world.register(third, at: 1)
+        _ = try NameTests.claim(&world, 1, "bob", at: 1)
+        #expect(try world.run(seconds: 60) { $0.agents[1].names == ["bob"] })
+        let first = try NameTests.resolve(&world, "bob", at: 1)
+        #expect(first.report?.expected == nil)
+        // The home gives the name to somebody else: it forgets that it has given it.
+        try world.run(seconds: 10)
+        world.kill(agent: 1)
+        let label = try NameTests.secret(world, "bob", at: 1).label
+        try world.servers[1].store.delete(.init("home/names"), label.bytes)
+        _ = try NameTests.claim(&world, third, "bob", at: 1)
+        #expect(try world.run(seconds: 90) { $0.agents[third].names == ["bob"] }, "\(world.agents[third].failed)")
+        try world.run(seconds: 20)
+        world.kill(agent: 0)
+        try world.start(agent: 0)
+        for (accepts, expected) in [(false, world.agents[1].id), (true, nil), (false, nil)] {
+            let found = try NameTests.resolve(&world, "bob", at: 1, accepts: accepts)
+            #expect(found.report?.id == world.agents[third].id)
+            #expect(found.report?.expected == expected)
+        }
+    }
+}

@@ -1,0 +1,81 @@
+"""An independent computation of friendly addresses (specs/directory.md, "Friendly addresses").
+
+Needs Python 3.9 with `cryptography`; primitives come from primitives.py and record.py beside this file.
+
+  name.py vectors F  writes specs/vectors/name.json to the file F
+"""
+
+import json
+import os
+import random
+import struct
+import sys
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+
+from primitives import argon2id, blake2b, blind, ed25519
+from record import cipher
+
+
+def seal(key, nonce, associated, plain):
+    aead, short = cipher(key, nonce)
+    return aead.encrypt(short, plain, associated)
+
+
+def case(name, server_seed, user_seed, nonce, operations, memory, epoch, sequence, expiry):
+    server = blind(server_seed, b"hulda/blind", 0, b"")["public"]
+    user = blind(user_seed, b"hulda/blind", 0, b"")["public"]
+    salt = blake2b(32, b"", b"hulda/name-salt", server)[:16]
+    stretched = argon2id(name.encode(), salt, operations, memory)
+    label = blake2b(32, stretched, b"hulda/name-lab", b"")
+    pointer_key = blake2b(32, stretched, b"hulda/name-ptr", b"")
+
+    owned = ed25519(user_seed, blake2b(32, b"", b"hulda/name-own", server + label))
+    pointer = nonce + seal(pointer_key, nonce, server + label, b"\x01" + user + owned)
+
+    body = b"\x01" + struct.pack("<H", len(pointer)) + pointer
+    blinded = blind(server_seed, b"hulda/name-bld", epoch, b"", label)["blinded"]
+    head = b"\x01" + struct.pack("<QQQ", epoch, expiry, sequence) + blinded
+    record_nonce = blake2b(32, b"", b"hulda/name-non", head + body)[:24]
+    body_key = blake2b(32, label, b"hulda/name-key", struct.pack("<Q", epoch))
+    ciphertext = seal(body_key, record_nonce, head, body + bytes(512 - 16 - len(body)))
+    unsigned = head + record_nonce + struct.pack("<H", len(ciphertext)) + ciphertext
+    signature = blind(server_seed, b"hulda/name-bld", epoch, unsigned, label)["signature"]
+    values = {
+        "serverSeed": server_seed,
+        "server": server,
+        "userSeed": user_seed,
+        "user": user,
+        "pointerNonce": nonce,
+        "label": label,
+        "pointerKey": pointer_key,
+        "pointer": pointer,
+        "blinded": blinded,
+        "record": unsigned + signature,
+    }
+    out = {key: value.hex() for key, value in values.items()}
+    return dict(
+        out, name=name, operations=operations, memoryKiB=memory, epoch=epoch, sequence=sequence, expiry=expiry
+    )
+
+
+def write_vectors(path):
+    source = random.Random(20261125)
+    cases = []
+    plans = (
+        ("ada", 2, 65_536, 20_780, 1_795_392_001),
+        ("a", 1, 8, 0, 0),
+        ("0.very-long-name.of-32-characters", 1, 64, 2**32, 2**40),
+    )
+    for name, operations, memory, epoch, sequence in plans:
+        server, user, nonce = source.randbytes(32), source.randbytes(32), source.randbytes(24)
+        cases.append(case(name[:32], server, user, nonce, operations, memory, epoch, sequence, epoch * 86_400 + 93_600))
+    with open(path, "w") as file:
+        json.dump({"cases": cases}, file, indent=2)
+        file.write("\n")
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] != ["vectors"]:
+        sys.exit(__doc__)
+    write_vectors(sys.argv[2])

@@ -1,0 +1,152 @@
+import Foundation
+import Primitives
+import Testing
+import Wire
+
+@testable import Records
+
+@Suite("A friendly address") struct NameTests {
+    /// As cheap as Argon2id can be.
+    static let cheap = Argon2id(operations: 1, memoryKiB: 8)
+    private static let noon = Timestamp(seconds: 20_000 * 86_400 + 43_200)
+
+    @Test("has a name of small letters, digits, - and ., and a cluster")
+    func texts() throws {
+        let name = try FriendlyName(text: "Ada.L-9@some cluster")
+        #expect(name.name == "ada.l-9" && name.cluster == "some cluster")
+        for text in ["ada", "ada@", "ada@b@c", "@"] {
+            #expect(throws: FriendlyNameError.noCluster) { try FriendlyName(text: text) }
+        }
+        #expect(throws: FriendlyNameError.nameLength(0)) { try FriendlyName(text: "@b") }
+        #expect(throws: FriendlyNameError.nameLength(33)) {
+            try FriendlyName(text: String(repeating: "a", count: 33) + "@b")
+        }
+        for bad in ["a b", "a_b", "\u{E4}", "\u{212A}", "q\u{301}", "a/b", "a\u{0}"] {
+            #expect(throws: FriendlyNameError.self) { try FriendlyName(text: bad + "@b") }
+        }
+        var entropy = Entropy(seed: 50)
+        let cluster = SigningKey(&entropy).publicKey
+        #expect(try ClusterText.decode(ClusterText.encode(cluster)) == cluster)
+        #expect(try ClusterText.decode("example") == nil)
+        var wrong = Array(ClusterText.encode(cluster))
+        wrong[20] = wrong[20] == "q" ? "p" : "q"
+        #expect(throws: FriendlyNameError.clusterID(.checksumMismatch)) { try ClusterText.decode(String(wrong)) }
+    }
+
+    @Test("leads to the ID that its owner sealed, under the server's key, for whoever knows the name only")
+    func roundTrip() throws {
+        var entropy = Entropy(seed: 51)
+        let server = SigningKey(&entropy)
+        let user = SigningKey(&entropy)
+        let secret = try NameSecret(name: "ada", server: server.publicKey, cost: NameTests.cheap)
+        let pointer = NamePointer.seal(user: user, secret, entropy: &entropy)
+        let record = try NameRecord.seal(
+            label: secret.label, pointer: pointer, server: server, epoch: 20_000, sequence: 7,
+            expiry: NameTests.noon.seconds + 3600)
+        try DirectoryRecord(decoding: record.encode()).verify(at: NameTests.noon)
+        #expect(try record.blindedKey == secret.blindedKey(epoch: 20_000))
+        #expect(try NameRecord.open(record, secret) == NetworkID(key: user.publicKey))
+        #expect(record.encode().count == 659, "as long as a user's record")
+
+        let other = try NameSecret(name: "adb", server: server.publicKey, cost: NameTests.cheap)
+        #expect(throws: RecordError.invalidKey) { try NameRecord.open(record, other) }
+        // The home has the label and not the name: the pointer stays closed.
+        let stranger = try NameSecret(name: "ada", server: user.publicKey, cost: NameTests.cheap)
+        #expect(stranger.label != secret.label)
+        #expect(throws: RecordError.wrongBody) { try NamePointer.open(pointer, stranger) }
+        let next = try NameRecord.seal(
+            label: secret.label, pointer: pointer, server: server, epoch: 20_001, sequence: 7, expiry: record.expiry)
+        #expect(next.blindedKey != record.blindedKey && next.nonce != record.nonce)
+    }
+
+    @Test("with any byte of its pointer or record changed leads nowhere")
+    func changes() throws {
+        var entropy = Entropy(seed: 52)
+        let server = SigningKey(&entropy)
+        let secret = try NameSecret(name: "ada", server: server.publicKey, cost: NameTests.cheap)
+        let user = SigningKey(&entropy)
+        let pointer = NamePointer.seal(user: user, secret, entropy: &entropy)
+        for index in pointer.indices {
+            var changed = pointer
+            changed[index] ^= 1 << UInt8(index % 8)
+            #expect(throws: RecordError.self) { try NamePointer.open(changed, secret) }
+            #expect(throws: RecordError.self) { try NamePointer.open(Array(pointer[0..<index]), secret) }
+        }
+        // Somebody who knows the name cannot point it to an ID whose owner did not agree.
+        let thief = SigningKey(&entropy)
+        let plain = [1] + user.publicKey.bytes.bytes + thief.sign([1, 2, 3]).bytes.bytes
+        let nonce: Bytes24 = entropy.bytes()
+        var key = secret.pointerKey.bytes
+        let forged =
+            nonce.bytes
+            + XChaChaPoly.seal(plain, key: SecretBytes(taking: &key), nonce: nonce, associated: secret.context)
+        #expect(throws: RecordError.wrongSignature) { try NamePointer.open(forged, secret) }
+        for round in 0..<2000 {
+            let bytes = entropy.array(round % 200)
+            #expect(throws: RecordError.self) { try NamePointer.open(bytes, secret) }
+        }
+    }
+
+    // MARK: Another implementation
+
+    private struct Case: Decodable {
+        let name, serverSeed, server, userSeed, user, pointerNonce, label, pointerKey, pointer, blinded, record: String
+        let operations, memoryKiB: UInt32
+        let epoch, sequence, expiry: UInt64
+    }
+
+    private struct File: Decodable { let cases: [Case] }
+
+    private static let repository = URL(fileURLWithPath: #filePath)
+        .deletingLastPathComponent().deletingLastPathComponent().deletingLastPathComponent()
+    private static let committed = repository.appendingPathComponent("specs/vectors/name.json")
+    private static let interpreter = ProcessInfo.processInfo.environment["HULDA_PYTHON"]
+    private static let isPeerWanted = interpreter != nil || ProcessInfo.processInfo.environment["CI"] == "true"
+
+    private static func key(_ hex: String) throws -> SigningKey {
+        var seed = try #require(Hex.decode(hex))
+        return try SigningKey(seed: SecretBytes(taking: &seed))
+    }
+
+    @Test("labels, pointers and records are the same as in the committed vectors")
+    func vectors() throws {
+        let cases = try JSONDecoder().decode(File.self, from: Data(contentsOf: NameTests.committed)).cases
+        #expect(cases.count == 3)
+        for made in cases {
+            let server = try NameTests.key(made.serverSeed)
+            let user = try NameTests.key(made.userSeed)
+            let cost = Argon2id(operations: made.operations, memoryKiB: made.memoryKiB)
+            let secret = try NameSecret(name: made.name, server: server.publicKey, cost: cost)
+            #expect(secret.label.hex == made.label)
+            #expect(secret.pointerKey.hex == made.pointerKey)
+            let nonce = try #require(Hex.decode(made.pointerNonce).flatMap { Bytes24($0) })
+            let pointer = NamePointer.seal(user: user, secret, nonce: nonce)
+            #expect(Hex.encode(pointer) == made.pointer)
+            let record = try NameRecord.seal(
+                label: secret.label, pointer: pointer, server: server, epoch: made.epoch, sequence: made.sequence,
+                expiry: made.expiry)
+            #expect(record.blindedKey.bytes.hex == made.blinded)
+            #expect(Hex.encode(record.encode()) == made.record)
+            #expect(try NameRecord.open(record, secret).key.bytes.hex == made.user)
+        }
+        // The first is at the cost that everybody uses.
+        #expect(cases.first?.operations == Argon2id.interactive.operations)
+        #expect(cases.first?.memoryKiB == Argon2id.interactive.memoryKiB)
+    }
+
+    @Test("Python writes the committed vectors again", .enabled(if: isPeerWanted, "HULDA_PYTHON is not set"))
+    func vectorFile() throws {
+        let interpreter = try #require(NameTests.interpreter, "HULDA_PYTHON names no Python interpreter")
+        let file = FileManager.default.temporaryDirectory.appendingPathComponent("hulda-\(UUID().uuidString).json")
+        defer { try? FileManager.default.removeItem(at: file) }
+        let process = Process()
+        process.executableURL = URL(fileURLWithPath: interpreter)
+        process.arguments = [
+            NameTests.repository.appendingPathComponent("Tests/Peers/name.py").path, "vectors", file.path,
+        ]
+        try process.run()
+        process.waitUntilExit()
+        try #require(process.terminationStatus == 0)
+        #expect(try Data(contentsOf: file) == Data(contentsOf: NameTests.committed))
+    }
+}
