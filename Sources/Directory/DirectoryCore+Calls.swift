@@ -128,10 +128,12 @@ extension DirectoryCore {
         }
         let digest = BLAKE2b.h(Domain("hulda/dir-desc"), bytes)
         if verified[descriptor.nodeID] != digest || !descriptor.isCurrent(at: now) {
-            do throws(DescriptorError) { try descriptor.verify(at: now) } catch {
+            let isKnown = checked?.contains(digest) ?? false && descriptor.isCurrent(at: now)
+            do throws(DescriptorError) { if !isKnown { try descriptor.verify(at: now) } } catch {
                 counters.forgedAnswers += 1
                 return nil
             }
+            checked?.insert(digest)
             if verified.count >= DirectoryCore.verifiedLimit { verified.removeAll(keepingCapacity: true) }
             verified[descriptor.nodeID] = digest
         }
@@ -147,10 +149,14 @@ extension DirectoryCore {
         let isMoved = table.contact(contact.nodeID).map { $0.endpoint != contact.endpoint } ?? false
         trust.answered(contact.endpoint, cluster: proven.cluster)
         let isFrozen = isFrozen(now)
-        switch table.insert(contact, cluster: proven.cluster, isFrozen: isFrozen, now: now) {
+        let isListed = isListed(contact.nodeID)
+        switch table.insert(contact, cluster: proven.cluster, isListed: isListed, isFrozen: isFrozen, now: now) {
         case .inserted:
             try save(contact, &store)
             watchJoin(contact, now, &effects)
+        case .replaced(let stranger):
+            try store.delete(DirectoryCore.contactTable, stranger.nodeID.bytes)
+            try save(contact, &store)
         case .full(let oldest): call(.liveness(oldest.nodeID), oldest.endpoint, .ping, now, &effects)
         case .refreshed: if isMoved { try save(contact, &store) }
         case .refused: counters.frozenOut += isFrozen ? 1 : 0

@@ -137,7 +137,7 @@ extension DirectoryCore {
             }
             return nil
         }
-        do throws(RecordError) { try record.verify(at: now) } catch {
+        do throws(RecordError) { try verify(record, item.record, now) } catch {
             counters.wrongSignature += 1
             return .refused(.wrongSignature)
         }
@@ -150,7 +150,7 @@ extension DirectoryCore {
         }
         try RecordStore.put(record, replacing: old, from: group, &store)
         counters.stored += 1
-        try copy(record, item, now, &effects, &store)
+        copy(record, item, now, &effects)
         return .stored(sequence: record.sequence)
     }
 
@@ -159,7 +159,8 @@ extension DirectoryCore {
         let key = record.blindedKey
         if placement.isResponsible(own, for: key) { return true }
         guard isFromServer else { return false }
-        return placement.isResponsible(own, for: key, slack: DirectoryCore.repairSlack) || isClosest(key)
+        return placement.isResponsible(own, for: key, slack: DirectoryCore.repairSlack)
+            || isClosest(key, record.epoch)
     }
 
     /// Why a record is not kept, as far as that shows without its signature.
@@ -195,20 +196,25 @@ extension DirectoryCore {
     /// The first two holders of each ring also keep copies where a search without a map ends: if only two servers did,
     /// liars would prevent it for one record in eleven when three servers in ten lie.
     private mutating func copy(
-        _ record: DirectoryRecord, _ item: FairQueue.Item, _ now: Timestamp, _ effects: inout [DirectoryEffect],
-        _ store: inout some (KeyValueStore & ~Copyable)
-    ) throws(StorageError) {
-        let isFirst = placement(record.epoch).rings(of: record.blindedKey).contains { $0.prefix(2).contains(own) }
-        guard isFirst, item.from == nil else { return }
+        _ record: DirectoryRecord, _ item: FairQueue.Item, _ now: Timestamp, _ effects: inout [DirectoryEffect]
+    ) {
+        guard item.from == nil else { return }
+        let placement = placement(record.epoch)
+        guard placement.rings(of: record.blindedKey).contains(where: { $0.prefix(2).contains(own) }) else { return }
         let target = DirectoryCore.kademliaKey(record.blindedKey)
-        if let id = start(.place(record: item.record), target: target, now, &effects) {
-            try advance(id, now, &effects, &store)
+        // From the map and not by a search: who is not on the map could gather around the key.
+        for node in placement.searched(target, configuration.kademliaCopies) where node.id != own {
+            guard let endpoint = node.endpoint ?? table.contact(node.id)?.endpoint else { continue }
+            call(.put(node.id), endpoint, .put(record: item.record), now, &effects)
         }
     }
 
-    /// Whether this server is among the k nodes closest to the record's Kademlia key, as far as it knows.
-    private func isClosest(_ key: VerifyingKey) -> Bool {
+    /// Whether this server is among the k nodes closest to the record's Kademlia key, by the map or as far as it knows.
+    private mutating func isClosest(_ key: VerifyingKey, _ epoch: UInt64) -> Bool {
         let target = DirectoryCore.kademliaKey(key)
+        guard nodes.isEmpty else {
+            return placement(epoch).closest(to: target, RoutingTable.k).contains { $0.id == own }
+        }
         let near = table.closest(to: target, RoutingTable.k)
         guard near.count == RoutingTable.k, let farthest = near.last else { return true }
         return own.distance(to: target) < farthest.nodeID.distance(to: target)

@@ -39,7 +39,7 @@ extension DirectoryCore {
     private mutating func finish(
         _ id: UInt64, _ iteration: Iteration, _ now: Timestamp, _ effects: inout [DirectoryEffect]
     ) {
-        close(id, iteration)
+        close(id, iteration, now, &effects)
         switch iteration.goal {
         case .nodes:
             // A holder that repair looks for may have no place in a full bucket.
@@ -54,17 +54,14 @@ extension DirectoryCore {
             }
         case .value(_, _, let token):
             effects.append(.answer(token: token, message: DirectoryMessage.missing.encode()))
-        case .place(let record):
-            // Strangers answer searches too, but only servers of the map are given records.
-            let near = iteration.closest(RoutingTable.k).filter { isListed($0.nodeID) }
-            for contact in near.prefix(configuration.kademliaCopies) {
-                call(.put(contact.nodeID), contact.endpoint, .put(record: record), now, &effects)
-            }
         }
     }
 
-    private mutating func close(_ id: UInt64, _ iteration: Iteration) {
+    private mutating func close(
+        _ id: UInt64, _ iteration: Iteration, _ now: Timestamp, _ effects: inout [DirectoryEffect]
+    ) {
         iterations[id] = nil
+        watchSearch(iteration, now, &effects)
         counters.searchRounds += UInt64(iteration.rounds)
         counters.refusedContacts += iteration.refusedContacts
         counters.misleading += iteration.misleading
@@ -81,13 +78,13 @@ extension DirectoryCore {
         do throws(RecordError) {
             let record = try DirectoryRecord(decoding: bytes)
             guard record.blindedKey == key, record.epoch == epoch else { throw .wrongEpoch(record.epoch) }
-            try record.verify(at: now)
+            try verify(record, bytes, now)
         } catch {
             counters.forgedAnswers += 1
-            iterations[id]?.failed(node)
+            iterations[id]?.lied(node)
             return try advance(id, now, &effects, &store)
         }
-        close(id, iteration)
+        close(id, iteration, now, &effects)
         effects.append(.answer(token: token, message: DirectoryMessage.record(bytes).encode()))
     }
 
@@ -111,9 +108,16 @@ extension DirectoryCore {
     }
 
     /// Whether a server is on the map; every one is while no map is known.
-    private func isListed(_ node: NodeID) -> Bool {
+    func isListed(_ node: NodeID) -> Bool {
         guard !nodes.isEmpty else { return true }
         let placement = placements.values.first ?? Placement(nodes: nodes, epoch: 0)
         return placement.node(node) != nil
+    }
+
+    /// The map has changed: who of the routing table is on it now.
+    mutating func markListed() {
+        guard table.count > 0 else { return }
+        let listed = Set(nodes.map(\.id))
+        table.markListed { nodes.isEmpty || listed.contains($0) }
     }
 }

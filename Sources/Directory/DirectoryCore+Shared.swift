@@ -1,17 +1,74 @@
 import Primitives
+import Records
+import Synchronization
+import Wire
 
 /// Many cores in one process.
 extension DirectoryCore {
     /// Gives a core its first map together with placements that were computed once for all cores of a process: what
     /// ``DirectoryEvent/map(_:)`` does for one core costs a hash of every node.
-    /// - Parameter placements: by epoch, of the same nodes.
-    public mutating func share(_ nodes: [Placement.Node], placements: [UInt64: Placement]) {
+    /// - Parameters:
+    ///   - placements: by epoch, of the same nodes.
+    ///   - checked: what the cores of the process have checked already.
+    public mutating func share(
+        _ nodes: [Placement.Node], placements: [UInt64: Placement], checked: CheckedSignatures? = nil
+    ) {
         self.nodes = nodes
         self.placements = placements
+        self.checked = checked
+        markListed()
+    }
+
+    /// Takes over the routing table of a server that has been running for long: whoever finds a place is in it, without
+    /// having been asked. Its own times are spread, as those of such servers are.
+    public mutating func adopt(
+        _ contacts: some Sequence<(contact: Contact, cluster: VerifyingKey)>, now: Timestamp, entropy: inout Entropy
+    ) {
+        for (contact, cluster) in contacts {
+            _ = table.insert(contact, cluster: cluster, isListed: isListed(contact.nodeID), now: now)
+        }
+        func later(_ interval: UInt64) -> Timestamp {
+            now.adding(milliseconds: UInt64(entropy.below(Int(clamping: max(1, interval)))))
+        }
+        nextRefresh = later(configuration.refreshInterval)
+        nextSweep = later(DirectoryCore.sweepInterval)
+        nextNeighbours = later(DirectoryCore.neighbourInterval)
+        nextWatch = later(EclipseWatch.roundInterval)
+        nextRound = nextRound(after: now)
+        nextWake = nextRound
+    }
+
+    /// Checks a record's dates and its signature, which needs no second check if another core of the process made it.
+    func verify(_ record: DirectoryRecord, _ bytes: [UInt8], _ now: Timestamp) throws(RecordError) {
+        guard let checked else { return try record.verify(at: now) }
+        try record.checkTime(at: now)
+        let digest = BLAKE2b.h(Domain("hulda/dir-rec"), bytes)
+        guard !checked.contains(digest) else { return }
+        try record.verify(at: now)
+        checked.insert(digest)
     }
 }
 
 extension DirectoryCore {
     /// Where searches without a map look for a record: `H("hulda/dir-kad", A')`.
     public static func kademliaTarget(of key: VerifyingKey) -> Bytes32 { kademliaKey(key) }
+}
+
+/// Digests of records and descriptors whose signatures were found valid: whether a signature is depends on nothing but
+/// the bytes, so the cores of one process need not each check the same ones. Dates are checked every time.
+public final class CheckedSignatures: Sendable {
+    /// When there are so many, all are forgotten.
+    static let limit = 1 << 22
+    private let digests = Mutex<Set<Bytes32>>([])
+
+    public init() {}
+
+    func contains(_ digest: Bytes32) -> Bool { digests.withLock { $0.contains(digest) } }
+
+    func insert(_ digest: Bytes32) {
+        digests.withLock { digests in
+            if digests.count >= CheckedSignatures.limit { digests = [] }
+            digests.insert(digest)
+        }
+    }
 }

@@ -35,7 +35,15 @@ extension DirectoryCore {
         raise(watch.joined(prefix: prefix, share: share, now: now), now, &effects)
     }
 
-    /// The hourly round: the places of this server and of records that it holds, on the map of today.
+    /// A search is over: whether somebody has gathered where it ended, or lies there.
+    mutating func watchSearch(_ iteration: Iteration, _ now: Timestamp, _ effects: inout [DirectoryEffect]) {
+        raise(watch.falseRecords(iteration.liars.count, now: now), now, &effects)
+        // Without a map nobody knows how many there should be.
+        guard nodes.count >= EclipseWatch.least else { return }
+        raise(watch.crowd(iteration.distances, nodes: nodes.count, now: now), now, &effects)
+    }
+
+    /// The hourly round: the places of this server and of records that it holds, on the map of today and among contacts.
     mutating func lookOut(
         _ now: Timestamp, _ entropy: inout Entropy, _ effects: inout [DirectoryEffect],
         _ store: borrowing some (KeyValueStore & ~Copyable)
@@ -57,6 +65,12 @@ extension DirectoryCore {
         }
         let placement = placement(now.epoch)
         raise(watch.check(placement, own: own, keys: keys, now: now), now, &effects)
+        // Strangers are on no map, but those near a key get to know who comes to live there.
+        for target in [own] + keys.map({ DirectoryCore.kademliaKey($0) }) {
+            let near = table.closest(to: target, EclipseWatch.crowdScales.max() ?? 0)
+            let distances = near.map { $0.nodeID.distance(to: target) }
+            raise(watch.crowd(distances, nodes: nodes.count, now: now), now, &effects)
+        }
     }
 }
 
@@ -68,6 +82,9 @@ extension EclipseWatch.Alarm {
             "\(nodes) servers lie where \(hundredths / 100).\(hundredths % 100) are expected"
         case .joinRate(let joins): "\(joins) servers of one network joined within an hour"
         case .anchors(let answered, let all): "of \(all) servers known before the restart \(answered) answered"
+        case .crowd(let nodes, let hundredths):
+            "\(nodes) servers answered where a search ended and \(hundredths / 100).\(hundredths % 100) are expected"
+        case .falseRecords(let nodes): "\(nodes) servers sent false records in one search"
         case .size(let now, let before): "the map has \(now) directory servers and had \(before)"
         }
     }

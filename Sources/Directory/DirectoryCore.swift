@@ -63,6 +63,8 @@ public struct DirectoryCore: Sendable {
     var iterations: [UInt64: Iteration] = [:]
     var nextIteration: UInt64 = 1
     var verified: [NodeID: Bytes32] = [:]
+    /// What other cores of this process have checked; `nil` in a server.
+    var checked: CheckedSignatures?
     var joining: UInt64?
     var budget = RequestBudget()
     var waiting = FairQueue()
@@ -142,6 +144,9 @@ public struct DirectoryCore: Sendable {
     /// Endpoints of the last run's routing table: with them a node rejoins.
     public var storedEndpoints: [Endpoint] { stored.map(\.endpoint) }
 
+    /// Whether an alarm holds.
+    public func isAlarmed(at now: Timestamp) -> Bool { watch.isAlarmed(at: now) }
+
     /// Whether three classes of sources, or three unrelated servers with which this one began, have proven themselves.
     public var isViewTrusted: Bool { trust.isReached }
 
@@ -170,6 +175,7 @@ public struct DirectoryCore: Sendable {
             try failed(id, now, &entropy, &effects, &store)
         case .map(let nodes):
             replaceMap(nodes, now)
+            markListed()
             raise(watch.size(nodes.count, now: now), now, &effects)
             nextWatch = min(nextWatch, now.adding(milliseconds: configuration.roundInterval))
         case .sharedRandom(let epoch, let value):

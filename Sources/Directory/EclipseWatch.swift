@@ -18,6 +18,10 @@ public struct EclipseWatch: Sendable {
         case anchors(answered: Int, of: Int)
         /// The map has so many nodes now and had so many before.
         case size(now: Int, before: Int)
+        /// Where a search ended so many nodes answered where so many hundredths of a node are expected.
+        case crowd(nodes: Int, hundredths: Int)
+        /// So many nodes sent false records in one search.
+        case falseRecords(nodes: Int)
 
         /// A number for each kind: an alarm of one kind is given once in ``EclipseWatch/quiet``.
         var kind: Int {
@@ -26,6 +30,8 @@ public struct EclipseWatch: Sendable {
             case .joinRate: 1
             case .anchors: 2
             case .size: 3
+            case .crowd: 4
+            case .falseRecords: 5
             }
         }
     }
@@ -36,7 +42,7 @@ public struct EclipseWatch: Sendable {
     static let rounds = 24
     static let roundInterval: UInt64 = 3_600_000
     /// Keys whose four places are watched, beside the own place.
-    static let keyLimit = 16
+    public static let keyLimit = 16
     /// Scales: the arc that ends at the fifth node and at the twentieth.
     static let scales = [5, 20]
     /// Prefixes whose joins are counted one by one.
@@ -48,10 +54,20 @@ public struct EclipseWatch: Sendable {
     /// Fewer nodes are too few to judge.
     static let least = 50
 
-    // A quarter of the day's false alarms for each kind.
+    /// The nearest to a search's target that are judged: the arc that ends at the fifth, the tenth and so on.
+    static let crowdScales = [5, 10, 20, 40]
+    /// Searches judged in a day.
+    static let crowdLimit = 10_000
+    /// By how much the network may be larger than the map.
+    static let crowdSlack = 1.1
+    /// Nodes that send false records in one search: one may be anybody, so many are a plan.
+    static let falseRecordLimit = 3
+
+    // A quarter of the day's false alarms for each kind that has a probability.
     private static let share = dailyFalseAlarms / 4
-    static let densityThreshold = share / Double(rounds * scales.count * (Placement.rings * keyLimit + 1))
+    static let densityThreshold = share / Double(rounds * scales.count * (Placement.rings * keyLimit + 1 + keyLimit))
     private static let joinThreshold = share / Double(rounds * prefixLimit)
+    static let crowdThreshold = share / Double(crowdLimit * crowdScales.count)
 
     private let started: Timestamp
     private var last: [Int: Timestamp] = [:]
@@ -60,6 +76,7 @@ public struct EclipseWatch: Sendable {
     /// Joins an hour, smoothed over eight.
     private var usualJoins = 0.0
     private var lastSize: (count: Int, at: Timestamp)?
+    private var searches: (day: UInt64, judged: Int) = (0, 0)
 
     public init(now: Timestamp) {
         started = now
@@ -99,7 +116,7 @@ public struct EclipseWatch: Sendable {
         return raise(.density(nodes: count, hundredths: Int(min(mean * 100, 1e9))), now)
     }
 
-    /// The places of `keys` and the own place, on this map.
+    /// The places of `keys` and the own place, on this map, and who lies beside the keys where searches look for them.
     public mutating func check(_ placement: Placement, own: NodeID, keys: [VerifyingKey], now: Timestamp) -> Alarm? {
         guard placement.nodeCount >= EclipseWatch.least else { return nil }
         var places = keys.prefix(EclipseWatch.keyLimit).flatMap { key in
@@ -110,6 +127,14 @@ public struct EclipseWatch: Sendable {
         for place in places {
             for scale in EclipseWatch.scales {
                 let mean = placement.arc(from: place, toNode: scale) * Double(placement.nodeCount)
+                if let alarm = density(nodes: scale, mean: mean, now: now) { found = alarm }
+            }
+        }
+        for key in keys.prefix(EclipseWatch.keyLimit) {
+            let target = DirectoryCore.kademliaKey(key)
+            let near = placement.closest(to: target, EclipseWatch.scales.max() ?? 0).map { $0.id.distance(to: target) }
+            for scale in EclipseWatch.scales where near.count >= scale {
+                let mean = Double(near[scale - 1].leadingWord) / 0x1p64 * Double(placement.nodeCount)
                 if let alarm = density(nodes: scale, mean: mean, now: now) { found = alarm }
             }
         }
@@ -134,6 +159,28 @@ public struct EclipseWatch: Sendable {
         let count = joins[prefix, default: 0]
         guard EclipseWatch.tail(count, mean: mean) < EclipseWatch.joinThreshold else { return nil }
         return raise(.joinRate(joins: count), now)
+    }
+
+    /// Who answered near the target of a search, in a network of so many nodes: identities are free, so that an attacker
+    /// tries until many lie beside a key; those of an honest network lie anywhere.
+    /// - Parameter distances: in ascending order; the target itself, if it is a node, does not count.
+    public mutating func crowd(_ distances: [Bytes32], nodes: Int, now: Timestamp) -> Alarm? {
+        if searches.day != now.epoch { searches = (now.epoch, 0) }
+        guard nodes >= EclipseWatch.least, searches.judged < EclipseWatch.crowdLimit else { return nil }
+        searches.judged += 1
+        let others = distances.filter { $0 != Bytes32() }
+        for scale in EclipseWatch.crowdScales where others.count >= scale {
+            let part = Double(others[scale - 1].leadingWord) / 0x1p64
+            let mean = part * Double(nodes) * EclipseWatch.crowdSlack
+            guard EclipseWatch.tail(scale, mean: mean) < EclipseWatch.crowdThreshold else { continue }
+            return raise(.crowd(nodes: scale, hundredths: Int(min(mean * 100, 1e9))), now)
+        }
+        return nil
+    }
+
+    /// So many nodes sent false records in one search.
+    public mutating func falseRecords(_ nodes: Int, now: Timestamp) -> Alarm? {
+        nodes >= EclipseWatch.falseRecordLimit ? raise(.falseRecords(nodes: nodes), now) : nil
     }
 
     /// After a restart: how many of the servers of the last run answered, and how many others did.

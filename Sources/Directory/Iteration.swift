@@ -35,8 +35,6 @@ struct Iteration: Sendable {
         case nodes
         /// A record, for whoever waits under the token.
         case value(key: VerifyingKey, epoch: UInt64, token: UInt64)
-        /// The places at which to keep a record.
-        case place(record: [UInt8])
     }
 
     private enum State: Sendable {
@@ -71,6 +69,8 @@ struct Iteration: Sendable {
     private(set) var refusedContacts: UInt64 = 0
     /// Nodes most of whose contacts failed.
     private(set) var misleading: UInt64 = 0
+    /// Nodes that sent false records.
+    private(set) var liars: [NodeID] = []
     // Each path in ascending order of distance.
     private var candidates: [[Candidate]] = Array(repeating: [], count: Iteration.paths)
     private var pathOf: [NodeID: Int] = [:]
@@ -95,7 +95,7 @@ struct Iteration: Sendable {
     /// What is asked of each node.
     var message: DirectoryMessage {
         switch goal {
-        case .nodes, .place: .findNode(target: target)
+        case .nodes: .findNode(target: target)
         case .value(let key, let epoch, _): .findValue(key: key, epoch: epoch)
         }
     }
@@ -198,6 +198,18 @@ struct Iteration: Sendable {
         guard let source = candidates[path][place].source, let (path, place) = find(source) else { return }
         candidates[path][place].misled += candidates[path][place].misled < .max ? 1 : 0
         if candidates[path][place].misled == Iteration.misleadingLimit { misleading += 1 }
+    }
+
+    /// A node sent a false record: none of those who keep to the protocol does.
+    mutating func lied(_ node: NodeID) {
+        if find(node) != nil, !liars.contains(node) { liars.append(node) }
+        failed(node)
+    }
+
+    /// How far the nodes are from the target that have shown that they are there, the nearest first.
+    var distances: [Bytes32] {
+        let shown = candidates.joined().filter { $0.state == .answered }.map(\.distance)
+        return (shown + liars.map { $0.distance(to: target) }).sorted()
     }
 
     /// A node's answer is late: others are asked meanwhile.

@@ -37,14 +37,22 @@ public struct Placement: Sendable {
     private static let walkLimit = 64
 
     private let ordered: [(position: Bytes32, node: Node)]
+    /// Places in ``ordered`` in the order of node IDs, in which those close to each other by XOR are neighbours.
+    private let byID: [Int32]
     private let shared: Bytes32
 
     /// - Parameter shared: the epoch's shared random value; `nil` for the stand-in that everybody can compute.
     public init(nodes: [Node], epoch: UInt64, shared: Bytes32? = nil) {
         let shared = shared ?? Placement.sharedRandom(epoch: epoch)
         self.shared = shared
-        ordered = nodes.filter(\.isCounted).map { (Placement.position(of: $0.id, shared: shared), $0) }
-            .sorted { $0.0 < $1.0 }
+        let ordered = nodes.filter(\.isCounted).map {
+            (position: Placement.position(of: $0.id, shared: shared), node: $0)
+        }
+        .sorted { $0.position < $1.position }
+        self.ordered = ordered
+        byID = ordered.indices.sorted { ordered[$0].node.id < ordered[$1].node.id }.map {
+            Int32(truncatingIfNeeded: $0)
+        }
     }
 
     static func position(of node: NodeID, shared: Bytes32) -> Bytes32 {
@@ -64,6 +72,8 @@ public struct Placement: Sendable {
     func node(_ id: NodeID) -> Node? { place(of: id).map { ordered[$0].node } }
 
     public var nodeCount: Int { ordered.count }
+
+    func node(inOrderOfID place: Int) -> Node { ordered[Int(byID[place])].node }
 
     /// The value that places nodes in `epoch`: for now the hash of its number (specs/directory.md, "Shared random value").
     static func sharedRandom(epoch: UInt64) -> Bytes32 {

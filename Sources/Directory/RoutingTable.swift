@@ -13,6 +13,8 @@ struct RoutingTable: Sendable {
     static let clusterLimit = 4
     /// Contacts of one address prefix in an answer while others are known.
     static let answerPrefixLimit = 2
+    /// Contacts in an answer that are not on the map while others are known.
+    static let answerStrangerLimit = 1
     /// Contacts that wait for a place in a full bucket.
     private static let waitingLimit = 8
     /// Calls in a row that a contact may leave unanswered.
@@ -26,6 +28,8 @@ struct RoutingTable: Sendable {
         var lastSeen: Timestamp
         var roundTrip = RoundTrip()
         var failures: UInt8 = 0
+        /// Whether the map has it; everybody is listed while no map is known.
+        var isListed = true
     }
 
     private struct Bucket: Sendable {
@@ -43,21 +47,25 @@ struct RoutingTable: Sendable {
     enum Insertion {
         case inserted
         case refreshed
+        /// Came in for a contact that the map does not have.
+        case replaced(Contact)
         /// The bucket is full: ask this one whether it still lives.
         case full(oldest: Contact)
         case refused
     }
 
-    /// - Parameter isFrozen: whether nobody new comes in; who is there is refreshed all the same.
+    /// - Parameters:
+    ///   - isListed: whether the map has the contact; then it takes the place of one that the map does not have.
+    ///   - isFrozen: whether nobody new comes in; who is there is refreshed all the same.
     mutating func insert(
-        _ contact: Contact, cluster: VerifyingKey? = nil, isFrozen: Bool = false, now: Timestamp
+        _ contact: Contact, cluster: VerifyingKey? = nil, isListed: Bool = true, isFrozen: Bool = false, now: Timestamp
     ) -> Insertion {
         guard contact.nodeID != own else { return .refused }
         let index = own.distance(to: contact.nodeID).leadingZeros
         while buckets.count <= index { buckets.append(Bucket()) }
         var entry = Entry(
             contact: contact, cluster: cluster?.bytes.leadingWord ?? 0, prefix: contact.endpoint.address.prefixKey,
-            lastSeen: now)
+            lastSeen: now, isListed: isListed)
         if let place = buckets[index].entries.firstIndex(where: { $0.contact.nodeID == contact.nodeID }) {
             entry.roundTrip = buckets[index].entries[place].roundTrip
             buckets[index].entries.remove(at: place)
@@ -73,6 +81,11 @@ struct RoutingTable: Sendable {
             buckets[index].entries.append(entry)
             count += 1
             return .inserted
+        }
+        if isListed, let place = buckets[index].entries.lastIndex(where: { !$0.isListed }) {
+            let stranger = buckets[index].entries.remove(at: place).contact
+            buckets[index].entries.append(entry)
+            return .replaced(stranger)
         }
         buckets[index].waiting.removeAll { $0.contact.nodeID == contact.nodeID }
         buckets[index].waiting.append(entry)
@@ -101,6 +114,18 @@ struct RoutingTable: Sendable {
         buckets[index].entries[place].roundTrip.measured(milliseconds)
     }
 
+    /// The map has changed.
+    mutating func markListed(_ isListed: (NodeID) -> Bool) {
+        for index in buckets.indices {
+            for place in buckets[index].entries.indices {
+                buckets[index].entries[place].isListed = isListed(buckets[index].entries[place].contact.nodeID)
+            }
+            for place in buckets[index].waiting.indices {
+                buckets[index].waiting[place].isListed = isListed(buckets[index].waiting[place].contact.nodeID)
+            }
+        }
+    }
+
     private func find(_ node: NodeID) -> (bucket: Int, place: Int)? {
         let index = own.distance(to: node).leadingZeros
         guard index < buckets.count,
@@ -127,11 +152,19 @@ struct RoutingTable: Sendable {
         nearest(to: target, limit, isAlive: { _ in true }, prefixLimit: .max)
     }
 
-    /// Contacts for an answer to others: seen since `since`, without a failed call, and of one prefix no more than
-    /// ``answerPrefixLimit`` while others are known.
+    /// Contacts for an answer to others: seen since `since`, without a failed call, of one prefix no more than
+    /// ``answerPrefixLimit`` and not on the map no more than ``answerStrangerLimit`` while others are known. Strangers can
+    /// gather around a key as they like; servers of the map cannot.
     func answer(to target: Bytes32, _ limit: Int, since: Timestamp) -> [Contact] {
         func isAlive(_ entry: Entry) -> Bool { entry.lastSeen >= since && entry.failures == 0 }
-        let near = nearest(to: target, limit, isAlive: isAlive, prefixLimit: RoutingTable.answerPrefixLimit)
+        let prefixLimit = RoutingTable.answerPrefixLimit
+        let strangers = nearest(
+            to: target, min(limit, RoutingTable.answerStrangerLimit), isAlive: { isAlive($0) && !$0.isListed },
+            prefixLimit: prefixLimit)
+        let near =
+            nearest(
+                to: target, limit - strangers.count, isAlive: { isAlive($0) && $0.isListed }, prefixLimit: prefixLimit)
+            + strangers
         guard near.count < limit else { return near }
         let more = nearest(to: target, limit, isAlive: isAlive, prefixLimit: .max).filter { !near.contains($0) }
         return near + more.prefix(limit - near.count)

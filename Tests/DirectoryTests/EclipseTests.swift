@@ -108,6 +108,64 @@ import Wire
         #expect(!watch.isAlarmed(at: EclipseTests.noon.adding(milliseconds: EclipseWatch.quiet)))
     }
 
+    @Test(
+        "searches in an honest network end quietly; forty-five identities ground for the key are noticed, near or spread"
+    )
+    func crowd() {
+        var entropy = Entropy(seed: 507)
+        let size = 10_000
+        func distances(_ arcs: [Double]) -> [Bytes32] {
+            arcs.sorted().map { arc in
+                let word = UInt64(min(arc / Double(size), 0.999) * 0x1p64)
+                return Bytes32(withUnsafeBytes(of: word.bigEndian, Array.init) + [UInt8](repeating: 1, count: 24))
+                    ?? Bytes32()
+            }
+        }
+        /// The nearest of an honest network, in nodes that are expected up to there.
+        func honest() -> [Double] {
+            var sum = 0.0
+            return (0..<60).map { _ in
+                sum += EclipseTests.arc(1, &entropy)
+                return sum
+            }
+        }
+        var quiet = EclipseWatch(now: EclipseTests.noon)
+        for _ in 0..<3000 {
+            #expect(quiet.crowd(distances(honest()), nodes: size, now: EclipseTests.noon) == nil)
+        }
+        for radius in [1.0, 5, 20] {
+            var caught = 0
+            for _ in 0..<300 {
+                var watch = EclipseWatch(now: EclipseTests.noon)
+                let ground = (0..<45).map { _ in radius * entropy.unit() }
+                let alarm = watch.crowd(distances(honest() + ground), nodes: size, now: EclipseTests.noon)
+                caught += alarm == nil ? 0 : 1
+            }
+            // Where twenty are expected forty-five more are three times as many: most of those are noticed.
+            #expect(radius == 20 ? caught > 150 : caught == 300, "\(radius): \(caught)")
+        }
+    }
+
+    @Test("three servers that send false records in one search raise an alarm, two do not; few nodes are not judged")
+    func falseRecords() {
+        var watch = EclipseWatch(now: EclipseTests.noon)
+        let two = watch.falseRecords(2, now: EclipseTests.noon)
+        #expect(two == nil)
+        let three = watch.falseRecords(3, now: EclipseTests.noon)
+        #expect(three == .falseRecords(nodes: 3))
+        #expect(watch.isAlarmed(at: EclipseTests.noon))
+        var small = EclipseWatch(now: EclipseTests.noon)
+        let crowded = [Bytes32](repeating: Bytes32([UInt8](repeating: 0, count: 31) + [1]) ?? Bytes32(), count: 40)
+        let unjudged = small.crowd(crowded, nodes: EclipseWatch.least - 1, now: EclipseTests.noon)
+        #expect(unjudged == nil)
+        let judged = small.crowd(crowded, nodes: EclipseWatch.least, now: EclipseTests.noon)
+        #expect(judged == .crowd(nodes: 5, hundredths: 0))
+        // The target itself does not count.
+        var own = EclipseWatch(now: EclipseTests.noon)
+        let itself = own.crowd([Bytes32](repeating: Bytes32(), count: 40), nodes: 1000, now: EclipseTests.noon)
+        #expect(itself == nil)
+    }
+
     @Test("joins as usual are quiet; thirty of one prefix within an hour are not")
     func joinRate() {
         var entropy = Entropy(seed: 503)

@@ -42,6 +42,30 @@ import Wire
         }
     }
 
+    @Test("the closest by XOR are those that sorting all nodes gives, near and far, in networks of every size")
+    func closest() {
+        var entropy = Entropy(seed: 9)
+        for count in [0, 1, 2, 19, 300] {
+            let nodes = PlacementTests.nodes(count, clusters: 50, prefixes: 40, seed: 10)
+            let placement = Placement(nodes: nodes, epoch: 3)
+            var targets: [Bytes32] = (0..<50).map { _ in entropy.bytes() }
+            targets += nodes.prefix(20).map(\.id)
+            for target in targets {
+                let sorted = nodes.sorted { $0.id.distance(to: target) < $1.id.distance(to: target) }
+                for limit in [1, 8, 20, 400] {
+                    #expect(placement.closest(to: target, limit) == Array(sorted.prefix(limit)))
+                }
+                let chosen = placement.searched(target, 8)
+                #expect(chosen.count == min(8, count))
+                #expect(Set(chosen).isSubset(of: Set(sorted.prefix(16))))
+                // Sixteen of so many clusters and prefixes hardly ever have fewer than six of each.
+                if count == 300 {
+                    #expect(Set(chosen.map(\.cluster)).count >= 6 && Set(chosen.map(\.prefix)).count >= 6)
+                }
+            }
+        }
+    }
+
     @Test("holders do not depend on the order of the map, change with the epoch, and are all responsible")
     func deterministic() {
         var entropy = Entropy(seed: 5)

@@ -70,6 +70,47 @@ import Wire
         #expect(table.answer(to: target, 8, since: RoutingTableTests.noon).count == 8)
     }
 
+    @Test("a server of the map takes a stranger's place in a full bucket, and an answer names one stranger at most")
+    func strangers() {
+        var entropy = Entropy(seed: 213)
+        let own: NodeID = entropy.bytes()
+        var table = RoutingTable(own: own)
+        func far(_ index: Int) -> Contact {
+            while true {
+                let contact = RoutingTableTests.contact(&entropy, prefix: index)
+                if own.distance(to: contact.nodeID).leadingZeros == 0 { return contact }
+            }
+        }
+        let now = RoutingTableTests.noon
+        let crowd = (0..<RoutingTable.k).map { far($0) }
+        for contact in crowd { _ = table.insert(contact, isListed: false, now: now) }
+        let target = crowd[0].nodeID
+        // Nobody else is known: strangers are named.
+        #expect(table.answer(to: target, 6, since: now).count == 6)
+        let members = (0..<10).map { far(100 + $0) }
+        for (index, contact) in members.enumerated() {
+            guard case .replaced(let stranger) = table.insert(contact, isListed: true, now: now) else {
+                Issue.record("no stranger made room for the server \(index) of the map")
+                continue
+            }
+            #expect(crowd.contains(stranger))
+        }
+        #expect(table.count == RoutingTable.k)
+        let named = table.answer(to: target, 6, since: now)
+        #expect(named.count == 6 && named.count { crowd.contains($0) } == 1)
+        // Another stranger finds no place, and one that has come onto the map is none any more.
+        guard case .full = table.insert(far(300), isListed: false, now: now) else {
+            Issue.record("a stranger came into a full bucket")
+            return
+        }
+        table.markListed { _ in true }
+        #expect(table.answer(to: target, 6, since: now).contains(crowd[0]) == table.contacts.contains(crowd[0]))
+        guard case .full = table.insert(far(301), isListed: true, now: now) else {
+            Issue.record("a server of the map was pushed out by another")
+            return
+        }
+    }
+
     @Test("contacts that were silent for long, or did not answer, are not named to others")
     func answersAreAlive() {
         var entropy = Entropy(seed: 212)

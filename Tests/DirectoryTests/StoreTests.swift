@@ -67,6 +67,25 @@ import Wire
         #expect(try network.ask(0, .put(record: next.encode())) == .refused(.full))
     }
 
+    @Test("cores that share what they have checked refuse a false record and an old one as others do")
+    func shared() throws {
+        var network = try DirectoryNetwork.joined(seed: 31, 3)
+        let checked = CheckedSignatures()
+        let nodes = network.nodes
+        for index in network.members.indices {
+            network.members[index].core.share(nodes, placements: [:], checked: checked)
+        }
+        let publisher = Publisher(&network.entropy)
+        let record = try publisher.record(network.now, entropy: &network.entropy)
+        var forged = record.encode()
+        forged[forged.count - 1] ^= 1
+        for index in 0..<3 { #expect(try network.ask(index, .put(record: forged)) == .refused(.wrongSignature)) }
+        for index in 0..<2 { #expect(try network.ask(index, .put(record: record.encode())) == .stored(sequence: 1)) }
+        #expect(try network.ask(2, .put(record: forged)) == .refused(.wrongSignature))
+        network.now = Timestamp(seconds: record.expiry + 1)
+        #expect(try network.ask(2, .put(record: record.encode())) == .refused(.expired))
+    }
+
     @Test("two records of one sequence are kept as evidence, and the first stays")
     func conflict() throws {
         var network = try DirectoryNetwork.joined(seed: 3, 3)

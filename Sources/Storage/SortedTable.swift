@@ -1,0 +1,53 @@
+/// A table of a store in memory: entries in ascending order of their keys.
+package struct SortedTable: Sendable {
+    private var keys: [[UInt8]] = []
+    private var values: [[UInt8]] = []
+
+    package init() {}
+
+    package var count: Int { keys.count }
+
+    /// The first place whose key is not below `key`.
+    private func place(_ key: [UInt8]) -> Int {
+        var low = 0
+        var high = keys.count
+        while low < high {
+            let middle = (low + high) / 2
+            if keys[middle].lexicographicallyPrecedes(key) { low = middle + 1 } else { high = middle }
+        }
+        return low
+    }
+
+    package func get(_ key: [UInt8]) -> [UInt8]? {
+        let place = place(key)
+        return place < keys.count && keys[place] == key ? values[place] : nil
+    }
+
+    /// Sets or, with `nil`, removes a value.
+    /// - Returns: the value before.
+    @discardableResult
+    package mutating func set(_ key: [UInt8], _ value: [UInt8]?) -> [UInt8]? {
+        let place = place(key)
+        guard place < keys.count, keys[place] == key else {
+            if let value {
+                keys.insert(key, at: place)
+                values.insert(value, at: place)
+            }
+            return nil
+        }
+        let old = values[place]
+        if let value {
+            values[place] = value
+        } else {
+            keys.remove(at: place)
+            values.remove(at: place)
+        }
+        return old
+    }
+
+    package func scan(from start: [UInt8], _ body: (_ key: [UInt8], _ value: [UInt8]) -> Bool) {
+        for place in place(start)..<keys.count {
+            guard body(keys[place], values[place]) else { return }
+        }
+    }
+}
