@@ -72,12 +72,15 @@ let package = Package(
             ]),
 
         // The cores under virtual time.
-        concept(
-            "Simulator",
-            [
+        .target(
+            name: "Simulator",
+            dependencies: [
                 "Directory", "Federation", "Relay", "Home", "Correspondence", "Envelope", "Records", "Storage", "Wire",
                 "Primitives",
-            ]),
+            ],
+            // Within the program, which may be linked statically and lie anywhere.
+            resources: [.embedInCode("Data/round-trips.txt")],
+            swiftSettings: strict),
 
         // Runtimes.
         concept("LMDB", ["CLMDB", "Storage"]),

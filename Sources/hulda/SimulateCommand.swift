@@ -8,7 +8,8 @@ struct SimulateCommand: AsyncParsableCommand {
         commandName: "simulate", abstract: "Run an experiment on a simulated network, of the cores that nodes run.",
         discussion: """
             Without a name it lists the experiments. The same name, seed, nodes and trials give the same figures again; \
-            specs/results/directory.md has ours and the command of each. The name of a file runs the scenario in it \
+            specs/results/directory.md has ours and the command of each. How fast the virtual time passed and what a \
+            server took of memory goes to standard error. The name of a file runs the scenario in it \
             (specs/scenarios) and prints a digest of everything that happened. The name swarm runs many short scenarios \
             with random faults, one for each seed, and checks the invariants of each.
 
@@ -66,6 +67,7 @@ struct SimulateCommand: AsyncParsableCommand {
                     code: SysExit.usage)
             }
             var bar = ProgressBar()
+            let meter = SimulationCost.Meter()
             let rows: [ResultRow]
             do throws(DirectoryExperimentError) {
                 rows = try known.run(nodes, seed, trials) { bar.show($0) }
@@ -82,6 +84,8 @@ struct SimulateCommand: AsyncParsableCommand {
             }
             bar.finish()
             for row in rows { output.print(Row(row, self, nodes: nodes)) { row.text } }
+            let time = rows.lazy.compactMap(\.virtualSeconds).first ?? 0
+            output.print(meter.cost(virtualSeconds: time, nodes: nodes))
         }
     }
 

@@ -23,6 +23,7 @@ extension SimulateCommand {
         }
         if let nodes { scenario.servers = nodes }
         var bar = ProgressBar()
+        let meter = SimulationCost.Meter()
         let report: ScenarioReport
         do throws(ScenarioError) {
             report = try scenario.run(seed: seed, trace: tracer) { bar.show($0) }
@@ -31,6 +32,8 @@ extension SimulateCommand {
             throw failure(error)
         }
         bar.finish()
+        let time = report.rows.lazy.compactMap(\.virtualSeconds).first ?? 0
+        output.print(meter.cost(virtualSeconds: time, nodes: scenario.servers))
         try show(report, path, replay: "hulda simulate \(path) --seed \(seed)\(nodes.map { " --nodes \($0)" } ?? "")")
     }
 
@@ -74,7 +77,8 @@ extension SimulateCommand {
     private static func replay(_ seed: UInt64) -> String { "hulda simulate swarm --seed \(seed) --trace" }
 
     private var tracer: ((String) -> Void)? {
-        trace ? { StandardStream.write($0 + "\n") } : nil
+        guard trace else { return nil }
+        return { line in output.print(["effect": line]) { line } }
     }
 
     private func failure(_ error: ScenarioError) -> Failure {

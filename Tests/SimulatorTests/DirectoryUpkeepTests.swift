@@ -40,6 +40,8 @@ struct DirectoryUpkeepTests {
     func sybil() throws {
         let rows = try Retrieval.run("directory-sybil", nodes: 40, trials: 15)
         #expect(try Retrieval.share(rows, "strangers that store any record").successes == 0)
+        #expect(try Retrieval.share(rows, "strangers that the map admits") == Proportion(successes: 0, trials: 15))
+        #expect(try Retrieval.number(rows, "the network\u{2019}s own servers that the map admits") == 40)
         #expect(try Retrieval.number(rows, "records served by strangers") == 0)
         #expect(try Retrieval.share(rows, "lookups that found the record").value > 0.99)
     }
@@ -52,5 +54,81 @@ struct DirectoryUpkeepTests {
         let foreseen = try Retrieval.share(
             rows, "the same, if the next shared random value could be foreseen: lookups blocked")
         #expect(foreseen.value > active.value + 0.05)
+    }
+
+    @Test("identities beside a key do not block searches without a map, and are noticed")
+    func eclipseSearches() throws {
+        let rows = try Retrieval.run("directory-eclipse-search", nodes: 200, trials: 20)
+        for attack in ["active eclipse, 45 strangers next to the key", "region eclipse, 45 strangers next to the key"] {
+            #expect(try Retrieval.share(rows, "\(attack): searches blocked").value <= 0.05)
+            #expect(try Retrieval.share(rows, "\(attack): keys for which a server raised an alarm").value >= 0.75)
+        }
+        #expect(try Retrieval.share(rows, "nobody attacks: searches that raised an alarm").successes == 0)
+        #expect(try Retrieval.share(rows, "nobody attacks: keys for which a server raised an alarm").successes == 0)
+        #expect(
+            try Retrieval.share(rows, "nobody attacks: servers that raise an alarm in an epoch by the map").successes
+                == 0)
+    }
+
+    @Test("a drawn table has every bucket as full as it can be, and the same again for the same server")
+    func drawnTables() throws {
+        let world = try DirectoryExperiments.drawn(400, 9)
+        let tables = try #require(world.tables).listed
+        for (index, node) in world.nodes.enumerated() {
+            var first = tables.entropy(of: index)
+            var again = tables.entropy(of: index)
+            let contacts = tables.contacts(of: node.nodeID, &first)
+            #expect(contacts == tables.contacts(of: node.nodeID, &again))
+            #expect(Set(contacts).count == contacts.count && !contacts.contains(index))
+            var buckets: [Int: Int] = [:]
+            for other in world.nodes.indices where other != index {
+                buckets[bucket(node, world.nodes[other]), default: 0] += 1
+            }
+            var drawn: [Int: Int] = [:]
+            for other in contacts { drawn[bucket(node, world.nodes[other]), default: 0] += 1 }
+            #expect(drawn == buckets.mapValues { min($0, 20) })
+        }
+    }
+
+    private func bucket(_ left: SimulatedDirectory, _ right: SimulatedDirectory) -> Int {
+        let first = zip(left.nodeID.bytes, right.nodeID.bytes).enumerated().first { $0.element.0 != $0.element.1 }
+        return first.map { $0.offset * 8 + ($0.element.0 ^ $0.element.1).leadingZeroBitCount } ?? 256
+    }
+
+    @Test(
+        "a quarter of an hour of everything: records are found, copies stay, nobody alarms, and one seed gives it again"
+    )
+    func traffic() throws {
+        func rows() throws -> [ResultRow] { try DirectoryExperiments.traffic(60, 4, 30) { _ in } }
+        let first = try rows()
+        #expect(try first == rows())
+        let named = Dictionary(first.map { ($0.name, $0.value) }, uniquingKeysWith: { first, _ in first })
+        #expect(
+            try Retrieval.share(named, "lookups that found the current record") == Proportion(successes: 60, trials: 60)
+        )
+        #expect(try Retrieval.number(named, "records without a copy at the end") == 0)
+        #expect(try Retrieval.number(named, "servers that stopped and came back") > 0)
+        #expect(
+            first.compactMap(\.virtualSeconds).allSatisfy { $0 > 900 } && first.contains { $0.virtualSeconds != nil })
+    }
+
+    @Test("the ledger of copies agrees with a look at every store, and notices the loss of a record")
+    func ledger() throws {
+        let world = try DirectoryWorld(nodes: 60, seed: 6)
+        try world.addUsers(10)
+        world.ledger = CopyLedger(world)
+        #expect(world.ledger?.counts == [Int](repeating: 20, count: 10))
+        world.startAll()
+        for index in 0..<25 { try world.turn(index, keepsDisk: false) }
+        try world.run(milliseconds: 200_000)
+        try world.refresh(3)
+        world.ledger?.recount(3, in: world)
+        for index in 0..<25 { try world.turn(index, keepsDisk: false) }
+        try world.run(milliseconds: 300_000)
+        let copies = world.copies(of: Set(0..<10))
+        #expect(world.ledger?.counts == (0..<10).map { copies[$0] ?? 0 })
+        #expect(world.ledger?.lost.isEmpty == true && (world.ledger?.fewest ?? 99) < 20)
+        for index in 0..<60 where world.nodes[index].isUp { try world.turn(index, keepsDisk: false) }
+        #expect(world.ledger?.lost.count == 10 && world.ledger?.fewest == 0)
     }
 }

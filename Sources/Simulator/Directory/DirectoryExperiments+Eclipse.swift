@@ -6,51 +6,8 @@ import Wire
 /// Attackers who choose their identities.
 extension DirectoryExperiments {
     /// Identities that the published attacks need for one key (arXiv 2307.12212 section IV: 45 are enough).
-    private static let sybils = 45
+    static let sybils = 45
     private static let targets = 8
-
-    /// Servers that no cluster of the map endorses: they answer, join, and offer themselves to everybody.
-    static func sybil(
-        _ nodes: Int, _ seed: UInt64, _ trials: Int, _ progress: (Double) -> Void
-    ) throws(DirectoryExperimentError) -> [ResultRow] {
-        let world = try joined(nodes, seed, strangers: trials) { progress($0 * 0.7) }
-        let honest = 0..<nodes
-        let strangers = nodes..<world.nodes.count
-        let before = strangers.reduce(UInt64(0)) { $0 + world.nodes[$1].core.counters.hits }
-        try publish(world, 100)
-        progress(0.8)
-        var found = Proportion()
-        for _ in 0..<300 {
-            let user = world.users[world.entropy.below(world.users.count)]
-            found.count(try world.lookup(user, over: .mixed).end == .found)
-        }
-        var searched = Proportion()
-        for _ in 0..<100 {
-            searched.count(try search(world, world.users[world.entropy.below(world.users.count)]) != nil)
-        }
-        progress(1)
-        var holding = Proportion()
-        var serving: UInt64 = 0
-        var asHolder = Proportion()
-        for index in strangers {
-            holding.count(((try? DirectoryCore.recordCount(world.nodes[index].store)) ?? 0) > 0)
-            serving += world.nodes[index].core.counters.hits
-        }
-        for user in world.users {
-            for holder in world.placement.holders(of: user.blindedKey) {
-                asHolder.count(world.indices[holder].map { strangers.contains($0) } ?? true)
-            }
-        }
-        let copies = honest.reduce(0) { $0 + ((try? DirectoryCore.recordCount(world.nodes[$1].store)) ?? 0) }
-        return [
-            ResultRow("strangers among holders", .share(asHolder)),
-            ResultRow("strangers that store any record", .share(holding)),
-            ResultRow("records served by strangers", .number(Double(serving - before), unit: "")),
-            ResultRow("copies at the network's own servers", .number(Double(copies), unit: "")),
-            ResultRow("lookups that found the record", .share(found)),
-            ResultRow("searches without a map that found it", .share(searched)),
-        ]
-    }
 
     /// The active eclipse (arXiv 2505.01139: Sybils beside the key that answer with false but well-formed data) and that
     /// of a region (arXiv 2307.12212: Sybils fill the key's neighbourhood), against lookups by the map. The attacker is
@@ -59,6 +16,7 @@ extension DirectoryExperiments {
         _ nodes: Int, _ seed: UInt64, _ trials: Int, _ progress: (Double) -> Void
     ) throws(DirectoryExperimentError) -> [ResultRow] {
         var rows: [ResultRow] = []
+        var time: UInt64 = 0
         let attacks: [(name: String, choose: Choice, honestDead: Bool)] = [
             ("active eclipse, 45 admitted Sybils beside the key", .besideKey, false),
             ("region eclipse, 45 admitted Sybils and the region's own servers silent", .besideKey, true),
@@ -66,6 +24,7 @@ extension DirectoryExperiments {
         ]
         for (step, attack) in attacks.enumerated() {
             var blocked = Proportion()
+            var noticed = Proportion()
             for target in 0..<targets {
                 let world = try DirectoryWorld(nodes: nodes, seed: seed &+ UInt64(target))
                 try world.addUsers(1)
@@ -76,6 +35,7 @@ extension DirectoryExperiments {
                 // Admitted like everybody else; the user publishes to the map that has them.
                 world.list(world.nodes)
                 try world.publish(user)
+                noticed.count(world.isNoticed(user, by: 0..<nodes))
                 if attack.honestDead { world.silenceRegion(of: user.blindedKey, nearest: 20, of: nodes) }
                 for trial in 0..<max(1, trials / targets) {
                     for index in liars {
@@ -83,11 +43,13 @@ extension DirectoryExperiments {
                     }
                     blocked.count(try world.lookup(user, over: .mixed).end != .found)
                 }
+                time += world.elapsed
                 progress((Double(step) + Double(target + 1) / Double(targets)) / Double(attacks.count))
             }
             rows.append(ResultRow("\(attack.name): lookups blocked", .share(blocked)))
+            rows.append(ResultRow("\(attack.name): attacks that a server noticed on the map", .share(noticed)))
         }
-        return rows
+        return rows + [.virtualTime(milliseconds: time)]
     }
 }
 
@@ -136,6 +98,17 @@ extension DirectoryWorld {
     private static func clockwise(from start: [UInt8], to end: [UInt8]) -> [UInt8] {
         func word(_ bytes: [UInt8]) -> UInt64 { bytes.prefix(8).reduce(0) { $0 << 8 | UInt64($1) } }
         return withUnsafeBytes(of: (word(end) &- word(start)).bigEndian) { Array($0) }
+    }
+
+    /// Whether one of these servers at least raises an alarm at its hourly look at the map: the own place, and the places of
+    /// the record if it holds that.
+    func isNoticed(_ user: DirectoryUser, by servers: Range<Int>) -> Bool {
+        let holders = Set(placement.holders(of: user.blindedKey))
+        return servers.contains { index in
+            var watch = EclipseWatch(now: now)
+            let keys = holders.contains(nodes[index].nodeID) ? [user.blindedKey] : []
+            return watch.check(placement, own: nodes[index].nodeID, keys: keys, now: now) != nil
+        }
     }
 
     /// Stops the network's own servers that are closest to a key.

@@ -8,6 +8,11 @@ extension DirectoryExperiments {
     private static let hop: UInt64 = 100
     /// Draws of who lies.
     private static let draws = 4
+    /// Searches under way at a time, and milliseconds between their beginnings.
+    private static let atOnce = 100
+    private static let pace: UInt64 = 7
+    /// In a network of so many servers routing tables are drawn: to let all join would take hours.
+    private static let drawnFrom = 1000
 
     /// A network whose servers have all joined through three others each, and looked around for some minutes.
     static func joined(
@@ -36,6 +41,14 @@ extension DirectoryExperiments {
         return world
     }
 
+    /// A network whose servers have known each other for long.
+    static func drawn(_ nodes: Int, _ seed: UInt64) throws(DirectoryExperimentError) -> DirectoryWorld {
+        let world = try DirectoryWorld(nodes: nodes, seed: seed)
+        world.roundTrip = hop
+        world.drawTables()
+        return world
+    }
+
     /// Users whose records are placed by the servers themselves where such searches end.
     static func publish(_ world: DirectoryWorld, _ count: Int) throws(DirectoryExperimentError) {
         for _ in 0..<count {
@@ -48,10 +61,8 @@ extension DirectoryExperiments {
     static func fallback(
         _ nodes: Int, _ seed: UInt64, _ trials: Int, _ progress: (Double) -> Void
     ) throws(DirectoryExperimentError) -> [ResultRow] {
-        let world = try joined(nodes, seed) { progress($0 * 0.5) }
-        var contacts = RankedSample()
-        for node in world.nodes { contacts.add(Double(node.core.contactCount)) }
-        var rows = [ResultRow("contacts of a server, median", .number(contacts.quantile(0.5), unit: ""))]
+        let world = nodes < drawnFrom ? try joined(nodes, seed) { progress($0 * 0.5) } : try drawn(nodes, seed)
+        var rows: [ResultRow] = []
         let kinds: [(name: String, share: Double, conduct: [DirectoryConduct])] = [
             ("nobody lies", 0, [.silent]), ("30 % name each other", 0.3, [.negative]),
             ("30 % send false records", 0.3, [.wrong]), ("30 % silent", 0.3, [.silent]),
@@ -60,44 +71,75 @@ extension DirectoryExperiments {
         for (step, kind) in kinds.enumerated() {
             var found = Proportion()
             var rounds = RankedSample()
-            for trial in 0..<trials {
-                if trial % max(1, trials / draws) == 0 {
-                    // They lie from the publication on.
-                    world.strike(liars: kind.share, conduct: kind.conduct, dead: 0)
-                    world.users = []
-                    try publish(world, max(1, min(trials / draws, 50)))
-                }
-                let outcome = try search(world, world.users[world.entropy.below(world.users.count)])
-                found.count(outcome != nil)
-                if let outcome { rounds.add(Double((outcome + hop - 1) / hop)) }
-                if trial % 16 == 0 {
-                    progress(0.5 + 0.5 * (Double(step) + Double(trial) / Double(trials)) / Double(kinds.count))
+            for draw in 0..<draws {
+                // They lie from the publication on.
+                world.strike(liars: kind.share, conduct: kind.conduct, dead: 0)
+                world.users = []
+                try publish(world, max(1, min(trials / draws, 50)))
+                var left = trials / draws
+                while left > 0 {
+                    let users = (0..<min(left, atOnce)).map { _ in world.users[world.entropy.below(world.users.count)] }
+                    for search in try searches(world, users) {
+                        found.count(search.milliseconds != nil)
+                        if let time = search.milliseconds { rounds.add(Double((time + hop - 1) / hop)) }
+                    }
+                    left -= users.count
+                    let done = Double(draw) + 1 - Double(left) / Double(max(1, trials / draws))
+                    progress(0.5 + 0.5 * (Double(step) + done / Double(draws)) / Double(kinds.count))
                 }
             }
             rows.append(ResultRow("\(kind.name): found", .share(found)))
             rows.append(ResultRow("\(kind.name): median", .number(rounds.quantile(0.5), unit: "round trips")))
             rows.append(ResultRow("\(kind.name): 99th percentile", .number(rounds.quantile(0.99), unit: "round trips")))
         }
-        return rows
+        var contacts = RankedSample()
+        for node in world.nodes where node.hasTable { contacts.add(Double(node.core.contactCount)) }
+        rows.append(ResultRow("contacts of a server, median", .number(contacts.quantile(0.5), unit: "")))
+        rows.append(ResultRow("servers that took part", .number(Double(contacts.values.count), unit: "")))
+        return rows + [.virtualTime(milliseconds: world.elapsed)]
     }
 
     /// A search by an honest server that holds nothing of the record itself.
     /// - Returns: milliseconds until it found the current record; `nil` when it did not.
     static func search(_ world: DirectoryWorld, _ user: DirectoryUser) throws(DirectoryExperimentError) -> UInt64? {
+        try searches(world, [user]).first?.milliseconds
+    }
+
+    /// Searches that are all under way at once, each by another server, mostly.
+    /// - Parameter isFresh: whether only servers search for which no alarm holds.
+    /// - Returns: who searched for each user, and what ``search(_:_:)`` returns.
+    static func searches(
+        _ world: DirectoryWorld, _ users: [DirectoryUser], isFresh: Bool = false
+    ) throws(DirectoryExperimentError) -> [(asker: Int, milliseconds: UInt64?)] {
+        var begun: [(asker: Int, token: UInt64, at: Timestamp, user: DirectoryUser)] = []
+        for user in users {
+            let asker = asker(world, user, isFresh)
+            world.nextToken += 1
+            world.expected.insert(world.nextToken)
+            begun.append((asker, world.nextToken, world.now, user))
+            let request = DirectoryMessage.iterate(key: user.blindedKey, epoch: world.now.epoch)
+            try world.deliver(
+                .request(from: nil, token: world.nextToken, message: request.encode()), to: asker)
+            try world.run(milliseconds: pace)
+        }
+        try world.run(milliseconds: 12_000, until: { world.expected.isEmpty })
+        world.expected = []
+        return begun.map { search in
+            guard let answer = world.answers.removeValue(forKey: search.token),
+                case .record(let bytes) = answer.message,
+                let record = try? DirectoryRecord(decoding: bytes), record.sequence == search.user.sequence
+            else { return (search.asker, nil) }
+            return (search.asker, answer.at.milliseconds(since: search.at))
+        }
+    }
+
+    private static func asker(_ world: DirectoryWorld, _ user: DirectoryUser, _ isFresh: Bool) -> Int {
         let holders = Set(world.placement.holders(of: user.blindedKey))
-        var asked = world.entropy.below(world.listed.count)
-        while world.nodes[asked].conduct != .honest || !world.nodes[asked].isUp
-            || holders.contains(world.nodes[asked].nodeID)
-        { asked = world.entropy.below(world.listed.count) }
-        world.nextToken += 1
-        let token = world.nextToken
-        let started = world.now
-        let request = DirectoryMessage.iterate(key: user.blindedKey, epoch: world.now.epoch)
-        try world.deliver(.request(from: nil, token: token, message: request.encode()), to: asked)
-        try world.run(milliseconds: 12_000, until: { world.answers[token] != nil })
-        guard let answer = world.answers.removeValue(forKey: token), case .record(let bytes) = answer.message,
-            let record = try? DirectoryRecord(decoding: bytes), record.sequence == user.sequence
-        else { return nil }
-        return answer.at.milliseconds(since: started)
+        var asker = world.entropy.below(world.listed.count)
+        while world.nodes[asker].conduct != .honest || !world.nodes[asker].isUp
+            || holders.contains(world.nodes[asker].nodeID)
+            || (isFresh && world.nodes[asker].core.isAlarmed(at: world.now))
+        { asker = world.entropy.below(world.listed.count) }
+        return asker
     }
 }

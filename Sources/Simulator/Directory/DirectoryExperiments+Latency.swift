@@ -57,7 +57,7 @@ extension DirectoryExperiments {
                 ResultRow("\(way.name): holders asked, mean", .number(asked, unit: "")),
             ]
         }
-        return rows + bytes(asked: asked, world)
+        return rows + bytes(asked: asked, world) + [.virtualTime(milliseconds: world.elapsed)]
     }
 
     /// The map of an agent that is not quite up to date.

@@ -76,7 +76,7 @@ extension DirectoryExperiments {
     ) throws(DirectoryExperimentError) -> [ResultRow] {
         let world = try world(nodes, seed, trials, progress)
         return try lookups(world, trials, liars: 0, conduct: [.silent], dead: 0.5) { progress(0.4 + 0.6 * $0) }
-            .rows("half dead")
+            .rows("half dead") + [.virtualTime(milliseconds: world.elapsed)]
     }
 
     static func liars(
@@ -98,7 +98,7 @@ extension DirectoryExperiments {
             }
             rows += total.rows("\(Int(share * 100)) % liars of all kinds")
         }
-        return rows
+        return rows + [.virtualTime(milliseconds: world.elapsed)]
     }
 
     static func liarsAndDeath(
@@ -107,13 +107,14 @@ extension DirectoryExperiments {
         let world = try world(nodes, seed, trials, progress)
         return try lookups(world, trials, liars: 0.3, conduct: DirectoryConduct.lies, dead: 0.5) {
             progress(0.4 + 0.6 * $0)
-        }.rows("30 % liars, half of the others dead")
+        }.rows("30 % liars, half of the others dead") + [.virtualTime(milliseconds: world.elapsed)]
     }
 
     static func stale(
         _ nodes: Int, _ seed: UInt64, _ trials: Int, _ progress: (Double) -> Void
     ) throws(DirectoryExperimentError) -> [ResultRow] {
         var rows: [ResultRow] = []
+        var time: UInt64 = 0
         let kinds = [("refreshed", false), ("changed within hours", true)]
         for (step, kind) in kinds.enumerated() {
             func part(_ share: Double) { progress((Double(step) + share) / Double(kinds.count)) }
@@ -131,8 +132,9 @@ extension DirectoryExperiments {
                 world, max(1, trials / 10), liars: 0.3, conduct: [.stale], dead: 0, configuration: weak
             ) { part(0.9 + 0.1 * $0) }
             rows.append(ResultRow("\(kind.0), without the rule: replaced record believed", .share(without.stale)))
+            time += world.elapsed
         }
-        return rows
+        return rows + [.virtualTime(milliseconds: time)]
     }
 
     /// Direct lookups while liars answer first.

@@ -44,6 +44,7 @@ extension DirectoryExperiments {
             ResultRow("fewest copies at the end", .number(lost > 0 ? 0 : Double(fewest), unit: "")),
             ResultRow("records without any copy", .number(Double(lost), unit: "")),
             ResultRow("calls a server", .number(Double(world.calls - before) / Double(nodes), unit: "")),
+            .virtualTime(milliseconds: world.elapsed),
         ]
     }
 
@@ -67,36 +68,39 @@ extension DirectoryExperiments {
             let due = UInt64(world.entropy.below(12 * 3600)) * 1000
             refresh.push(index, due: start.milliseconds + due)
         }
-        var ever: Set<Int> = []
-        var fewest = Int.max
-        let checks = 24 * 12
-        for check in 1...checks {
+        world.ledger = CopyLedger(world)
+        let minutes = 24 * 60
+        for passed in 1...minutes {
             try world.run(
-                milliseconds: 5 * minute,
+                milliseconds: minute,
                 turn: { index throws(DirectoryExperimentError) in
                     try world.turn(index, keepsDisk: false)
                     world.push(index, .turn, after: UInt64(world.exponential(mean)))
                 })
             while let due = refresh.next, due <= world.now.milliseconds, let (_, index) = refresh.pop() {
                 try world.refresh(index)
+                world.ledger?.recount(index, in: world)
                 let next = world.now.adding(seconds: UInt64(8 * 3600 + world.entropy.below(4 * 3600)))
                 refresh.push(index, due: next.milliseconds)
             }
-            let copies = world.copies(of: Set(world.users.indices))
-            for index in world.users.indices where copies[index] == nil { ever.insert(index) }
-            fewest = min(fewest, copies.values.min() ?? 0)
-            progress(0.1 + 0.9 * Double(check) / Double(checks))
+            progress(0.1 + 0.9 * Double(passed) / Double(minutes))
         }
         let copies = world.copies(of: Set(world.users.indices))
-        let mean20 = copies.values.reduce(0, +)
+        let waited = world.nodes.reduce(0) { $0 + $1.core.counters.queued }
+        let lost = world.ledger?.lost.count ?? trials
         return [
             ResultRow(
-                "records without any copy at one check or more, of those every 5 minutes",
-                .share(Proportion(successes: ever.count, trials: world.users.count))),
-            ResultRow("copies of a record at the end, mean", .number(Double(mean20) / Double(trials), unit: "")),
-            ResultRow("fewest copies of a record at any check", .number(ever.isEmpty ? Double(fewest) : 0, unit: "")),
+                "records of which no living server had a copy at any moment",
+                .share(Proportion(successes: lost, trials: world.users.count))),
+            ResultRow(
+                "copies of a record at the end, mean",
+                .number(Double(copies.values.reduce(0, +)) / Double(world.users.count), unit: "")),
+            ResultRow(
+                "fewest copies of a record at any moment", .number(Double(world.ledger?.fewest ?? 0), unit: "")),
+            ResultRow("copies that waited for a check", .number(Double(waited), unit: "")),
             ResultRow(
                 "calls a server and minute", .number(Double(world.calls) / Double(nodes) / (24 * 60), unit: "")),
+            .virtualTime(milliseconds: world.elapsed),
         ]
     }
 }
@@ -127,11 +131,12 @@ extension DirectoryWorld {
     func turn(_ index: Int, keepsDisk: Bool) throws(DirectoryExperimentError) {
         let node = nodes[index]
         if node.isUp {
+            if !keepsDisk { ledger?.stopped(node, users) }
             node.isUp = false
             return
         }
         try node.restart(keepsDisk: keepsDisk, configuration: configuration, now: now)
-        node.core.share(listed, placements: [now.epoch: placement])
+        node.core.share(listed, placements: [now.epoch: placement], checked: checked)
         node.wakeDue = 0
         schedule(index)
     }

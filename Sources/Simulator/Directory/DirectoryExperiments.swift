@@ -49,5 +49,14 @@ public enum DirectoryExperiments {
         DirectoryExperiment(
             name: "directory-eclipse", description: "identities placed beside a key, as published against IPFS",
             run: { (n, s, t, p) throws(DirectoryExperimentError) in try eclipse(n, s, t, p) }),
+        DirectoryExperiment(
+            name: "directory-eclipse-search",
+            description: "the same against searches without a map, and whether they are noticed",
+            run: { (n, s, t, p) throws(DirectoryExperimentError) in try eclipseSearches(n, s, t, p) }),
+        DirectoryExperiment(
+            name: "directory-traffic",
+            description:
+                "a quarter of an hour of everything: publication, lookups, repair, upkeep, servers that restart",
+            run: { (n, s, t, p) throws(DirectoryExperimentError) in try traffic(n, s, t, p) }),
     ]
 }

@@ -69,7 +69,8 @@ extension DirectoryWorld {
         var arrivals = VirtualQueue<DirectoryMessage>()
         var time = now
         func outcome(_ end: LookupOutcome.End) -> LookupOutcome {
-            LookupOutcome(
+            lookupTime += time.milliseconds(since: now)
+            return LookupOutcome(
                 end: end, milliseconds: time.milliseconds(since: now), asked: lookup.asked.count, waves: lookup.waves,
                 usedFallback: lookup.usedFallback)
         }

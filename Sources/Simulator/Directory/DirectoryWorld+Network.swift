@@ -24,6 +24,8 @@ struct DirectoryWaiting {
     let life: UInt32
     let call: UInt64
     let answerer: Int
+    /// When the driver gives it up.
+    let deadline: UInt64
 }
 
 /// Datagrams among servers, under virtual time.
@@ -35,37 +37,63 @@ extension DirectoryWorld {
     func deliver(_ event: DirectoryEvent, to index: Int) throws(DirectoryExperimentError) {
         let node = nodes[index]
         guard node.isUp else { return }
+        fillTable(of: index)
+        let record = ledger == nil ? nil : DirectoryWorld.record(toKeep: event)
+        let before = record.flatMap { CopyLedger.held($0, at: node) }
         let effects = try node.handle(event, now: now, entropy: &entropy)
+        if let record { ledger?.put(record, before: before, at: node, users) }
         for effect in effects { perform(effect, of: index) }
         schedule(index)
+    }
+
+    private static func record(toKeep event: DirectoryEvent) -> [UInt8]? {
+        guard case .request(_, _, let bytes) = event, case .put(let record)? = try? DirectoryMessage(decoding: bytes)
+        else { return nil }
+        return record
     }
 
     func perform(_ effect: DirectoryEffect, of index: Int) {
         switch effect {
         case .call(let call, let endpoint, let message):
             calls += 1
+            callBytes += message.count
             let life = nodes[index].life
             guard let target = addresses[endpoint.address], nodes[target].endpoint == endpoint else {
                 push(index, .event(.failed(call: call)), after: DirectoryWorld.callTimeout)
                 return
             }
             nextToken += 1
-            waiting[nextToken] = DirectoryWaiting(node: index, life: life, call: call, answerer: target)
+            waiting[nextToken] = DirectoryWaiting(
+                node: index, life: life, call: call, answerer: target,
+                deadline: now.milliseconds + DirectoryWorld.callTimeout)
             let request = DirectoryEvent.request(
                 from: nodes[index].endpoint, token: nextToken, message: message)
             push(target, .event(request), after: travel(index, target))
-            push(index, .event(.failed(call: call)), after: DirectoryWorld.callTimeout)
         case .answer(let token, let message):
             guard let asker = waiting.removeValue(forKey: token) else {
-                if let message = try? DirectoryMessage(decoding: message) { answers[token] = (now, message) }
+                if expected.remove(token) != nil, let message = try? DirectoryMessage(decoding: message) {
+                    answers[token] = (now, message)
+                }
                 return
             }
-            // A late answer is of no use: the failure was reported before, and the core drops it.
+            callBytes += message.count
             let delivery = DirectoryDelivery(
                 to: asker.node, life: asker.life, content: .event(.answer(call: asker.call, message: message)))
-            queue.push(delivery, due: now.milliseconds + travel(asker.answerer, asker.node))
+            let due = now.milliseconds + travel(asker.answerer, asker.node)
+            guard due <= asker.deadline else {
+                // Too late: the driver has reported a failure before.
+                return push(asker.node, .event(.failed(call: asker.call)), after: 0)
+            }
+            queue.push(delivery, due: due)
         default: break
         }
+    }
+
+    /// A request will not be answered: who asked learns it when the time is over.
+    private func giveUp(_ token: UInt64) {
+        guard let asker = waiting.removeValue(forKey: token) else { return }
+        let failure = DirectoryDelivery(to: asker.node, life: asker.life, content: .event(.failed(call: asker.call)))
+        queue.push(failure, due: max(asker.deadline, now.milliseconds))
     }
 
     private func travel(_ from: Int, _ to: Int) -> UInt64 {
@@ -116,10 +144,7 @@ extension DirectoryWorld {
             node.wakeDue = 0
             try deliver(.wake, to: delivery.to)
         case .event(.request(let from, let token, let message)):
-            guard node.isUp else {
-                waiting[token] = nil
-                return
-            }
+            guard node.isUp else { return giveUp(token) }
             if node.conduct != .honest, lie(delivery.to, token, message) { return }
             try deliver(.request(from: from, token: token, message: message), to: delivery.to)
         case .event(let event):
@@ -145,11 +170,11 @@ extension DirectoryWorld {
         default: return false
         }
         if node.conduct == .silent {
-            waiting[token] = nil
+            giveUp(token)
             return true
         }
         let contacts = nearest(colluders, target, DirectoryMessage.contactLimit).compactMap { id in
-            indices[id].map { Contact(serverID: nodes[$0].serverID, endpoint: nodes[$0].endpoint) }
+            indices[id].map { nodes[$0].contact }
         }
         let answer = DirectoryMessage.nodes(descriptor: node.descriptor, contacts)
         perform(.answer(token: token, message: answer.encode()), of: index)

@@ -31,17 +31,29 @@ final class DirectoryWorld {
     var queue = VirtualQueue<DirectoryDelivery>()
     var waiting: [UInt64: DirectoryWaiting] = [:]
     var nextToken: UInt64 = 1 << 40
-    /// Answers to requests of the experiment itself, by token.
+    /// Requests of the experiment itself that are not answered yet, and the answers to others.
+    var expected: Set<UInt64> = []
     var answers: [UInt64: (at: Timestamp, message: DirectoryMessage)] = [:]
     /// Milliseconds there and back when all links are alike; `nil` for the latencies of regions.
     var roundTrip: UInt64?
     /// Node IDs of colluders, in ascending order, for lies in searches.
     var colluders: [NodeID] = []
     var calls = 0
+    /// Bytes of calls and their answers.
+    var callBytes = 0
     /// Whether liars answer before everybody else does, wherever they are.
     var liarsHurry = false
     /// An agent's view that differs from everybody's.
     var agentPlacement: Placement?
+    private let start: Timestamp
+    /// What routing tables are drawn from, in experiments that do not wait until servers have found each other.
+    var tables: (listed: DrawnTables, strangers: DrawnTables)?
+    /// Kept where an experiment wants to know whether any record is ever lost.
+    var ledger: CopyLedger?
+    /// Records and descriptors that some server has checked.
+    let checked = CheckedSignatures()
+    /// Milliseconds that lookups took while time stood still for servers.
+    var lookupTime: UInt64 = 0
 
     init(
         nodes count: Int, seed: UInt64, now: Timestamp = DirectoryWorld.evening,
@@ -50,6 +62,7 @@ final class DirectoryWorld {
         guard count >= 40 else { throw .tooFewNodes(needed: 40) }
         self.configuration = configuration
         self.now = now
+        start = now
         entropy = Entropy(seed: seed)
         placement = Placement(nodes: [], epoch: now.epoch)
         for index in 0..<count { try add(index) }
@@ -57,8 +70,8 @@ final class DirectoryWorld {
     }
 
     private func add(_ index: Int, seed: UInt64? = nil) throws(DirectoryExperimentError) {
-        var own = Entropy(seed: seed ?? entropy.uint64())
-        let node = try SimulatedDirectory(index, configuration: configuration, now: now, entropy: &own)
+        let node = try SimulatedDirectory(
+            index, configuration: configuration, now: now, seed: seed ?? entropy.uint64())
         indices[node.nodeID] = index
         addresses[node.endpoint.address] = index
         nodes.append(node)
@@ -71,7 +84,7 @@ final class DirectoryWorld {
         directories = members.map(\.nodeID)
         placement = Placement(nodes: listed, epoch: now.epoch)
         let placements = [now.epoch: placement]
-        for node in nodes { node.core.share(listed, placements: placements) }
+        for node in nodes { node.core.share(listed, placements: placements, checked: checked) }
     }
 
     /// A server that is on no map.
@@ -79,17 +92,22 @@ final class DirectoryWorld {
     func addStranger(seed: UInt64? = nil) throws(DirectoryExperimentError) -> Int {
         let index = nodes.count
         try add(index, seed: seed)
-        nodes[index].core.share(listed, placements: [now.epoch: placement])
+        nodes[index].core.share(listed, placements: [now.epoch: placement], checked: checked)
         return index
     }
+
+    /// Virtual milliseconds that have passed.
+    var elapsed: UInt64 { now.milliseconds(since: start) + lookupTime }
 
     // MARK: Users
 
     /// Makes users whose record is as old as that of publishers who refresh every 8 to 12 hours, and the record before it.
-    /// - Parameter isEarly: the users have changed their record of late, ahead of the refresh, so that both are young.
-    func addUsers(_ count: Int, isEarly: Bool = false, progress: (Double) -> Void = { _ in })
-        throws(DirectoryExperimentError)
-    {
+    /// - Parameters:
+    ///   - isEarly: the users have changed their record of late, ahead of the refresh, so that both are young.
+    ///   - publishing: whether their records are published at once.
+    func addUsers(
+        _ count: Int, isEarly: Bool = false, publishing: Bool = true, progress: (Double) -> Void = { _ in }
+    ) throws(DirectoryExperimentError) {
         let hour = 3600
         let epochStart = now.epoch * Timestamp.secondsPerEpoch
         for index in 0..<count {
@@ -104,7 +122,7 @@ final class DirectoryWorld {
             conspiracy.stale[user.blindedKey] = try user.record(published: old, epoch: now.epoch).encode()
             conspiracy.foreign.append((user.blindedKey, user.record))
             if conspiracy.foreign.count > 64 { conspiracy.foreign.removeFirst() }
-            try publish(user)
+            if publishing { try publish(user) }
             users.append(user)
             now = now.adding(milliseconds: DirectoryWorld.pause)
             if index % 64 == 0 { progress(Double(index) / Double(count)) }

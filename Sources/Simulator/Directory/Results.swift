@@ -17,6 +17,19 @@ public struct ResultRow: Sendable, Equatable {
         self.value = value
     }
 
+    /// How much virtual time an experiment or scenario took: with it and a clock follows the speed of the simulation.
+    public static func virtualTime(milliseconds: UInt64) -> ResultRow {
+        ResultRow(virtualTimeName, .number(Double(milliseconds) / 1000, unit: "s"))
+    }
+
+    private static let virtualTimeName = "virtual time"
+
+    /// Virtual seconds, if that is what the row is about.
+    public var virtualSeconds: Double? {
+        guard name == ResultRow.virtualTimeName, case .number(let seconds, _) = value else { return nil }
+        return seconds
+    }
+
     /// A line of a table: name, figure, interval.
     public var text: String {
         switch value {

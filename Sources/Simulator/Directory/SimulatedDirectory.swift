@@ -15,14 +15,16 @@ public enum DirectoryExperimentError: Error, Equatable, Sendable {
 
 /// One directory server: the real core over a store in memory.
 final class SimulatedDirectory {
-    let serverID: VerifyingKey
-    let nodeID: NodeID
+    /// What its keys are drawn from.
+    private let seed: UInt64
+    let contact: Contact
     let cluster: VerifyingKey
-    let endpoint: Endpoint
     let descriptor: [UInt8]
     var core: DirectoryCore
     var store = MemoryStore()
     var isUp = true
+    /// Whether its drawn routing table was handed to it.
+    var hasTable = true
     var conduct = DirectoryConduct.honest
     /// When the driver hands in the next wake, and which of those under way counts.
     var wakeDue: UInt64 = 0
@@ -31,15 +33,17 @@ final class SimulatedDirectory {
     var life: UInt32 = 0
 
     init(
-        _ index: Int, configuration: DirectoryConfiguration, now: Timestamp, entropy: inout Entropy
+        _ index: Int, configuration: DirectoryConfiguration, now: Timestamp, seed: UInt64
     ) throws(DirectoryExperimentError) {
+        self.seed = seed
+        var entropy = Entropy(seed: seed)
         // The server's key is the first draw: who grinds for an identity tries seeds.
         let server = SigningKey(&entropy)
         let cluster = SigningKey(&entropy)
         // Addresses spread over the prefixes as an operator's are: one cluster, one /16.
         let address = SocketAddress(
             v4: (UInt8(1 + index / 256 % 220), UInt8(index % 256), UInt8(index / 56_320 % 256), 1), port: 4000)
-        endpoint = Endpoint(linkKey: X25519PublicKey(entropy.bytes()), address: address)
+        let endpoint = Endpoint(linkKey: X25519PublicKey(entropy.bytes()), address: address)
         do throws(DescriptorError) {
             descriptor = try ServerDescriptor(
                 certificate: ServerCertificate(
@@ -49,14 +53,25 @@ final class SimulatedDirectory {
                 software: "simulated", key: server
             ).encode()
         } catch { throw .descriptor(error) }
-        serverID = server.publicKey
-        nodeID = Node.id(of: serverID)
+        contact = Contact(serverID: server.publicKey, endpoint: endpoint)
         self.cluster = cluster.publicKey
         do throws(StorageError) {
             core = try DirectoryCore(
-                serverID: serverID, descriptor: descriptor, configuration: configuration, now: now, store: store)
+                serverID: contact.serverID, descriptor: descriptor, configuration: configuration, now: now,
+                store: store)
         } catch { throw .storage(error) }
     }
+
+    /// The cluster's key, made anew: few experiments need it.
+    func clusterKey() -> SigningKey {
+        var entropy = Entropy(seed: seed)
+        _ = SigningKey(&entropy)
+        return SigningKey(&entropy)
+    }
+
+    var serverID: VerifyingKey { contact.serverID }
+    var nodeID: NodeID { contact.nodeID }
+    var endpoint: Endpoint { contact.endpoint }
 
     func handle(
         _ event: DirectoryEvent, now: Timestamp, entropy: inout Entropy

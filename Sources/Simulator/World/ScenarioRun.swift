@@ -100,6 +100,7 @@ extension World {
             number("network losses", Int(clamping: network.lost)),
             number("largest store", figures.largestStore, "bytes"),
             number("events", Int(clamping: figures.events)),
+            .virtualTime(milliseconds: elapsed),
         ]
         let effects = log.count
         return ScenarioReport(

@@ -1,0 +1,65 @@
+import Directory
+import Primitives
+import Records
+import Storage
+
+/// How many living servers hold each user's current record, kept up with every put and every stop, so that no moment is
+/// missed at which a record is lost.
+struct CopyLedger {
+    private static let table = Table("directory/records")
+
+    private var users: [VerifyingKey: Int] = [:]
+    private(set) var counts: [Int] = []
+    /// Users whose record no living server held at some moment.
+    private(set) var lost: Set<Int> = []
+    /// The fewest copies that any record had at any moment.
+    private(set) var fewest = Int.max
+
+    init(_ world: DirectoryWorld) {
+        for (index, user) in world.users.enumerated() { users[user.blindedKey] = index }
+        counts = [Int](repeating: 0, count: world.users.count)
+        for index in world.users.indices { recount(index, in: world) }
+    }
+
+    /// A user has published, or a server's records are not known.
+    mutating func recount(_ index: Int, in world: DirectoryWorld) {
+        let key = world.users[index].blindedKey.bytes.bytes
+        counts[index] = world.nodes.count {
+            $0.isUp && (try? $0.store.get(CopyLedger.table, key)) == world.users[index].record
+        }
+        note(index)
+    }
+
+    /// A server stops, and its disk is lost.
+    mutating func stopped(_ node: SimulatedDirectory, _ current: [DirectoryUser]) {
+        try? node.store.scan(CopyLedger.table, from: []) { key, value in
+            if let index = Bytes32(key).flatMap({ users[VerifyingKey($0)] }), value == current[index].record {
+                counts[index] -= 1
+                note(index)
+            }
+            return true
+        }
+    }
+
+    /// A server was asked to keep a record, and had `before` under the key.
+    mutating func put(_ record: [UInt8], before: [UInt8]?, at node: SimulatedDirectory, _ current: [DirectoryUser]) {
+        guard before != record, let key = CopyLedger.key(of: record), let index = users[key],
+            current[index].record == record, (try? node.store.get(CopyLedger.table, key.bytes.bytes)) == record
+        else { return }
+        counts[index] += 1
+    }
+
+    /// What the server holds under the key of a record.
+    static func held(_ record: [UInt8], at node: SimulatedDirectory) -> [UInt8]? {
+        CopyLedger.key(of: record).flatMap { try? node.store.get(CopyLedger.table, $0.bytes.bytes) }
+    }
+
+    private static func key(of record: [UInt8]) -> VerifyingKey? {
+        (try? DirectoryRecord(decoding: record))?.blindedKey
+    }
+
+    private mutating func note(_ index: Int) {
+        fewest = min(fewest, counts[index])
+        if counts[index] <= 0 { lost.insert(index) }
+    }
+}
