@@ -155,11 +155,9 @@ extension AgentCore {
                 let delay = path.reduce(0) { $0 + UInt64($1.delayMilliseconds) }
                 health.started(id, path: path.map(\.node), delay: delay, now: now)
             } else {
-                let others = network.servers.filter { $0.nodeID != gateway && $0.roles.contains(.relay) }
-                guard !others.isEmpty else { return }
+                guard let relay = network.relay(otherThan: gateway, &entropy) else { return }
                 let path = try network.forwardPath(
-                    gateway: gateway, destination: others[entropy.below(others.count)].nodeID, configuration,
-                    now: now, entropy: &entropy)
+                    gateway: gateway, destination: relay, configuration, now: now, entropy: &entropy)
                 effects.append(
                     .envelope(
                         try Wrap.forward(path: path, command: .drop, content: [], entropy: &entropy), gateway: gateway))

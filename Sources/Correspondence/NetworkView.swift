@@ -10,6 +10,7 @@ import Wire
 struct NetworkView: Sendable {
     private(set) var servers: [ServerDescriptor] = []
     private(set) var byID: [NodeID: ServerDescriptor] = [:]
+    private var relays: [NodeID] = []
     private var placements: [UInt64: Placement] = [:]
     /// Relays to avoid while enough others are left.
     var suspects: Set<NodeID> = []
@@ -22,6 +23,7 @@ struct NetworkView: Sendable {
         self.view = view
         servers = view.servers
         byID = Dictionary(servers.map { ($0.nodeID, $0) }, uniquingKeysWith: { first, _ in first })
+        relays = servers.lazy.filter { $0.roles.contains(.relay) }.map(\.nodeID)
         placements = [:]
         index = PathIndex(view, epoch: epoch)
     }
@@ -29,6 +31,15 @@ struct NetworkView: Sendable {
     /// Turns to another epoch's keys and layers.
     mutating func turn(to epoch: UInt64) {
         if index.epoch != epoch { index = PathIndex(view, epoch: epoch) }
+    }
+
+    /// Any relay but one, uniformly.
+    func relay(otherThan node: NodeID, _ entropy: inout Entropy) -> NodeID? {
+        guard relays.contains(where: { $0 != node }) else { return nil }
+        while true {
+            let relay = relays[entropy.below(relays.count)]
+            if relay != node { return relay }
+        }
     }
 
     /// Every gateway on the map.
