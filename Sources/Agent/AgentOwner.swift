@@ -80,7 +80,7 @@ final class AgentOwner: @unchecked Sendable {
         }
         guard !isStarted else { return }
         isStarted = true
-        if map.currentServers(at: .now()).isEmpty {
+        if map.currentTotal(at: .now()) == 0 {
             askBootstrap()
         } else {
             refreshMap()
@@ -117,9 +117,9 @@ final class AgentOwner: @unchecked Sendable {
     var servers: [ServerDescriptor] { map.usableServers(at: .now()) }
     var isMapRefused: Bool { map.isViewRefused(at: .now()) }
     var clusters: [ClusterDescriptor] { map.clusters.values.sorted { $0.name < $1.name } }
-    func clusterID(of node: NodeID) -> VerifyingKey? { map.servers[node]?.clusterID }
-    func clusterName(of node: NodeID) -> String? { clusterID(of: node).flatMap { map.clusters[$0]?.name } }
-    func server(_ node: NodeID) -> ServerDescriptor? { map.servers[node] }
+    func clusterID(of node: NodeID) -> VerifyingKey? { map.server(node)?.clusterID }
+    func clusterName(of node: NodeID) -> String? { clusterID(of: node).flatMap { map.cluster($0)?.name } }
+    func server(_ node: NodeID) -> ServerDescriptor? { map.server(node) }
 
     /// The home servers of a cluster, always in the same order.
     func homeServers(of cluster: VerifyingKey) -> [ServerDescriptor] {
@@ -128,7 +128,7 @@ final class AgentOwner: @unchecked Sendable {
 
     /// How a cluster is written in a friendly address: by its name, if no other has it, else by its ID.
     func clusterText(_ cluster: VerifyingKey) -> String {
-        guard let name = map.clusters[cluster]?.name, map.clusters.values.count(where: { $0.name == name }) == 1,
+        guard let name = map.cluster(cluster)?.name, map.clusters.values.count(where: { $0.name == name }) == 1,
             !name.contains("@")
         else { return ClusterText.encode(cluster) }
         return name
@@ -238,7 +238,7 @@ final class AgentOwner: @unchecked Sendable {
         }
         // Whoever did not answer is not asked for ever: others are tried while the map stays empty.
         loop.scheduleTask(in: .seconds(3)) {
-            if !self.isStopped, self.map.currentServers(at: .now()).isEmpty { self.askBootstrap() }
+            if !self.isStopped, self.map.currentTotal(at: .now()) == 0 { self.askBootstrap() }
         }
     }
 
@@ -267,7 +267,7 @@ final class AgentOwner: @unchecked Sendable {
     }
 
     private func connect(_ node: NodeID) {
-        guard let server = map.servers[node], let address = try? server.tcp.nio() else { return }
+        guard let server = map.server(node), let address = try? server.tcp.nio() else { return }
         connecting.insert(node)
         StreamLink.connect(to: .address(address), peer: server.linkKey, identity: nil, local: local, group: loop) {
             [weak self] event in self?.gatewayEvent(node, event)

@@ -38,7 +38,7 @@ public struct Admission: Sendable {
     /// Takes the endorsements of a cluster's latest descriptor, admitted or not: peering counts when both sides say so.
     mutating func note(_ descriptor: ClusterDescriptor) {
         let cluster = descriptor.clusterID
-        let before = graph.endorsements(of: cluster)
+        let before = Set(graph.endorsements(of: cluster))
         let after = Set(descriptor.endorsements)
         guard before != after || !graph.knows(cluster) else { return }
         graph.set(cluster, endorsing: after)

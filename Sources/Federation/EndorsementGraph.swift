@@ -10,18 +10,19 @@ struct EndorsementGraph: Sendable {
     /// Below so many clusters, roots included, that the roots reach at all, one path is enough.
     static let smallMap = 5
 
-    /// Endorsements as each cluster's latest descriptor gives them.
-    private var endorsed: [VerifyingKey: Set<VerifyingKey>] = [:]
+    /// Endorsements as each cluster's latest descriptor gives them, ascending: arrays, because sets of keys would take
+    /// twice the memory.
+    private var endorsed: [VerifyingKey: [VerifyingKey]] = [:]
 
     mutating func set(_ cluster: VerifyingKey, endorsing: some Sequence<VerifyingKey>) {
-        endorsed[cluster] = Set(endorsing)
+        endorsed[cluster] = Set(endorsing).sorted()
     }
 
     mutating func remove(_ cluster: VerifyingKey) { endorsed[cluster] = nil }
 
     func knows(_ cluster: VerifyingKey) -> Bool { endorsed[cluster] != nil }
 
-    func endorsements(of cluster: VerifyingKey) -> Set<VerifyingKey> { endorsed[cluster] ?? [] }
+    func endorsements(of cluster: VerifyingKey) -> [VerifyingKey] { endorsed[cluster] ?? [] }
 
     func endorses(_ cluster: VerifyingKey, _ other: VerifyingKey) -> Bool {
         cluster != other && endorsed[cluster]?.contains(other) == true
@@ -29,7 +30,7 @@ struct EndorsementGraph: Sendable {
 
     /// Clusters that endorse `cluster` and that it endorses, ascending.
     func peers(of cluster: VerifyingKey) -> [VerifyingKey] {
-        endorsements(of: cluster).filter { endorses($0, cluster) }.sorted()
+        endorsements(of: cluster).filter { endorses($0, cluster) }
     }
 
     /// Clusters that endorse `cluster` without being endorsed by it, ascending: linear in the size of the map.

@@ -7,14 +7,22 @@ import Wire
 public struct MapConfiguration: Sendable {
     /// Whether this is an agent's map: it compares and learns, and never tells anybody a descriptor.
     public var isAgent = false
-    /// The most admitted descriptors.
-    public var capacity = 100_000
+    /// The most admitted descriptors, of servers and of clusters.
+    public var capacity = 262_144
     /// The most servers of one cluster.
     public var serversPerCluster = 256
     /// The most descriptors of clusters not (yet) admitted; the oldest gives way. They are not stored.
     public var pendingLimit = 4096
     /// Milliseconds between two comparisons with each peer; each is drawn from ± 20 %.
     public var interval: UInt64 = 5000
+    /// Up to so many descriptors everybody is told at once of what is new, and every link is compared each interval.
+    public var smallMap = 1000
+    /// Milliseconds between two comparisons of a large map; it is reached at twelve times ``smallMap``.
+    public var slowestInterval: UInt64 = 60_000
+    /// The most cells in one comparison; beyond it buckets are compared.
+    public var symbolLimit = ExchangeMessage.symbolLimit
+    /// The highest version spoken; operators pin it while a federation is upgraded (specs/map.md, "Versions").
+    public var highestVersion = MapVersion.highest
     /// Per link and interval: descriptors sent.
     public var sendLimit = 2000
     /// Per link and interval: descriptors looked at. A forged one counts for ``forgeryCost``.
@@ -41,6 +49,8 @@ public enum MapEvent: Sendable {
     case measured(epoch: UInt64, [NodeID: UInt8])
     /// An answer to a question of ``MapEffect/inquire(_:)`` came.
     case inquired([UInt8])
+    /// The directory's shared random value of an epoch (specs/directory.md).
+    case sharedRandom(epoch: UInt64, Bytes32)
     /// ``MapCore/nextWake`` has come.
     case wake
 }
@@ -103,8 +113,25 @@ public struct MapCounters: Equatable, Sendable {
     public var throttled: UInt64 = 0
     /// Descriptors that an agent tried to publish.
     public var fromAgents: UInt64 = 0
-    /// Bytes of all frame bodies sent.
+    /// Messages and items of kinds that this version does not know, and such as came before a greeting.
+    public var unknown: UInt64 = 0
+    /// Descriptors of a kind or version that this version does not know.
+    public var later: UInt64 = 0
+    /// Links whose other side speaks no version that this one does.
+    public var incompatible: UInt64 = 0
+    /// Comparisons begun.
+    public var exchanges: UInt64 = 0
+    /// Cells that did not decode yet.
+    public var undecoded: UInt64 = 0
+    /// Cells of two different states, or out of order.
+    public var stale: UInt64 = 0
+    /// Comparisons that went on bucket by bucket.
+    public var walks: UInt64 = 0
+    /// Renewals of descriptors that were not held in the version before.
+    public var incomplete: UInt64 = 0
+    /// Bytes of all frame bodies sent, and the number of frames.
     public var sentBytes: UInt64 = 0
+    public var sentFrames: UInt64 = 0
 
     public init() {}
 }

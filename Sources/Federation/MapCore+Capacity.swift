@@ -71,8 +71,10 @@ extension MapCore {
         let stated = CapacityState.Place(epoch: now.epoch, cluster: certificate.clusterID)
         guard capacity.places[stated] == nil else { return }
         let own = Node.id(of: certificate.serverID)
-        let siblings = servers.values.filter { $0.clusterID == certificate.clusterID && $0.isCurrent(at: now) }
-        guard siblings.map(\.nodeID).min() == own else { return }
+        let siblings = held.identifiers {
+            $0.isServer && $0.clusterID == certificate.clusterID && $0.end > now.seconds
+        }
+        guard let first = siblings.first, first.bytes == Array(own.bytes.prefix(16)) else { return }
         let targets = book(now.epoch, now).targets(of: certificate.clusterID)
         let end = Timestamp(seconds: now.epoch * Timestamp.secondsPerEpoch + MapCore.measuring.upperBound)
         if !targets.isEmpty { effects.append(.measure(epoch: now.epoch, targets: targets, until: end)) }
@@ -177,17 +179,13 @@ extension MapCore {
     private mutating func learnStatement(
         _ bytes: [UInt8], _ link: UInt64, _ now: Timestamp, _ store: inout some (KeyValueStore & ~Copyable)
     ) throws(StorageError) {
-        guard let left = peers[link]?.receivesLeft, left > 0 else {
-            counters.flooded += 1
-            return
-        }
-        peers[link]?.receivesLeft = left - 1
+        guard take(\.receives, link) else { return }
         guard let statement = try? CapacityStatement(decoding: bytes) else {
             counters.malformed += 1
             return
         }
         // One of each cluster and epoch: the first. A server that is not on the map has no say.
-        guard let server = servers[Node.id(of: statement.server)] else {
+        guard let server = server(Node.id(of: statement.server)) else {
             snapshots.counters.notAdmitted += 1
             return
         }
@@ -202,7 +200,7 @@ extension MapCore {
         }
         guard statement.isSigned else {
             counters.forged += 1
-            peers[link]?.receivesLeft -= configuration.forgeryCost
+            peers[link]?.shares.receives -= configuration.forgeryCost
             return
         }
         try keep(bytes, place, from: link, &store)

@@ -6,12 +6,24 @@ import Wire
 /// Taking descriptors in, and letting them go.
 extension MapCore {
     /// Judges a descriptor from a link: the cheap checks first, signatures last.
+    /// - Returns: what it is, if that could be read.
+    @discardableResult
     mutating func learn(
         _ bytes: [UInt8], from link: UInt64, _ now: Timestamp, _ effects: inout [MapEffect],
         _ store: inout some (KeyValueStore & ~Copyable)
-    ) throws(StorageError) {
-        guard let descriptor = judge(bytes, from: link, now) else { return try keepEvidence(&effects, &store) }
-        try take(descriptor, from: link, now, &effects, &store)
+    ) throws(StorageError) -> MapDigest? {
+        let descriptor: MapDescriptor
+        do throws(DescriptorError) { descriptor = try MapDescriptor(decoding: bytes) } catch {
+            refused(error, link)
+            return nil
+        }
+        let digest = MapDigest(id: descriptor.id, sequence: descriptor.sequence)
+        if judge(descriptor, digest.id, from: link, now) {
+            try take(descriptor, from: link, now, &effects, &store)
+        } else {
+            try keepEvidence(&effects, &store)
+        }
+        return digest
     }
 
     /// Takes a valid descriptor that is newer than any known of its key: into the map, or aside.
@@ -22,7 +34,7 @@ extension MapCore {
         let change = admit(descriptor)
         if !admission.admits(descriptor.clusterID) {
             putAside(descriptor)
-        } else if hasRoom(for: descriptor) {
+        } else if try makeRoom(for: descriptor, &effects, &store) {
             try hold(descriptor, from: link, &effects, &store)
         } else {
             counters.full += 1
@@ -37,7 +49,7 @@ extension MapCore {
     private mutating func admit(_ descriptor: MapDescriptor) -> (grew: Bool, shrank: Bool) {
         guard case .cluster(let cluster) = descriptor else { return (false, false) }
         admission.note(cluster)
-        return clusters.count <= MapCore.smallEnough ? admission.refresh() : (false, false)
+        return clusterTotal <= MapCore.smallEnough ? admission.refresh() : (false, false)
     }
 
     /// Moves descriptors in and out of the map after a decision on who is admitted.
@@ -45,15 +57,16 @@ extension MapCore {
         _ change: (grew: Bool, shrank: Bool), _ now: Timestamp, _ effects: inout [MapEffect],
         _ store: inout some (KeyValueStore & ~Copyable)
     ) throws(StorageError) {
+        if change.grew || change.shrank { snapshots.speakers = [:] }
         if change.shrank { try dropUnadmitted(&effects, &store) }
         if change.grew { try promote(now, &effects, &store) }
     }
 
-    /// The descriptor if it is new and valid; otherwise counts why not.
-    private mutating func judge(_ bytes: [UInt8], from link: UInt64, _ now: Timestamp) -> MapDescriptor? {
+    /// Whether the descriptor is new and valid; otherwise counts why not.
+    private mutating func judge(
+        _ descriptor: MapDescriptor, _ id: Bytes16, from link: UInt64, _ now: Timestamp
+    ) -> Bool {
         do throws(DescriptorError) {
-            let descriptor = try MapDescriptor(decoding: bytes)
-            let id = descriptor.id
             if let known = newest(id), known.sequence >= descriptor.sequence {
                 if known == descriptor {
                     counters.duplicates += 1
@@ -64,35 +77,55 @@ extension MapCore {
                     counters.conflicting += 1
                     snapshots.found = try? EquivocationEvidence(known, descriptor)
                 }
-                return nil
+                return false
             }
             try descriptor.verify(at: now)
-            return descriptor
+            return true
         } catch {
-            switch error {
-            case .malformed, .foreignKey: counters.malformed += 1
-            case .oversize: counters.oversize += 1
-            case .expired, .lastsTooLong: counters.expired += 1
-            case .wrongSignature, .wrongCertificate:
-                counters.forged += 1
-                peers[link]?.receivesLeft -= configuration.forgeryCost
-            }
-            return nil
+            refused(error, link)
+            return false
+        }
+    }
+
+    private mutating func refused(_ error: DescriptorError, _ link: UInt64) {
+        switch error {
+        case .malformed(.unknownKind): counters.later += 1
+        case .malformed, .foreignKey: counters.malformed += 1
+        case .oversize: counters.oversize += 1
+        case .expired, .lastsTooLong: counters.expired += 1
+        case .wrongSignature, .wrongCertificate:
+            counters.forged += 1
+            peers[link]?.shares.receives -= configuration.forgeryCost
         }
     }
 
     /// The version with the higher sequence, of the one held and the one that waits for admission.
-    private func newest(_ id: Bytes16) -> MapDescriptor? {
+    func newest(_ id: Bytes16) -> MapDescriptor? {
         guard let waiting = pending[id] else { return held[id] }
-        guard let current = held[id], current.sequence >= waiting.sequence else { return waiting }
-        return current
+        guard let current = held.header(id), current.sequence >= waiting.sequence else { return waiting }
+        return held[id]
     }
 
     func hasRoom(for descriptor: MapDescriptor) -> Bool {
-        if held[descriptor.id] != nil { return true }
+        if held.contains(descriptor.id) { return true }
         guard held.count < configuration.capacity else { return false }
         guard case .server(let server) = descriptor else { return true }
         return serverCount[server.clusterID, default: 0] < configuration.serversPerCluster
+    }
+
+    /// Whether there is room, if need be in place of the cluster's server with the highest identifier: whatever order
+    /// they come in, all maps end with the same servers of a cluster that has too many, and do not differ for ever.
+    private mutating func makeRoom(
+        for descriptor: MapDescriptor, _ effects: inout [MapEffect], _ store: inout some (KeyValueStore & ~Copyable)
+    ) throws(StorageError) -> Bool {
+        guard !hasRoom(for: descriptor) else { return true }
+        let cluster = descriptor.clusterID
+        guard case .server = descriptor, serverCount[cluster, default: 0] >= configuration.serversPerCluster,
+            let last = held.identifiers(where: { $0.isServer && $0.clusterID == cluster }).last, descriptor.id < last
+        else { return false }
+        counters.full += 1
+        try drop(last, &effects, &store)
+        return hasRoom(for: descriptor)
     }
 
     /// Keeps a descriptor until its cluster is admitted. Strangers' give way to each other only, not to those of
@@ -110,7 +143,7 @@ extension MapCore {
 
     /// Takes a descriptor that is pending no longer out of the index, where an older one that is held comes back.
     private mutating func unlist(_ id: Bytes16) {
-        if let older = held[id] {
+        if let older = held.header(id) {
             index.insert(MapDigest(id: id, sequence: older.sequence))
         } else {
             index.remove(id)
@@ -132,36 +165,58 @@ extension MapCore {
         _ store: inout some (KeyValueStore & ~Copyable)
     ) throws(StorageError) {
         let bytes = descriptor.encode()
-        try store.put(MapCore.table, descriptor.id.bytes, bytes)
-        stale.remove(descriptor.id.bytes)
-        remember(descriptor)
+        let id = descriptor.id
+        try store.put(MapCore.table, id.bytes, bytes)
+        stale.remove(id.bytes)
+        guard remember(descriptor, bytes) else {
+            counters.full += 1
+            return try store.delete(MapCore.table, id.bytes)
+        }
         counters.learned += 1
         switch descriptor {
         case .server(let server): effects.append(.learned(server))
-        case .cluster(let cluster):
-            clusters[cluster.clusterID] = cluster
-            effects.append(.learnedCluster(cluster))
+        case .cluster(let cluster): effects.append(.learnedCluster(cluster))
         }
-        guard !configuration.isAgent else { return }
-        let message = MapMessage.descriptor(bytes).encode()
-        for other in peers.keys.sorted() where other != link { sendDescriptor(other, message, &effects) }
+        passOn(id, from: link, &effects)
     }
 
-    /// Takes a descriptor into memory; the store has it.
-    mutating func remember(_ descriptor: MapDescriptor) {
-        let id = descriptor.id
-        if case .server(let server) = descriptor {
-            if held[id] == nil { serverCount[server.clusterID, default: 0] += 1 }
-            if let old = servers[server.nodeID], old.clusterID != server.clusterID {
-                // A server may move to another cluster, which its certificate proves.
-                serverCount[old.clusterID, default: 1] -= 1
-                serverCount[server.clusterID, default: 0] += 1
-            }
-            servers[server.nodeID] = server
+    /// Tells what is new at once to those who speak version 1, and in a small map to everybody; else comparison spreads
+    /// it without sending it to anybody twice.
+    private mutating func passOn(_ id: Bytes16, from link: UInt64?, _ effects: inout [MapEffect]) {
+        guard !configuration.isAgent else { return }
+        for other in peers.keys.sorted() where other != link {
+            guard let peer = peers[other], isSmall || (!peer.speaksTwo && peer.version != 0) else { continue }
+            sendHeld(id, other, asRenewal: held.isRenewed(id), &effects)
         }
-        held[id] = descriptor
+    }
+
+    /// Takes a descriptor into memory; the store has it, or gets it.
+    /// - Returns: whether there was room.
+    @discardableResult
+    mutating func remember(_ descriptor: MapDescriptor, _ bytes: [UInt8]) -> Bool {
+        let id = descriptor.id
+        let old = held.header(id)
+        guard held.insert(bytes, id: id) else { return false }
+        // A server may move to another cluster, which its certificate proves.
+        if let old { uncount(old) }
+        switch descriptor {
+        case .server(let server): serverCount[server.clusterID, default: 0] += 1
+        case .cluster: clusterTotal += 1
+        }
         pending.remove(id)
-        index.insert(MapDigest(id: id, sequence: descriptor.sequence))
+        let digest = MapDigest(id: id, sequence: descriptor.sequence)
+        index.insert(digest)
+        sketches.replace(old.map { MapDigest(id: id, sequence: $0.sequence) }, by: digest)
+        return true
+    }
+
+    private mutating func uncount(_ header: DescriptorHeader) {
+        guard header.isServer else {
+            clusterTotal -= 1
+            return
+        }
+        let left = serverCount[header.clusterID, default: 1] - 1
+        serverCount[header.clusterID] = left > 0 ? left : nil
     }
 
     /// Holds what had been put aside and is admitted now.
@@ -183,9 +238,10 @@ extension MapCore {
     mutating func prune(
         _ now: Timestamp, _ effects: inout [MapEffect], _ store: inout some (KeyValueStore & ~Copyable)
     ) throws(StorageError) {
-        for (id, descriptor) in held.filter({ !$0.value.isCurrent(at: now) }).sorted(by: { $0.key < $1.key }) {
-            try drop(id, descriptor, &effects, &store)
-            forget(descriptor)
+        for id in held.identifiers(where: { $0.end <= now.seconds }) {
+            let descriptor = held[id]
+            try drop(id, &effects, &store)
+            if let descriptor { forget(descriptor) }
         }
         for descriptor in pending.descriptors where !descriptor.isCurrent(at: now) {
             pending.remove(descriptor.id)
@@ -198,30 +254,31 @@ extension MapCore {
     private mutating func dropUnadmitted(
         _ effects: inout [MapEffect], _ store: inout some (KeyValueStore & ~Copyable)
     ) throws(StorageError) {
-        let out = held.filter { !admission.admits($0.value.clusterID) }.sorted { $0.key < $1.key }
-        for (id, descriptor) in out {
-            try drop(id, descriptor, &effects, &store)
+        for id in held.identifiers(where: { !admission.admits($0.clusterID) }) {
+            guard let descriptor = held[id] else { continue }
+            try drop(id, &effects, &store)
             if pending[id] == nil { putAside(descriptor) }
         }
     }
 
     private mutating func drop(
-        _ id: Bytes16, _ descriptor: MapDescriptor, _ effects: inout [MapEffect],
-        _ store: inout some (KeyValueStore & ~Copyable)
+        _ id: Bytes16, _ effects: inout [MapEffect], _ store: inout some (KeyValueStore & ~Copyable)
     ) throws(StorageError) {
         try store.delete(MapCore.table, id.bytes)
-        held[id] = nil
+        if case .server(let server)? = held[id] { effects.append(.lost(server.nodeID)) }
+        release(id)
+    }
+
+    /// Takes a descriptor out of memory.
+    mutating func release(_ id: Bytes16) {
+        guard let old = held.header(id) else { return }
+        held.remove(id)
+        uncount(old)
+        sketches.replace(MapDigest(id: id, sequence: old.sequence), by: nil)
         if let waiting = pending[id] {
             index.insert(MapDigest(id: id, sequence: waiting.sequence))
         } else {
             index.remove(id)
-        }
-        switch descriptor {
-        case .cluster(let cluster): clusters[cluster.clusterID] = nil
-        case .server(let server):
-            servers[server.nodeID] = nil
-            serverCount[server.clusterID, default: 1] -= 1
-            effects.append(.lost(server.nodeID))
         }
     }
 }

@@ -72,11 +72,15 @@ extension MapCore {
     ) throws(StorageError) {
         guard let signer = snapshots.signer, let own = ownSnapshot(now.epoch) else { return }
         let certificate = signer.certificate
+        guard speakers(now.epoch).speaking.contains(certificate.clusterID) else { return }
         guard snapshots.book[now.epoch, certificate.clusterID] == nil else { return }
-        let siblings = servers.values.filter { $0.clusterID == certificate.clusterID && $0.isCurrent(at: now) }
-        let place = Node.id(of: certificate.serverID)
-        guard siblings.contains(where: { $0.nodeID == place }) else { return }
-        let rank = UInt64(siblings.count(where: { $0.nodeID < place }))
+        let siblings = held.identifiers {
+            $0.isServer && $0.clusterID == certificate.clusterID && $0.end > now.seconds
+        }
+        // Identifiers of servers are the beginnings of node IDs, so they have the same order.
+        let place = Bytes16(Node.id(of: certificate.serverID).bytes.prefix(16)) ?? Bytes16()
+        guard siblings.contains(place) else { return }
+        let rank = UInt64(siblings.count(where: { $0 < place }))
         guard now.seconds % Timestamp.secondsPerEpoch >= MapCore.settleTime + rank * MapCore.rankDelay else { return }
         let root: SnapshotRoot
         do throws(SnapshotError) {
@@ -95,7 +99,31 @@ extension MapCore {
         for (epoch, entries) in snapshots.book.epochs where epoch < oldest {
             for root in entries.values.flatMap(\.all) { try store.delete(MapCore.rootTable, MapCore.key(root)) }
         }
+        for (digest, _) in snapshots.book.elements where digest.sequence >> RootBook.numberBits < oldest {
+            sketches.toggleRoot(digest)
+        }
         snapshots.book.forget(before: oldest)
+    }
+
+    /// Who speaks in an epoch: drawn with the epoch's shared random value, or with nothing but the epoch while the
+    /// driver has handed in none.
+    private mutating func speakers(_ epoch: UInt64) -> SpeakerList {
+        if let known = snapshots.speakers[epoch] { return known }
+        let list = SpeakerList(
+            epoch: epoch, value: snapshots.values[epoch] ?? Bytes32(), clusters: admission.admitted)
+        if snapshots.speakers.count >= MapCore.keptEpochs { snapshots.speakers = [:] }
+        snapshots.speakers[epoch] = list
+        return list
+    }
+
+    /// Takes the shared random value of an epoch.
+    mutating func setSharedRandom(_ value: Bytes32, epoch: UInt64) {
+        guard snapshots.values[epoch] != value else { return }
+        if snapshots.values.count >= MapCore.keptEpochs, let oldest = snapshots.values.keys.min() {
+            snapshots.values[oldest] = nil
+        }
+        snapshots.values[epoch] = value
+        snapshots.speakers = [:]
     }
 
     // MARK: Messages
@@ -107,9 +135,11 @@ extension MapCore {
 
     mutating func linkDownSnapshots(_ link: UInt64) { snapshots.links[link] = nil }
 
-    /// Asks a node for the roots that are missing: an agent for those of its sample, a node for all.
+    /// Asks a node for the roots that are missing: an agent for those of its sample, a node for all. Nodes of version 2
+    /// compare roots with the rest of the map.
     private mutating func ask(_ link: UInt64, _ now: Timestamp, _ effects: inout [MapEffect]) {
         guard let peer = peers[link], !peer.isAgent else { return }
+        guard configuration.isAgent || peer.version == MapVersion.first else { return }
         let message: RootMessage
         if configuration.isAgent {
             let names = (snapshots.comparison?.missing ?? []).map { MapCore.name($0) }.sorted()
@@ -164,19 +194,11 @@ extension MapCore {
         snapshots.links[link] = budget
     }
 
-    private mutating func learnRoot(
+    mutating func learnRoot(
         _ bytes: [UInt8], _ link: UInt64, _ now: Timestamp, _ effects: inout [MapEffect],
         _ store: inout some (KeyValueStore & ~Copyable)
     ) throws(StorageError) {
-        guard let peer = peers[link], !peer.isAgent else {
-            counters.fromAgents += 1
-            return
-        }
-        guard peer.receivesLeft > 0 else {
-            counters.flooded += 1
-            return
-        }
-        peers[link]?.receivesLeft -= 1
+        guard mayTell(link) else { return }
         guard let root = judgeRoot(bytes, link, now) else { return }
         snapshots.counters.learned += 1
         try enter(root, from: link, &effects, &store)
@@ -190,6 +212,10 @@ extension MapCore {
             try root.checkEpoch(at: now)
             guard admission.admits(root.clusterID) else {
                 snapshots.counters.notAdmitted += 1
+                return nil
+            }
+            guard speakers(root.epoch).taken.contains(root.clusterID) else {
+                snapshots.counters.unasked += 1
                 return nil
             }
             if case .known = snapshots.book.standing(of: root) {
@@ -210,7 +236,7 @@ extension MapCore {
         case .epochFarOff: snapshots.counters.farOff += 1
         case .wrongSignature, .wrongCertificate, .certificateOver, .foreignKey:
             snapshots.counters.forged += 1
-            if let link { peers[link]?.receivesLeft -= configuration.forgeryCost }
+            if let link { peers[link]?.shares.receives -= configuration.forgeryCost }
         }
     }
 
@@ -226,7 +252,7 @@ extension MapCore {
             snapshots.found = try? EquivocationEvidence(earlier, root)
             try keepEvidence(&effects, &store)
         }
-        snapshots.book.add(root)
+        for digest in snapshots.book.add(root) { sketches.toggleRoot(digest) }
         if snapshots.comparison?.epoch == root.epoch {
             _ = snapshots.comparison?.add(root)
             reportVerdict(&effects)
@@ -234,8 +260,13 @@ extension MapCore {
         _ = agreement.earlier?.add(root)
         guard !configuration.isAgent else { return }
         let message = RootMessage.root(bytes).encode()
-        for other in peers.keys.sorted() where other != link && peers[other]?.isAgent == false {
-            sendDescriptor(other, message, &effects)
+        for other in peers.keys.sorted() where other != link {
+            guard let peer = peers[other], !peer.isAgent, peer.version != 0 else { continue }
+            if !peer.speaksTwo {
+                sendDescriptor(other, message, &effects)
+            } else if isSmall {
+                sendItem(.root(bytes), other)
+            }
         }
     }
 
@@ -258,7 +289,8 @@ extension MapCore {
     /// Whom a sample is drawn from: the admitted clusters but the own one, each with the least prefix of its servers.
     func voters(at now: Timestamp) -> [VerifyingKey: [UInt8]] {
         var clusters: [VerifyingKey: [UInt8]] = [:]
-        for server in currentServers(at: now) where admission.admits(server.clusterID) {
+        let speaking = speakers(now.epoch).speaking
+        for server in currentServers(at: now) where speaking.contains(server.clusterID) {
             let prefix = server.udp.prefix
             if let other = clusters[server.clusterID], !prefix.lexicographicallyPrecedes(other) { continue }
             clusters[server.clusterID] = prefix
@@ -285,6 +317,11 @@ extension MapCore {
             + root.root.bytes.prefix(16)
     }
 
+    /// Two roots of each cluster that may speak, of two epochs, and what is to be forgotten beside them.
+    /// Epochs of which shared random values and speakers are kept.
+    private static let keptEpochs = 4
+    private static let restoredRoots = 16 * SpeakerList.takenLimit
+
     /// A cluster's identifier, as in the gossip of descriptors.
     static func name(_ cluster: VerifyingKey) -> Bytes16 {
         Bytes16(BLAKE2b.h(Domain("hulda/cluster-id"), cluster.bytes).bytes.prefix(16)) ?? Bytes16()
@@ -295,7 +332,7 @@ extension MapCore {
         _ now: Timestamp, _ store: borrowing some (KeyValueStore & ~Copyable)
     ) throws(StorageError) {
         var found: [[UInt8]] = []
-        let limit = 4 * configuration.capacity
+        let limit = MapCore.restoredRoots
         try store.scan(MapCore.rootTable, from: []) { _, value in
             found.append(value)
             return found.count < limit
@@ -304,7 +341,7 @@ extension MapCore {
             // What is too old is forgotten, in the store too, at the first wake.
             guard let root = try? SnapshotRoot(decoding: bytes) else { continue }
             if case .known = snapshots.book.standing(of: root) { continue }
-            snapshots.book.add(root)
+            _ = snapshots.book.add(root)
         }
     }
 }

@@ -5,9 +5,9 @@ import Wire
 
 /// The map of the network: every admitted cluster's and server's descriptor, kept equal among nodes by gossip.
 ///
-/// Each interval a node sends every peer a checksum of each of 256 buckets of its map. A peer whose checksum differs
-/// answers with the digests in that bucket, and is sent what it lacks. New descriptors are passed on at once besides.
-/// Lost frames cost one interval, never convergence (specs/map.md, "Gossip").
+/// Nodes compare what they hold by coded symbols, whose bytes are in proportion to the difference, and by buckets with
+/// those that speak version 1 only, or when the difference is too large to name (specs/map.md, "Gossip"). A small map
+/// passes what is new on at once besides. Lost frames cost one interval, never convergence.
 ///
 /// When ``handle(_:now:entropy:store:)`` throws, the map in memory may be ahead of the one on disk; gossip refills
 /// the latter after the next start.
@@ -17,38 +17,31 @@ public struct MapCore: Sendable {
     private static let pruneInterval: UInt64 = 60_000
     /// Up to so many clusters admission is decided with every descriptor, beyond that once an interval.
     static let smallEnough = 1000
+    /// Who learns so many descriptors in an interval is behind, and compares again at once.
+    static let manyLearned: UInt64 = 100
+    /// Links whose comparison may take more than one message of cells at the same time.
+    static let longExchanges = 16
 
-    struct Peer: Sendable {
-        var isAgent: Bool
-        var sendsLeft: Int
-        var receivesLeft: Int
-        var digestsLeft: Int
-        var summariesLeft: Int
-
-        init(isAgent: Bool, _ configuration: MapConfiguration) {
-            self.isAgent = isAgent
-            sendsLeft = configuration.sendLimit
-            receivesLeft = configuration.receiveLimit
-            digestsLeft = configuration.digestLimit
-            summariesLeft = configuration.summaryLimit
-        }
-    }
-
-    let configuration: MapConfiguration
+    public let configuration: MapConfiguration
     public internal(set) var admission: Admission
-    /// The admitted servers; current as of the last wake, to the minute.
-    public internal(set) var servers: [NodeID: ServerDescriptor] = [:]
-    /// The admitted clusters that have said something of themselves.
-    public internal(set) var clusters: [VerifyingKey: ClusterDescriptor] = [:]
     public internal(set) var counters = MapCounters()
     /// When to hand in ``MapEvent/wake``.
     public private(set) var nextWake: Timestamp?
 
-    var held: [Bytes16: MapDescriptor] = [:]
+    /// Admitted descriptors; current as of the last wake, to the minute.
+    var held = DescriptorTable()
+    /// The admitted clusters that have said something of themselves.
+    public internal(set) var clusterTotal = 0
     var serverCount: [VerifyingKey: Int] = [:]
     var pending = PendingTable()
     var index = MapIndex()
-    var peers: [UInt64: Peer] = [:]
+    var sketches = SketchBook()
+    var peers: [UInt64: MapPeer] = [:]
+    /// Links with items to be sent at the end of the current event.
+    var talking: Set<UInt64> = []
+    var agentSalt: (salt: Bytes16, end: Timestamp)?
+    var nextExchange: Timestamp
+    var learnedBefore: UInt64 = 0
     /// Keys of the store that a start found unusable.
     var stale: Set<[UInt8]> = []
     var snapshots: SnapshotState
@@ -64,6 +57,7 @@ public struct MapCore: Sendable {
         self.configuration = configuration
         self.admission = admission
         nextWake = now
+        nextExchange = now
         snapshots = SnapshotState(started: now)
         agreement = MapAgreement(now: now)
         capacity = CapacityState(nextWeighing: now)
@@ -72,11 +66,6 @@ public struct MapCore: Sendable {
         try restoreRoots(now, store)
         try restoreAgreement(now, store)
         try restoreCapacity(store)
-    }
-
-    /// The admitted servers whose time is not over at `now`.
-    public func currentServers(at now: Timestamp) -> [ServerDescriptor] {
-        servers.values.filter { $0.isCurrent(at: now) }.sorted { $0.nodeID < $1.nodeID }
     }
 
     /// Tells the network an own descriptor. Its cluster becomes a trust root of this map.
@@ -99,6 +88,8 @@ public struct MapCore: Sendable {
         do throws(StorageError) {
             try take(descriptor, from: nil, now, &effects, &store)
         } catch { throw .storage(error) }
+        nextExchange = min(nextExchange, now)
+        flush(&effects)
         return effects
     }
 
@@ -108,14 +99,8 @@ public struct MapCore: Sendable {
         var effects: [MapEffect] = []
         switch event {
         case .linkUp(let link, let peer):
-            peers[link] = Peer(isAgent: peer == nil, configuration)
-            if !configuration.isAgent { sendSummary([link], &entropy, &effects) }
-            linkUpSnapshots(link, now, &effects)
-            linkUpCapacity(link)
-        case .linkDown(let link):
-            peers[link] = nil
-            linkDownSnapshots(link)
-            capacity.links[link] = nil
+            linkUp(link, isAgent: peer == nil, now, &entropy, &effects)
+        case .linkDown(let link): linkDown(link)
         case .message(let link, let bytes):
             try receive(bytes, link, now, &entropy, &effects, &store)
         case .roots(let roots):
@@ -126,10 +111,36 @@ public struct MapCore: Sendable {
         case .inquired(let answer):
             try receiveInquired(answer, now, &effects, &store)
             try wakeView(now, &entropy, &effects, &store)
+        case .sharedRandom(let epoch, let value): setSharedRandom(value, epoch: epoch)
         case .wake:
             try wake(now, &entropy, &effects, &store)
         }
+        flush(&effects)
         return effects
+    }
+
+    private mutating func linkUp(
+        _ link: UInt64, isAgent: Bool, _ now: Timestamp, _ entropy: inout Entropy, _ effects: inout [MapEffect]
+    ) {
+        // An agent's own part is nothing, so that a gateway's sketch is the same for all of them.
+        let salt: Bytes16 =
+            configuration.isAgent ? Bytes16() : isAgent ? saltForAgents(now, &entropy) : entropy.bytes()
+        peers[link] = MapPeer(isAgent: isAgent, salt: salt, configuration)
+        if configuration.highestVersion >= MapVersion.second {
+            greet(link, &effects)
+        } else {
+            peers[link]?.version = MapVersion.first
+            if !configuration.isAgent { sendSummary([link], &entropy, &effects) }
+        }
+        linkUpSnapshots(link, now, &effects)
+        linkUpCapacity(link)
+    }
+
+    private mutating func linkDown(_ link: UInt64) {
+        let key = peers.removeValue(forKey: link)?.key
+        if let key, !peers.values.contains(where: { $0.key == key }) { sketches.remove(key) }
+        linkDownSnapshots(link)
+        capacity.links[link] = nil
     }
 
     private mutating func wake(
@@ -140,7 +151,14 @@ public struct MapCore: Sendable {
         let spread = Int(clamping: configuration.interval / 5)
         nextWake = now.adding(
             milliseconds: configuration.interval - UInt64(spread) + UInt64(entropy.below(2 * spread + 1)))
-        for link in peers.keys { peers[link] = Peer(isAgent: peers[link]?.isAgent ?? true, configuration) }
+        for link in peers.keys {
+            peers[link]?.shares = MapPeer.Shares(configuration)
+            // Who has not greeted for a whole interval speaks version 1.
+            if peers[link]?.version == nil, peers[link]?.isSettled == true {
+                peers[link]?.version = MapVersion.first
+            }
+            peers[link]?.isSettled = true
+        }
         for key in stale { try store.delete(MapCore.table, key) }
         stale = []
         if now >= nextPrune {
@@ -148,7 +166,9 @@ public struct MapCore: Sendable {
             try prune(now, &effects, &store)
         }
         try follow(admission.refresh(), now, &effects, &store)
-        if !configuration.isAgent { sendSummary(peers.keys.sorted(), &entropy, &effects) }
+        let old = peers.filter { $0.value.version == MapVersion.first }.map(\.key).sorted()
+        if !configuration.isAgent { sendSummary(old, &entropy, &effects) }
+        wakeExchanges(now, &entropy, &effects)
         try wakeSnapshots(now, &entropy, &effects, &store)
         try wakeView(now, &entropy, &effects, &store)
         try wakeCapacity(now, &effects, &store)
@@ -156,7 +176,7 @@ public struct MapCore: Sendable {
 
     // MARK: Comparison
 
-    private mutating func sendSummary(_ links: [UInt64], _ entropy: inout Entropy, _ effects: inout [MapEffect]) {
+    mutating func sendSummary(_ links: [UInt64], _ entropy: inout Entropy, _ effects: inout [MapEffect]) {
         guard !links.isEmpty else { return }
         let salt = entropy.uint64()
         let message = MapMessage.summary(salt: salt, checksums: index.checksums(salt: salt)).encode()
@@ -174,6 +194,9 @@ public struct MapCore: Sendable {
         if let kind = bytes.first, CapacityMessage.kinds.contains(kind) {
             return try receiveCapacity(bytes, link, now, &effects, &store)
         }
+        if let kind = bytes.first, kind >= ExchangeMessage.kinds.lowerBound {
+            return try receiveExchange(bytes, link, now, &entropy, &effects, &store)
+        }
         let message: MapMessage
         do throws(WireError) {
             message = try MapMessage(decoding: bytes)
@@ -183,30 +206,18 @@ public struct MapCore: Sendable {
         }
         switch message {
         case .summary(let salt, let checksums):
-            guard peer.summariesLeft > 0 else {
-                counters.flooded += 1
-                return
+            guard take(\.summaries, link) else { return }
+            // Who sends one though it has greeted may have missed the greeting back.
+            if peer.speaksTwo, peers[link]?.shares.hellos == 1 {
+                peers[link]?.shares.hellos = 0
+                greet(link, &effects)
             }
-            peers[link]?.summariesLeft -= 1
             answer(salt, checksums, link, &entropy, &effects)
         case .digests(let low, let high, let digests):
-            guard !configuration.isAgent else { return }
-            guard peer.digestsLeft > 0 else {
-                counters.flooded += 1
-                return
-            }
-            peers[link]?.digestsLeft -= 1
+            guard !configuration.isAgent, take(\.digests, link) else { return }
             sendMissing(low, high, digests, link, &effects)
         case .descriptor(let bytes):
-            guard !peer.isAgent else {
-                counters.fromAgents += 1
-                return
-            }
-            guard peer.receivesLeft > 0 else {
-                counters.flooded += 1
-                return
-            }
-            peers[link]?.receivesLeft -= 1
+            guard mayTell(link) else { return }
             try learn(bytes, from: link, now, &effects, &store)
         }
     }
@@ -236,7 +247,7 @@ public struct MapCore: Sendable {
     private mutating func sendMissing(
         _ low: Bytes16, _ high: Bytes16, _ digests: [MapDigest], _ link: UInt64, _ effects: inout [MapEffect]
     ) {
-        guard (peers[link]?.sendsLeft ?? 0) > 0 else {
+        guard (peers[link]?.shares.sends ?? 0) > 0 else {
             counters.throttled += 1
             return
         }
@@ -244,25 +255,27 @@ public struct MapCore: Sendable {
         let theirs = Dictionary(digests.map { ($0.id, $0.sequence) }, uniquingKeysWith: max)
         for digest in index.range(low, high) {
             if let sequence = theirs[digest.id], sequence >= digest.sequence { continue }
-            guard let descriptor = held[digest.id] else { continue }
-            guard sendDescriptor(link, MapMessage.descriptor(descriptor.encode()).encode(), &effects) else { return }
+            guard held.contains(digest.id) else { continue }
+            let isRenewal = theirs[digest.id] != nil && held.isRenewed(digest.id)
+            guard sendHeld(digest.id, link, asRenewal: isRenewal, &effects) else { return }
         }
     }
 
     /// - Returns: whether the link had a share left.
     @discardableResult
     mutating func sendDescriptor(_ link: UInt64, _ message: [UInt8], _ effects: inout [MapEffect]) -> Bool {
-        guard let left = peers[link]?.sendsLeft, left > 0 else {
+        guard let left = peers[link]?.shares.sends, left > 0 else {
             counters.throttled += 1
             return false
         }
-        peers[link]?.sendsLeft = left - 1
+        peers[link]?.shares.sends = left - 1
         send(link, message, &effects)
         return true
     }
 
     mutating func send(_ link: UInt64, _ message: [UInt8], _ effects: inout [MapEffect]) {
         counters.sentBytes += UInt64(message.count)
+        counters.sentFrames += 1
         effects.append(.send(link: link, message))
     }
 
@@ -271,32 +284,26 @@ public struct MapCore: Sendable {
     private mutating func restore(
         _ now: Timestamp, _ store: borrowing some (KeyValueStore & ~Copyable)
     ) throws(StorageError) {
-        var found: [(key: [UInt8], value: [UInt8])] = []
-        let capacity = configuration.capacity
+        var stored = 0
         try store.scan(MapCore.table, from: []) { key, value in
-            found.append((key, value))
-            return found.count < capacity
-        }
-        var usable: [(key: [UInt8], descriptor: MapDescriptor)] = []
-        for (key, value) in found {
-            do throws(DescriptorError) {
-                let descriptor = try MapDescriptor(decoding: value)
-                try descriptor.verify(at: now)
-                if key == descriptor.id.bytes { usable.append((key, descriptor)) } else { stale.insert(key) }
-            } catch { stale.insert(key) }
-        }
-        for case (_, .cluster(let descriptor)) in usable {
-            clusters[descriptor.clusterID] = descriptor
-            admission.note(descriptor)
+            restore(key, value, now)
+            stored += 1
+            return stored < configuration.capacity
         }
         _ = admission.refresh()
-        clusters = clusters.filter { admission.admits($0.key) }
-        for (key, descriptor) in usable {
-            guard admission.admits(descriptor.clusterID) else {
-                stale.insert(key)
-                continue
-            }
-            remember(descriptor)
+        for id in held.identifiers(where: { !admission.admits($0.clusterID) }) {
+            release(id)
+            stale.insert(id.bytes)
         }
+    }
+
+    /// Takes one entry of the store in, whoever it is of; what is unusable is to be deleted.
+    private mutating func restore(_ key: [UInt8], _ value: [UInt8], _ now: Timestamp) {
+        do throws(DescriptorError) {
+            let descriptor = try MapDescriptor(decoding: value)
+            try descriptor.verify(at: now)
+            guard key == descriptor.id.bytes, remember(descriptor, value) else { throw .malformed(.truncated) }
+            if case .cluster(let cluster) = descriptor { admission.note(cluster) }
+        } catch { stale.insert(key) }
     }
 }

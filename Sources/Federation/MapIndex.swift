@@ -4,24 +4,35 @@ import Primitives
 struct MapIndex: Sendable {
     /// By the first byte of the identifier; each ascending.
     private var buckets = [[MapDigest]](repeating: [], count: MapMessage.bucketCount)
+    private(set) var count = 0
 
     /// Adds `digest`, in place of an older one of its identifier.
-    mutating func insert(_ digest: MapDigest) {
+    /// - Returns: the older one.
+    @discardableResult
+    mutating func insert(_ digest: MapDigest) -> MapDigest? {
         let bucket = MapIndex.bucket(digest.id)
         let place = MapIndex.position(digest.id, in: buckets[bucket])
         if place < buckets[bucket].count, buckets[bucket][place].id == digest.id {
+            let old = buckets[bucket][place]
             buckets[bucket][place] = digest
-        } else {
-            buckets[bucket].insert(digest, at: place)
+            return old
         }
+        buckets[bucket].insert(digest, at: place)
+        count += 1
+        return nil
     }
 
-    mutating func remove(_ id: Bytes16) {
+    @discardableResult
+    mutating func remove(_ id: Bytes16) -> MapDigest? {
         let bucket = MapIndex.bucket(id)
         let place = MapIndex.position(id, in: buckets[bucket])
-        guard place < buckets[bucket].count, buckets[bucket][place].id == id else { return }
-        buckets[bucket].remove(at: place)
+        guard place < buckets[bucket].count, buckets[bucket][place].id == id else { return nil }
+        count -= 1
+        return buckets[bucket].remove(at: place)
     }
+
+    /// All digests, ascending by identifier.
+    var digests: some Sequence<MapDigest> { buckets.joined() }
 
     /// The digests from `low` to `high`, both included.
     func range(_ low: Bytes16, _ high: Bytes16) -> [MapDigest] {

@@ -27,12 +27,42 @@ struct RootBook: Sendable {
     }
 
     /// Enters a root that is not yet known.
-    mutating func add(_ root: SnapshotRoot) {
+    /// - Returns: the digests that this adds to those compared.
+    mutating func add(_ root: SnapshotRoot) -> [MapDigest] {
         if epochs[root.epoch]?[root.clusterID] == nil {
             epochs[root.epoch, default: [:]][root.clusterID] = Entry(first: root, second: nil)
-        } else {
-            epochs[root.epoch]?[root.clusterID]?.second = root
+            return [RootBook.digest(root, number: 1)]
         }
+        guard epochs[root.epoch]?[root.clusterID]?.second == nil else { return [] }
+        epochs[root.epoch]?[root.clusterID]?.second = root
+        return [RootBook.digest(root, number: 2)]
+    }
+
+    /// Bits of a digest's sequence below its epoch.
+    static let numberBits: UInt64 = 2
+
+    /// What version 2 compares: that a cluster has said something in an epoch, and that it has contradicted itself, with
+    /// the roots that prove either. Which of several roots that say the same is held makes no difference.
+    var elements: [(digest: MapDigest, roots: [SnapshotRoot])] {
+        var out: [(digest: MapDigest, roots: [SnapshotRoot])] = []
+        for entry in epochs.values.flatMap(\.values) {
+            out.append((RootBook.digest(entry.first, number: 1), [entry.first]))
+            if entry.second != nil { out.append((RootBook.digest(entry.first, number: 2), entry.all)) }
+        }
+        return out.sorted { $0.digest < $1.digest }
+    }
+
+    /// The roots that one of ``elements`` stands for; none when it is not known.
+    func roots(of digest: MapDigest) -> [SnapshotRoot] {
+        guard epochs[digest.sequence >> RootBook.numberBits] != nil else { return [] }
+        return elements.first { $0.digest == digest }?.roots ?? []
+    }
+
+    /// Identifier: the first 16 bytes of `H("hulda/map-root", ClusterID)`; sequence: epoch · 4 + number.
+    static func digest(_ root: SnapshotRoot, number: UInt64) -> MapDigest {
+        let whole = BLAKE2b.h(Domain("hulda/map-root"), root.clusterID.bytes)
+        return MapDigest(
+            id: Bytes16(whole.bytes.prefix(16)) ?? Bytes16(), sequence: root.epoch << numberBits | number)
     }
 
     mutating func forget(before epoch: UInt64) { epochs = epochs.filter { $0.key >= epoch } }
@@ -81,6 +111,8 @@ public struct SnapshotCounters: Equatable, Sendable {
     public var farOff: UInt64 = 0
     /// By a cluster that is not admitted.
     public var notAdmitted: UInt64 = 0
+    /// By a cluster that has no say in the epoch.
+    public var unasked: UInt64 = 0
     /// Different from another one of the same cluster and epoch.
     public var contradicting: UInt64 = 0
     /// Pieces of evidence kept.
@@ -114,6 +146,10 @@ struct SnapshotState: Sendable {
     /// What the judge of descriptors has found and the store has yet to keep.
     var found: EquivocationEvidence?
     var counters = SnapshotCounters()
+    /// The shared random values that the driver has handed in, by epoch: the last two.
+    var values: [UInt64: Bytes32] = [:]
+    /// Who speaks in an epoch; made anew when somebody was admitted or is no longer.
+    var speakers: [UInt64: SpeakerList] = [:]
 
     init(started: Timestamp) {
         self.started = started

@@ -33,6 +33,8 @@ extension CoreOwner {
             "datagram.cookies": datagrams.cookiesSent, "datagram.overloaded": datagrams.overloaded,
             "map.learned": map.learned, "map.forged": map.forged, "map.malformed": map.malformed,
             "map.flooded": map.flooded, "map.from_agents": map.fromAgents,
+            "map.unknown": map.unknown, "map.later": map.later, "map.incompatible": map.incompatible,
+            "map.exchanges": map.exchanges, "map.walks": map.walks, "map.stale": map.stale,
             "map.conflicting": map.conflicting, "map.roots.signed": roots.signed, "map.roots.learned": roots.learned,
             "map.roots.forged": roots.forged, "map.roots.contradicting": roots.contradicting,
             "map.evidence": roots.evidence,

@@ -51,6 +51,9 @@ final class CoreOwner: @unchecked Sendable {
     private static let eventLimit = 65_536
     /// Answers that wait for the directory's searches.
     private static let answererLimit = 4096
+    /// Up to so many servers every change of the map is told at once.
+    private static let smallMap = 1000
+    private static let tellingDelay = TimeAmount.seconds(30)
 
     let loop: any EventLoop
     private let environment: LMDBEnvironment
@@ -65,6 +68,7 @@ final class CoreOwner: @unchecked Sendable {
     private var entropy = Entropy.system()
     private var events: [Event] = []
     private var isDraining = false
+    private var isTellingLater = false
     private var links: [UInt64: StreamLink] = [:]
     private var answerers: [UInt64: Answerer] = [:]
     private var nextToken: UInt64 = 1
@@ -79,7 +83,8 @@ final class CoreOwner: @unchecked Sendable {
 
     init(
         loop: any EventLoop, environment: LMDBEnvironment, keys: NodeKeys, descriptor: [UInt8],
-        admission: Admission, home configuration: HomeConfiguration, ledger: NodeLedger, logger: Logger,
+        admission: Admission, home configuration: HomeConfiguration, map mapConfiguration: MapConfiguration,
+        ledger: NodeLedger, logger: Logger,
         evidence: EvidenceFolder? = nil
     ) throws(StorageError) {
         self.loop = loop
@@ -92,7 +97,8 @@ final class CoreOwner: @unchecked Sendable {
         var directory: DirectoryCore?
         var kept: [EquivocationEvidence] = []
         try environment.read { (transaction: inout LMDBTransaction) throws(StorageError) in
-            map = try MapCore(admission: admission, now: now, store: transaction)
+            map = try MapCore(
+                configuration: mapConfiguration, admission: admission, now: now, store: transaction)
             kept = try MapCore.evidence(transaction)
             directory = try DirectoryCore(
                 serverID: keys.server.publicKey, descriptor: descriptor, now: now, store: transaction)
@@ -235,7 +241,13 @@ final class CoreOwner: @unchecked Sendable {
         for effect in effects {
             switch effect {
             case .send(let link, let body): links[link]?.send(kind: .map, body: body)
-            case .learned, .lost, .viewChanged: isChanged = true
+            case .learned(let server):
+                ledger.replace(server)
+                isChanged = true
+            case .lost(let node):
+                ledger.remove(node)
+                isChanged = true
+            case .viewChanged: isChanged = true
             case .learnedCluster: break
             case .evidence(let piece): evidence?.write(piece.fileName, piece.encode(), logger)
             // Only agents ask in envelopes; nodes hear of every root over their links.
@@ -244,7 +256,22 @@ final class CoreOwner: @unchecked Sendable {
             case .snapshotVerdict(let epoch, let verdict): verdict.report(epoch, logger)
             }
         }
-        guard isChanged else { return }
+        if isChanged { mapChanged() }
+    }
+
+    /// Those who need the whole map are told at once while it is small, and else after some time, with all changes of
+    /// that time: each telling takes a pass over it.
+    private func mapChanged() {
+        guard map.serverTotal > CoreOwner.smallMap else { return tellOfMap() }
+        guard !isTellingLater else { return }
+        isTellingLater = true
+        loop.scheduleTask(in: CoreOwner.tellingDelay) {
+            self.isTellingLater = false
+            self.tellOfMap()
+        }
+    }
+
+    private func tellOfMap() {
         let now = Timestamp.now()
         ledger.replaceServers(map.currentServers(at: now), view: map.view(at: now))
         tellDirectory()
@@ -379,7 +406,10 @@ final class CoreOwner: @unchecked Sendable {
 
     func fill(_ status: inout NodeStatus) {
         let now = Timestamp.now()
-        status.map = .init(clusters: map.clusters.count, servers: map.currentServers(at: now).count)
+        status.map = .init(
+            clusters: map.clusterTotal, servers: map.currentTotal(at: now),
+            wireVersion: Int(map.configuration.highestVersion), links: [:])
+        for (version, count) in map.linkVersions { status.map.links["\(version)"] = count }
         var rows: [(account: Bytes16, items: Int, replyBlocks: Int)] = []
         var records = 0
         do throws(StorageError) {

@@ -1,3 +1,4 @@
+import Federation
 import Home
 import Records
 import Wire
@@ -27,6 +28,9 @@ public struct NodeConfiguration: Codable, Sendable, Equatable {
     public var storeMiB: Int
     /// Relay loops sent a minute, which reveal a neighbour that drops envelopes.
     public var loopsPerMinute: Int
+    /// The highest version of the map's gossip that this node speaks; pinned to the old one while a federation is
+    /// upgraded server by server (specs/map.md, "Versions").
+    public var wireVersion: Int
     /// `trace`, `debug`, `info`, `notice`, `warning`, `error`.
     public var logLevel: String
 
@@ -43,6 +47,7 @@ public struct NodeConfiguration: Codable, Sendable, Equatable {
         case namesPerAccount = "names_per_account"
         case storeMiB = "store_mib"
         case loopsPerMinute = "loops_per_minute"
+        case wireVersion = "wire_version"
         case logLevel = "log_level"
     }
 
@@ -55,6 +60,7 @@ public struct NodeConfiguration: Codable, Sendable, Equatable {
         namesPerAccount = 3
         storeMiB = 1024
         loopsPerMinute = 6
+        wireVersion = Int(MapVersion.highest)
         logLevel = "info"
     }
 
@@ -72,6 +78,7 @@ public struct NodeConfiguration: Codable, Sendable, Equatable {
         namesPerAccount = try values.decodeIfPresent(Int.self, forKey: .namesPerAccount) ?? 3
         storeMiB = try values.decodeIfPresent(Int.self, forKey: .storeMiB) ?? 1024
         loopsPerMinute = try values.decodeIfPresent(Int.self, forKey: .loopsPerMinute) ?? 6
+        wireVersion = try values.decodeIfPresent(Int.self, forKey: .wireVersion) ?? Int(MapVersion.highest)
         logLevel = try values.decodeIfPresent(String.self, forKey: .logLevel) ?? "info"
     }
 }
@@ -94,6 +101,10 @@ extension NodeConfiguration {
         }
         guard (1...1_048_576).contains(storeMiB) else {
             throw .configuration(field: "store_mib", reason: "must be from 1 to 1048576")
+        }
+        guard (Int(MapVersion.lowest)...Int(MapVersion.highest)).contains(wireVersion) else {
+            throw .configuration(
+                field: "wire_version", reason: "must be from \(MapVersion.lowest) to \(MapVersion.highest)")
         }
         guard (0...6000).contains(loopsPerMinute) else {
             throw .configuration(field: "loops_per_minute", reason: "must be from 0 to 6000")

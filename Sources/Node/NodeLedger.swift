@@ -54,6 +54,23 @@ final class NodeLedger: Sendable {
         }
     }
 
+    func replace(_ server: ServerDescriptor) {
+        state.withLockedValue { state in
+            if let old = state.servers[server.nodeID], old.linkKey != server.linkKey {
+                state.byLinkKey[old.linkKey] = nil
+            }
+            state.servers[server.nodeID] = server
+            state.byLinkKey[server.linkKey] = server.nodeID
+        }
+    }
+
+    func remove(_ node: NodeID) {
+        state.withLockedValue { state in
+            guard let old = state.servers.removeValue(forKey: node) else { return }
+            if state.byLinkKey[old.linkKey] == node { state.byLinkKey[old.linkKey] = nil }
+        }
+    }
+
     func count(_ reason: String) {
         state.withLockedValue { $0.counters[reason, default: 0] += 1 }
     }

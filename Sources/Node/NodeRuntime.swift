@@ -29,9 +29,13 @@ public final class NodeRuntime: Sendable {
     private static let coreBacklogLimit = 16_384
     /// The most links that others open.
     private static let guestLimit = 8192
-    /// Seconds for which a descriptor is announced, and after which it is renewed.
+    /// Seconds for which a descriptor is announced; it is renewed once a day.
     private static let descriptorLifetime: UInt64 = 2 * 86_400
-    private static let descriptorRenewal: UInt64 = 6 * 3600
+    private static let clusterLifetime: UInt64 = 30 * 86_400
+    /// Seconds after which the cluster's own is renewed.
+    private static let clusterRenewal: UInt64 = 10 * 86_400
+    /// Seconds for which the neighbours of a large map are not drawn again.
+    private static let neighbourTime: UInt64 = 60
 
     public let configuration: NodeConfiguration
     let keys: NodeKeys
@@ -51,7 +55,10 @@ public final class NodeRuntime: Sendable {
     private struct State {
         var channels: [any Channel] = []
         var timers: [RepeatedTask] = []
-        var announced: (epoch: UInt64, at: Timestamp)?
+        /// The epoch of the last announcement.
+        var announced: UInt64?
+        var clusterAnnounced: Timestamp?
+        var neighbours: (nodes: [NodeID], at: Timestamp)?
         var bootstrap: [PeerLink] = []
     }
 
@@ -105,13 +112,15 @@ public final class NodeRuntime: Sendable {
         home.namesPerAccount = configuration.namesPerAccount
         var roots = Set(peers.map(\.clusterID))
         roots.insert(keys.certificate.clusterID)
+        var map = MapConfiguration()
+        map.highestVersion = UInt8(clamping: configuration.wireVersion)
         do throws(StorageError) {
             relay = try RelayOwner(
                 loop: owners.next(), journal: ReplayJournal(journal, thread: journalThread, logger: logger),
                 logger: logger)
             cores = try CoreOwner(
                 loop: owners.next(), environment: environment, keys: keys, descriptor: descriptor.encode(),
-                admission: Admission(roots: roots), home: home, ledger: ledger, logger: logger,
+                admission: Admission(roots: roots), home: home, map: map, ledger: ledger, logger: logger,
                 evidence: EvidenceFolder(path: NodeFiles.evidencePath(configuration)))
         } catch {
             throw NodeError.storage(path: directory, reason: "\(error)")
@@ -229,8 +238,9 @@ public final class NodeRuntime: Sendable {
             key: keys.server)
     }
 
-    /// Publishes the own descriptors: at the start, when an epoch begins, and before they expire.
-    private func announce(_ addresses: NodeAddresses) throws {
+    /// Publishes the own descriptors: at the start, when peers change, and once a day. The cluster's changes seldom, and
+    /// everybody has to learn it, so it is signed anew only when it must be.
+    private func announce(_ addresses: NodeAddresses, peersChanged: Bool = false) throws {
         let now = Timestamp.now()
         if let days = try keys.renew(now: now) {
             logger.warning("the server's certificate ends in \(days) days: put cluster.key back for a restart")
@@ -241,8 +251,21 @@ public final class NodeRuntime: Sendable {
             cores.certify(keys)
             cores.publish(server, isServer: true)
         }
-        if let cluster = try clusterDescriptor(now) { cores.enqueue { $0.publish(cluster, isServer: false) } }
-        state.withLockedValue { $0.announced = (now.epoch, now) }
+        let last = state.withLockedValue { state in
+            state.announced = now.epoch
+            return state.clusterAnnounced
+        }
+        let isOld = last.map { now.milliseconds(since: $0) > NodeRuntime.clusterRenewal * 1000 } ?? true
+        guard peersChanged || isOld, let cluster = try clusterDescriptor(now) else { return }
+        cores.enqueue { $0.publish(cluster, isServer: false) }
+        state.withLockedValue { $0.clusterAnnounced = now }
+    }
+
+    /// The second of the day at which this server renews its descriptor: after the last epoch's key is destroyed, and at
+    /// another moment for each server, so that the network has as much to learn at all times.
+    private var renewalSecond: UInt64 {
+        let draw = keys.nodeID.bytes.prefix(8).reduce(UInt64(0)) { $0 << 8 | UInt64($1) }
+        return MixKeyRing.grace + 60 + draw % (Timestamp.secondsPerEpoch - 3 * MixKeyRing.grace)
     }
 
     /// The cluster's word for itself and its peers; `nil` while its key is kept elsewhere.
@@ -259,7 +282,8 @@ public final class NodeRuntime: Sendable {
         var policy: ClusterPolicy = [.openGateway]
         if configuration.registrationToken == nil { policy.insert(.openRegistration) }
         return try ClusterDescriptor(
-            name: configuration.clusterName, sequence: now.milliseconds, expiry: now.seconds + 30 * 86_400,
+            name: configuration.clusterName, sequence: now.milliseconds,
+            expiry: now.seconds + NodeRuntime.clusterLifetime,
             endorsements: Array(endorsements.prefix(ClusterDescriptor.endorsementLimit)),
             contact: configuration.contact, software: NodeRuntime.software, policy: policy, key: cluster.key
         ).encode()
@@ -271,7 +295,7 @@ public final class NodeRuntime: Sendable {
         state.withLockedValue { $0.bootstrap = peers }
         let roots = Set(peers.map(\.clusterID) + [keys.certificate.clusterID])
         cores.enqueue { $0.handle(.map(.roots(roots))) }
-        try announce(try NodeAddresses(configuration))
+        try announce(try NodeAddresses(configuration), peersChanged: true)
         openGossipLinks()
     }
 
@@ -296,19 +320,19 @@ public final class NodeRuntime: Sendable {
         relay.enqueue { $0.tick() }
         openGossipLinks()
         let now = Timestamp.now()
-        let announced = state.withLockedValue { $0.announced }
-        let isNewEpoch = announced?.epoch != now.epoch
-        let isOld = now.milliseconds(since: announced?.at ?? now) > NodeRuntime.descriptorRenewal * 1000
-        let isGraceOver =
-            ledger.ring.epochs.first.map { $0 < now.epoch } ?? false
-            && now.seconds % Timestamp.secondsPerEpoch >= MixKeyRing.grace
-        guard isNewEpoch || isOld || isGraceOver else { return }
+        let second = now.seconds % Timestamp.secondsPerEpoch
+        // The ring has the last epoch's key during the grace after midnight, and never that of a later one than the next.
+        let epochs = ledger.ring.epochs
+        let isRingOld = epochs.last.map { $0 <= now.epoch } ?? true
+        let isGraceOver = second >= MixKeyRing.grace && epochs.first.map { $0 < now.epoch } ?? false
+        let isDue = state.withLockedValue { $0.announced } != now.epoch && second >= renewalSecond
+        guard isRingOld || isGraceOver || isDue else { return }
         do {
             var entropy = Entropy.system()
             ledger.ring = try mixKeys.load(now: now, entropy: &entropy)
             let first = ledger.ring.epochs.first ?? now.epoch
             relay.enqueue { $0.forget(before: first) }
-            try announce(addresses)
+            if isDue { try announce(addresses) }
         } catch {
             logger.error("cannot renew the descriptor: \(error)")
         }
@@ -345,7 +369,6 @@ public final class NodeRuntime: Sendable {
 
     /// Keeps a few links open for the map: to peers of the bootstrap list first, then to any server.
     private func openGossipLinks() {
-        let servers = ledger.servers
         let bootstrap = state.withLockedValue { $0.bootstrap }
         for link in bootstrap.prefix(NodeRuntime.gossipLinks) where link.linkKey != keys.link.publicKey {
             // Until the map names it, a bootstrap peer is known by its link key only.
@@ -355,8 +378,26 @@ public final class NodeRuntime: Sendable {
                 if isNamed { relay.abandon(provisional) } else { relay.open(provisional) }
             }
         }
-        let others = servers.keys.filter { $0 != keys.nodeID }.sorted().prefix(NodeRuntime.gossipLinks)
-        for node in others { relay.enqueue { $0.open(node) } }
+        for node in neighbours() { relay.enqueue { $0.open(node) } }
+    }
+
+    /// The servers to which this one keeps links: drawn by a hash of both, so that all together make a random graph, in
+    /// which nobody has more links than others for long.
+    private func neighbours() -> [NodeID] {
+        let now = Timestamp.now()
+        let servers = ledger.servers
+        if servers.count > 1000, let drawn = state.withLockedValue({ $0.neighbours }),
+            now.milliseconds(since: drawn.at) < NodeRuntime.neighbourTime * 1000
+        {
+            return drawn.nodes
+        }
+        let own = keys.nodeID.bytes
+        let ranked = servers.keys.filter { $0 != keys.nodeID }
+            .map { (rank: BLAKE2b.h(Domain("hulda/map-peer"), own + $0.bytes), node: $0) }
+            .sorted { $0.rank < $1.rank }
+        let nodes = ranked.prefix(NodeRuntime.gossipLinks).map(\.node)
+        state.withLockedValue { $0.neighbours = (nodes, now) }
+        return nodes
     }
 
     /// Stands for a server whose identity is not on the map yet.

@@ -59,6 +59,9 @@ public struct NodeStatus: Codable, Sendable {
     public struct Map: Codable, Sendable {
         public var clusters: Int
         public var servers: Int
+        /// The highest version of its gossip that this node speaks, and links by the version spoken over them.
+        public var wireVersion: Int
+        public var links: [String: Int]
     }
 
     public var server: Server
@@ -80,7 +83,7 @@ public struct NodeStatus: Codable, Sendable {
         mix = .init(neighbours: [], received: 0, forwarded: 0, dropped: 0, replays: 0, waiting: 0)
         home = .init(accounts: [], items: 0, replyBlocks: 0)
         directory = .init(records: 0, contacts: 0, requests: 0)
-        map = .init(clusters: 0, servers: 0)
+        map = .init(clusters: 0, servers: 0, wireVersion: 0, links: [:])
         store = .init(usedBytes: 0, sizeBytes: 0)
         self.counters = counters
     }

@@ -139,6 +139,17 @@ public struct ServerDescriptor: Hashable, Sendable {
         return bytes
     }
 
+    /// The encoding of this server's descriptor with another sequence, expiry, mix keys and signature: what a renewal
+    /// changes. Nothing of it is checked.
+    public func encode(
+        sequence: UInt64, expiry: UInt64, mixKeys: [MixKeyEntry], signature: Signature
+    ) -> [UInt8] {
+        ServerDescriptor(
+            certificate: certificate, sequence: sequence, expiry: expiry, linkKey: linkKey, tcp: tcp, udp: udp,
+            roles: roles, mixKeys: mixKeys, software: software, nodeID: nodeID
+        ).unsignedBytes() + signature.bytes.bytes
+    }
+
     /// Checks dates, the server's signature and the cluster's certificate.
     public func verify(at now: Timestamp) throws(DescriptorError) {
         try DescriptorLifetime.check(expiry: expiry, longest: DescriptorLifetime.server, at: now)

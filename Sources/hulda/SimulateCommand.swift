@@ -8,7 +8,7 @@ struct SimulateCommand: AsyncParsableCommand {
         commandName: "simulate", abstract: "Run an experiment on a simulated network, of the cores that nodes run.",
         discussion: """
             Without a name it lists the experiments. The same name, seed, nodes and trials give the same figures again; \
-            specs/results/directory.md has ours and the command of each. How fast the virtual time passed and what a \
+            specs/results has ours and the command of each. How fast the virtual time passed and what a \
             server took of memory goes to standard error. The name of a file runs the scenario in it \
             (specs/scenarios) and prints a digest of everything that happened. The name swarm runs many short scenarios \
             with random faults, one for each seed, and checks the invariants of each.
@@ -18,6 +18,8 @@ struct SimulateCommand: AsyncParsableCommand {
             Example: hulda simulate swarm --seconds 120
             """)
 
+    private static let experiments = DirectoryExperiments.all + MapExperiments.all
+
     @OptionGroup var output: OutputOptions
     @Argument(help: ArgumentHelp("The experiment, a scenario\u{2019}s file, or swarm.", valueName: "experiment"))
     var experiment: String?
@@ -25,7 +27,10 @@ struct SimulateCommand: AsyncParsableCommand {
         help: ArgumentHelp(
             "Servers, 1 to 1000000; 1000 if not given, or what the scenario says.", valueName: "count"))
     var nodes: Int?
-    @Option(help: ArgumentHelp("Lookups; records, where the experiment is about records.", valueName: "count"))
+    @Option(
+        help: ArgumentHelp(
+            "Lookups; records, where the experiment is about records; virtual seconds, of the map\u{2019}s upkeep.",
+            valueName: "count"))
     var trials = 1000
     @Option(help: ArgumentHelp("What everything random is drawn from.", valueName: "number"))
     var seed: UInt64 = 1
@@ -51,7 +56,7 @@ struct SimulateCommand: AsyncParsableCommand {
     func run() async throws {
         try await output.run {
             guard let name = experiment else {
-                for known in DirectoryExperiments.all {
+                for known in SimulateCommand.experiments {
                     output.print(["experiment": known.name, "description": known.description]) {
                         "\(known.name.padded(24))\(known.description)"
                     }
@@ -61,7 +66,7 @@ struct SimulateCommand: AsyncParsableCommand {
             if name == SimulateCommand.swarmName { return try runSwarm() }
             if SimulateCommand.isFile(name) { return try runScenario(name) }
             let nodes = nodes ?? 1000
-            guard let known = DirectoryExperiments.all.first(where: { $0.name == name }) else {
+            guard let known = SimulateCommand.experiments.first(where: { $0.name == name }) else {
                 throw Failure(
                     "there is no experiment \u{201C}\(name)\u{201D}", next: "List them with: hulda simulate",
                     code: SysExit.usage)

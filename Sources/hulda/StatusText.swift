@@ -7,7 +7,8 @@ enum StatusText {
         var lines = [
             "\(server.clusterName)  \(server.listen)  \(server.software)",
             "  up \(server.uptimeSeconds) s, \(server.residentKiB / 1024) MiB resident, epoch \(server.epoch)",
-            "  map        \(status.map.clusters) clusters, \(status.map.servers) servers",
+            "  map        \(status.map.clusters) clusters, \(status.map.servers) servers; speaks version "
+                + "\(status.map.wireVersion)\(links(status.map.links))",
             "  gateway    \(list(status.gateway.agentAddresses, "agents at")); \(status.gateway.mailboxes) mailboxes",
             "  mix        received \(status.mix.received), forwarded \(status.mix.forwarded), "
                 + "dropped \(status.mix.dropped), replays \(status.mix.replays), holding \(status.mix.waiting)"
@@ -22,6 +23,15 @@ enum StatusText {
             lines.append("  \(name) \(value)")
         }
         return lines.joined(separator: "\n")
+    }
+
+    /// Links by version, as " (version 1 over 2, version 2 over 5 links)".
+    private static func links(_ counts: [String: Int]) -> String {
+        guard !counts.isEmpty else { return "" }
+        let parts = counts.sorted { $0.key < $1.key }.map { version, count in
+            (version == "0" ? "none yet" : "version \(version)") + " over \(count)"
+        }
+        return " (\(parts.joined(separator: ", ")) links)"
     }
 
     /// Statements side by side: what each node saw, one line each.

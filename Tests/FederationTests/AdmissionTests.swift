@@ -274,14 +274,7 @@ struct HostileMapTests {
         for round in 0..<5000 {
             var bytes = genuine[entropy.below(genuine.count)]
             if round % 3 == 0 { bytes = [UInt8(entropy.below(5))] + entropy.array(entropy.below(3000)) }
-            for _ in 0..<entropy.below(4) where !bytes.isEmpty {
-                let place = entropy.below(bytes.count)
-                switch entropy.below(3) {
-                case 0: bytes[place] ^= 1 << UInt8(entropy.below(8))
-                case 1: bytes.removeLast(entropy.below(bytes.count + 1))
-                default: bytes.insert(UInt8(entropy.below(256)), at: place)
-                }
-            }
+            entropy.damage(&bytes)
             for case .send(_, let body) in try listener.hear(bytes) { #expect(body.count <= Limits.envelopeSize) }
             if round % 50 == 0 {
                 listener.now = listener.now.adding(seconds: 6)

@@ -41,6 +41,20 @@ struct TestCluster: ~Copyable {
     }
 }
 
+extension Entropy {
+    /// Turns bits, cuts the end off, and puts bytes in: up to three of these.
+    mutating func damage(_ bytes: inout [UInt8]) {
+        for _ in 0..<below(4) where !bytes.isEmpty {
+            let place = below(bytes.count)
+            switch below(3) {
+            case 0: bytes[place] ^= 1 << UInt8(below(8))
+            case 1: bytes.removeLast(below(bytes.count + 1))
+            default: bytes.insert(UInt8(below(256)), at: place)
+            }
+        }
+    }
+}
+
 /// Many maps in one process: frames arrive in the order of their delay, drawn from a seed.
 struct MapNetwork: ~Copyable {
     static let start = Timestamp(seconds: 1_800_000_000)
@@ -60,7 +74,11 @@ struct MapNetwork: ~Copyable {
     /// Of a hundred frames so many are lost.
     var lossPercent = 0
     var largestFrame = 0
+    /// The highest version that nodes added from now on speak.
+    var pinned = MapVersion.highest
     private var frames: [Frame] = []
+    /// When the last frame of each direction of a link arrives.
+    private var arrivals: [UInt64: UInt64] = [:]
     private var links: [UInt64: (Int, Int)] = [:]
     private var nextTicket: UInt64 = 0
     private var nextLink: UInt64 = 0
@@ -72,6 +90,8 @@ struct MapNetwork: ~Copyable {
         roots: Set<VerifyingKey>, configuration: MapConfiguration = MapConfiguration()
     ) throws -> Int {
         stores.append(MemoryStore())
+        var configuration = configuration
+        configuration.highestVersion = min(configuration.highestVersion, pinned)
         cores.append(
             try MapCore(
                 configuration: configuration, admission: Admission(roots: roots), now: now,
@@ -102,6 +122,17 @@ struct MapNetwork: ~Copyable {
         for node in [left, right] { try handle(.linkDown(link: link), node) }
     }
 
+    /// Starts a node again from its store, with the version of now, and its links.
+    mutating func restart(_ node: Int, roots: Set<VerifyingKey>) throws {
+        let own = links.filter { $0.value.0 == node || $0.value.1 == node }.sorted { $0.key < $1.key }
+        for (link, _) in own { try disconnect(link) }
+        var configuration = cores[node].configuration
+        configuration.highestVersion = pinned
+        cores[node] = try MapCore(
+            configuration: configuration, admission: Admission(roots: roots), now: now, store: stores[node])
+        for (_, (left, right)) in own { try connect(left, right) }
+    }
+
     mutating func handle(_ event: MapEvent, _ node: Int) throws {
         let effects = try cores[node].handle(event, now: now, entropy: &entropy, store: &stores[node])
         perform(effects, of: node)
@@ -112,10 +143,12 @@ struct MapNetwork: ~Copyable {
             largestFrame = max(largestFrame, body.count)
             guard let (left, right) = links[link] else { continue }
             if entropy.below(100) < lossPercent { continue }
+            // Links are streams: nothing overtakes.
+            let end = link << 1 | (node == left ? 0 : 1)
+            let due = max(now.milliseconds + 1 + UInt64(entropy.below(100)), arrivals[end, default: 0])
+            arrivals[end] = due
             frames.append(
-                Frame(
-                    due: now.milliseconds + 1 + UInt64(entropy.below(100)), ticket: nextTicket,
-                    to: node == left ? right : left, link: link, body: body))
+                Frame(due: due, ticket: nextTicket, to: node == left ? right : left, link: link, body: body))
             nextTicket += 1
         }
     }

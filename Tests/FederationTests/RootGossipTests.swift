@@ -195,11 +195,11 @@ struct RootGossipTests {
         try network.run(milliseconds: 9_500)
         try network.disconnect(link)
         // The victim was never told of one server.
-        let hidden = try descriptor(5, cluster: 5).nodeID
-        network.cores[victim].servers[hidden] = nil
+        let hidden = try MapDescriptor.server(descriptor(5, cluster: 5)).id
+        network.cores[victim].release(hidden)
         try at(&network, 600)
         try network.connect(victim, 2)
-        network.cores[victim].servers[hidden] = nil
+        network.cores[victim].release(hidden)
         network.cores[victim].peers = [:]
         try at(&network, 1200)
         let last = try network.connect(victim, 2)

@@ -107,7 +107,7 @@ extension World {
             check(server.directory.contactCount, bounds.contacts, "\(name), routing table")
             check(server.mailboxes.largestQueue, WorldMailboxes.waitingLimit, "\(name), mailbox")
             check((try? DirectoryCore.recordCount(server.store)) ?? 0, bounds.records, "\(name), records")
-            check(server.map.servers.count, servers.count, "\(name), map")
+            check(server.map.serverTotal, servers.count, "\(name), map")
             for row in (try? HomeCore.accounts(server.store)) ?? [] {
                 check(row.items, bounds.homeItems, "\(name), inbox of \(row.account.hex)")
                 check(row.replyBlocks, bounds.replyBlocks, "\(name), reply blocks of \(row.account.hex)")

@@ -1,0 +1,53 @@
+import Primitives
+import Records
+import Wire
+
+/// What others read of the map. Descriptors are kept encoded: each of these decodes what it returns.
+extension MapCore {
+    /// Links by the version spoken over them; 0 where there is none in common, or nobody has greeted yet.
+    public var linkVersions: [UInt8: Int] {
+        peers.values.reduce(into: [:]) { $0[$1.version ?? 0, default: 0] += 1 }
+    }
+
+    public var serverTotal: Int { held.count - clusterTotal }
+
+    public func server(_ node: NodeID) -> ServerDescriptor? {
+        guard let id = Bytes16(node.bytes.prefix(16)), case .server(let server)? = held[id] else { return nil }
+        return server
+    }
+
+    public func cluster(_ cluster: VerifyingKey) -> ClusterDescriptor? {
+        guard case .cluster(let descriptor)? = held[MapCore.name(cluster)] else { return nil }
+        return descriptor
+    }
+
+    /// All admitted servers: decodes the whole map.
+    public var servers: [NodeID: ServerDescriptor] {
+        var all: [NodeID: ServerDescriptor] = [:]
+        for id in held.identifiers(where: \.isServer) {
+            if case .server(let server)? = held[id] { all[server.nodeID] = server }
+        }
+        return all
+    }
+
+    /// All admitted clusters that have said something of themselves: decodes each.
+    public var clusters: [VerifyingKey: ClusterDescriptor] {
+        var all: [VerifyingKey: ClusterDescriptor] = [:]
+        for id in held.identifiers(where: { !$0.isServer }) {
+            if case .cluster(let cluster)? = held[id] { all[cluster.clusterID] = cluster }
+        }
+        return all
+    }
+
+    /// The admitted servers whose time is not over at `now`, by node ID: decodes the whole map.
+    public func currentServers(at now: Timestamp) -> [ServerDescriptor] {
+        held.identifiers { $0.isServer && $0.end > now.seconds }.compactMap { id in
+            if case .server(let server)? = held[id] { server } else { nil }
+        }
+    }
+
+    /// How many servers' time is not over.
+    public func currentTotal(at now: Timestamp) -> Int {
+        held.identifiers { $0.isServer && $0.end > now.seconds }.count
+    }
+}
