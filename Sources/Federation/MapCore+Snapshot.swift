@@ -276,7 +276,7 @@ extension MapCore {
     private mutating func compare(_ now: Timestamp, _ entropy: inout Entropy, _ effects: inout [MapEffect]) {
         let start = 2 * MapCore.settleTime
         guard snapshots.comparison?.epoch != now.epoch, now.seconds % Timestamp.secondsPerEpoch >= start else { return }
-        let clusters = voters(at: now)
+        let clusters = voters(now.epoch, at: now)
         guard !clusters.isEmpty else { return }
         var comparison = SnapshotComparison(
             epoch: now.epoch, own: ownSnapshot(now.epoch), clusters: clusters, entropy: &entropy)
@@ -287,9 +287,9 @@ extension MapCore {
     }
 
     /// Whom a sample is drawn from: the admitted clusters but the own one, each with the least prefix of its servers.
-    func voters(at now: Timestamp) -> [VerifyingKey: [UInt8]] {
+    mutating func voters(_ epoch: UInt64, at now: Timestamp) -> [VerifyingKey: [UInt8]] {
         var clusters: [VerifyingKey: [UInt8]] = [:]
-        let speaking = speakers(now.epoch).speaking
+        let speaking = speakers(epoch).speaking
         for server in currentServers(at: now) where speaking.contains(server.clusterID) {
             let prefix = server.udp.prefix
             if let other = clusters[server.clusterID], !prefix.lexicographicallyPrecedes(other) { continue }

@@ -148,7 +148,7 @@ extension MapCore {
         if agreement.earlier == nil {
             // The sample is drawn from the whole map, which a new agent has yet to fetch.
             guard now >= snapshots.started.adding(milliseconds: MapCore.fetchTime) else { return }
-            let clusters = voters(at: now)
+            let clusters = voters(last, at: now)
             guard !clusters.isEmpty else { return }
             var comparison = SnapshotComparison(epoch: last, own: nil, clusters: clusters, entropy: &entropy)
             for root in snapshots.book.roots(last) { _ = comparison.add(root) }

@@ -121,6 +121,8 @@ struct Statement: Decodable {
     struct Map: Decodable {
         let clusters: Int
         let servers: Int
+        let wireVersion: Int
+        let links: [String: Int]
     }
     let server: Server
     let mix: Mix
