@@ -55,7 +55,9 @@ struct CrossCheckTests {
     /// Cuts the agent off its gateway and takes servers out of its map, as if it had never heard of them.
     private func hide(_ numbers: [Int], from agent: Int, _ network: inout MapNetwork) {
         network.cores[agent].peers = [:]
-        for number in numbers { network.cores[agent].servers[nodeID(number)] = nil }
+        for number in numbers {
+            if let id = Bytes16(nodeID(number).bytes.prefix(16)) { network.cores[agent].release(id) }
+        }
     }
 
     @Test("hears through envelopes what its gateway hides, refuses the map, and is left with its trust roots")
