@@ -116,7 +116,7 @@ struct MapWorld: ~Copyable {
                 arrivals[end] = due
                 queue.push(.message(to: other, link: link, body), due: due)
             case .learned(let server): spread(server)
-            case .learnedCluster, .lost, .evidence, .snapshotVerdict, .viewChanged, .inquire: break
+            case .learnedCluster, .lost, .evidence, .snapshotVerdict, .viewChanged, .inquire, .measure: break
             }
         }
     }
