@@ -68,6 +68,8 @@ public struct AgentCounters: Equatable, Sendable, Codable {
     public var queueOverflow: UInt64 = 0
     public var unbuildable: UInt64 = 0
     public var fragmentsDropped: UInt64 = 0
+    /// Questions for an epoch's shared random value that nobody could answer.
+    public var unknownValues: UInt64 = 0
 
     public init() {}
 }

@@ -18,7 +18,7 @@ extension AgentCore {
         _ now: Timestamp, _ entropy: inout Entropy, _ effects: inout [AgentEffect],
         _ store: inout some (KeyValueStore & ~Copyable)
     ) throws(StorageError) {
-        if settings.isRegistered, now >= settings.nextPublish, !network.servers.isEmpty {
+        if settings.isRegistered, now >= settings.nextPublish, !network.servers.isEmpty, canPublish(now) {
             refreshNames(try startPublishing(now, &entropy, &store), now)
         }
         for epoch in publications.keys.sorted() {
@@ -140,6 +140,7 @@ extension AgentCore {
         _ id: NetworkID, _ request: UInt64, _ now: Timestamp, _ entropy: inout Entropy,
         _ effects: inout [AgentEffect], _ store: inout some (KeyValueStore & ~Copyable)
     ) throws(StorageError) {
+        guard isPlacementKnown(now) else { return awaitPlacement(.user(id), request, &effects) }
         if let error = startLookup(id, now, &entropy) {
             effects.append(.failed(request: request, error))
             return

@@ -46,6 +46,9 @@ extension AgentCore {
             case .fallback(let id):
                 lookupAnswered(id, from: nil, try DirectoryMessage(decoding: content), now)
                 return
+            case .shared(let epoch, let server):
+                sharedAnswered(epoch, by: server, try DirectoryMessage(decoding: content))
+                return
             case .nameLookup(let label, let holder):
                 nameLookupAnswered(label, from: holder, try DirectoryMessage(decoding: content), now)
                 return
@@ -88,7 +91,7 @@ extension AgentCore {
         case .home(let home): try homeAnswered(home, answer, now, &entropy, &effects, &store)
         case .naming(let label, let epoch, let home):
             try namingAnswered(NameKey(label: label, epoch: epoch), home, answer, now, &effects, &store)
-        case .loop, .lookup, .fallback, .publish, .inquiry, .publishName, .nameLookup: break
+        case .loop, .lookup, .fallback, .publish, .shared, .inquiry, .publishName, .nameLookup: break
         }
     }
 

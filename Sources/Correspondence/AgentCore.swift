@@ -57,6 +57,9 @@ public struct AgentCore: Sendable {
     /// Requests that wait for the publication to be sufficient.
     var awaitingPublication: [AwaitedRecord] = []
     var publications: [UInt64: Publication] = [:]
+    var shared: SharedKnowledge
+    /// Lookups that wait until records of this epoch can be placed.
+    var waitingForPlacement: [(lookup: AwaitedLookup, request: UInt64)] = []
     var lookups: [NetworkID: Lookup<RecordBody>] = [:]
     var names: OwnNames
     var nameLookups: [Bytes32: NameLookup] = [:]
@@ -65,6 +68,7 @@ public struct AgentCore: Sendable {
     var claimedEpoch: UInt64 = 0
     var nextExpiry: Timestamp?
     var nextSweep: Timestamp?
+    private var lastEvent: Timestamp
 
     /// - Parameter store: as the last run left it; see ``Identity/save(_:)`` for a new one.
     public init(
@@ -72,11 +76,14 @@ public struct AgentCore: Sendable {
         store: inout some (KeyValueStore & ~Copyable)
     ) throws(StorageError) {
         self.identity = identity
+        lastEvent = now
         self.configuration = configuration
         replies = try ReplyTable(limit: configuration.replyLimit, now, &store)
         outbox = try Outbox(now, store)
         inbox = try Inbox(store)
         settings = try AgentSettings(store)
+        shared = try SharedKnowledge(now, store)
+        network.place(shared.values)
         guards = try GuardList(store)
         serials = try ContactSerials(store)
         names = try OwnNames(store)
@@ -94,7 +101,7 @@ public struct AgentCore: Sendable {
 
     /// Whether everything that was queued has reached its next place of safety: nothing to send, resolve or acknowledge.
     public var isIdle: Bool {
-        queue.isEmpty && lookups.isEmpty && registrations.isEmpty
+        queue.isEmpty && lookups.isEmpty && waitingForPlacement.isEmpty && registrations.isEmpty
             && homeContacts.values.allSatisfy(\.toAcknowledge.isEmpty) && nameLookups.isEmpty && names.isIdle
             && outbox.open.values.allSatisfy { $0.state != .queued }
     }
@@ -116,7 +123,9 @@ public struct AgentCore: Sendable {
     ) throws(StorageError) -> [SentMessage] { try Outbox.messages(store) }
 
     /// When to hand in ``AgentEvent/wake``; `nil` while there is nothing to do without a gateway.
-    public var nextWake: Timestamp? {
+    public var nextWake: Timestamp? { nextWake(after: lastEvent) }
+
+    private func nextWake(after now: Timestamp) -> Timestamp? {
         var due: [Timestamp] = []
         if let nextExpiry { due.append(nextExpiry) }
         if let choice = guards.nextChoice { due.append(choice) }
@@ -124,12 +133,14 @@ public struct AgentCore: Sendable {
         if let nextTick { due.append(nextTick) }
         due += settings.homes.compactMap(nextWake(for:))
         due += registrations.values.map(\.nextTry)
+        if !network.servers.isEmpty, let wake = shared.nextWake(after: now) { due.append(wake) }
+        guard isPlacementKnown(now) else { return due.min() }
         due += lookups.values.map(\.deadline)
         due += nameLookups.values.map(\.lookup.deadline)
         due += names.wakes
         due += publications.values.filter { !$0.isFinished }.map(\.nextTry)
         due += outbox.open.values.filter { lookups[$0.recipient] == nil }.map(\.nextAttempt)
-        if settings.isRegistered { due.append(settings.nextPublish) }
+        if settings.isRegistered, canPublish(now) { due.append(settings.nextPublish) }
         return due.min()
     }
 
@@ -138,6 +149,7 @@ public struct AgentCore: Sendable {
     ) throws(StorageError) -> [AgentEffect] {
         var effects: [AgentEffect] = []
         network.turn(to: now.epoch)
+        lastEvent = now
         switch event {
         case .linkUp(let gateway):
             if !gateways.contains(gateway) { gateways.append(gateway) }
@@ -208,11 +220,14 @@ public struct AgentCore: Sendable {
         }
         if now.epoch != claimedEpoch { claimMailboxes(gateways, now, &effects) }
         try advanceRegistrations(now, &effects, &store)
-        try advanceLookups(now, &entropy, &effects, &store)
-        try advancePublications(now, &entropy, &effects, &store)
-        try advanceNames(now, &effects, &store)
-        try advanceNameLookups(now, &effects, &store)
-        try advanceOutbox(now, &entropy, &effects, &store)
+        try advanceShared(now, &entropy, &effects, &store)
+        if isPlacementKnown(now) {
+            try advanceLookups(now, &entropy, &effects, &store)
+            try advancePublications(now, &entropy, &effects, &store)
+            try advanceNames(now, &effects, &store)
+            try advanceNameLookups(now, &effects, &store)
+            try advanceOutbox(now, &entropy, &effects, &store)
+        }
         advanceAttachments(now)
         try advanceClosings(now, &effects, &store)
         try tick(now, &entropy, &effects, &store)

@@ -12,6 +12,7 @@ struct NetworkView: Sendable {
     private(set) var byID: [NodeID: ServerDescriptor] = [:]
     private var relays: [NodeID] = []
     private var placements: [UInt64: Placement] = [:]
+    private var shared: [UInt64: SharedValue] = [:]
     /// Relays to avoid while enough others are left.
     var suspects: Set<NodeID> = []
 
@@ -53,6 +54,21 @@ struct NetworkView: Sendable {
 
     private func place(of server: ServerDescriptor) -> GuardList.Place {
         GuardList.Place(cluster: server.clusterID, family: view.families[server.clusterID])
+    }
+
+    /// Takes the shared random values that are known.
+    mutating func place(_ values: [UInt64: SharedValue]) {
+        placements = placements.filter { shared[$0.key] == values[$0.key] }
+        shared = values
+    }
+
+    /// The directory servers of each cluster.
+    var directories: [VerifyingKey: [NodeID]] {
+        var clusters: [VerifyingKey: [NodeID]] = [:]
+        for server in servers where server.roles.contains(.directory) {
+            clusters[server.clusterID, default: []].append(server.nodeID)
+        }
+        return clusters
     }
 
     var clusterCount: Int { Set(servers.map(\.clusterID)).count }
@@ -103,7 +119,7 @@ struct NetworkView: Sendable {
         let nodes = servers.filter { $0.roles.contains(.directory) }.map {
             Placement.Node(id: $0.nodeID, cluster: $0.clusterID, prefix: $0.udp.prefix)
         }
-        let placement = Placement(nodes: nodes, epoch: epoch)
+        let placement = Placement(nodes: nodes, epoch: epoch, shared: shared[epoch]?.bytes)
         placements[epoch] = placement
         return placement
     }

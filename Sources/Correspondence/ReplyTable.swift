@@ -13,6 +13,8 @@ enum ReplyPurpose: Hashable, Sendable {
     case publish(epoch: UInt64, holder: NodeID)
     /// A question about the map to a server's map service.
     case inquiry
+    /// What a server knows of an epoch's shared random value.
+    case shared(epoch: UInt64, server: NodeID)
     case registration(NodeID)
     case closing(NodeID)
     /// A home's answer about a name of the user's.
@@ -29,7 +31,8 @@ enum ReplyPurpose: Hashable, Sendable {
     var isPersistent: Bool {
         switch self {
         case .home, .delivery: true
-        case .loop, .lookup, .fallback, .publish, .inquiry, .registration, .closing, .naming, .publishName, .nameLookup:
+        case .loop, .lookup, .fallback, .publish, .shared, .inquiry, .registration, .closing, .naming, .publishName,
+            .nameLookup:
             false
         }
     }

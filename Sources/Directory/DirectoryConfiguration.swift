@@ -107,8 +107,11 @@ public enum DirectoryEvent: Sendable {
     /// The placement of an epoch on the map that was told last, if somebody has it already: many servers in one process
     /// share its memory. Without this event each server computes it.
     case placement(epoch: UInt64, Placement)
-    /// The value on which the clusters agreed for an epoch (``SharedRandom``).
-    case sharedRandom(epoch: UInt64, value: Bytes32)
+    /// A stream link to another server stands, over which frames of ``SharedRandomCore/kinds`` may go.
+    case linkUp(UInt64)
+    case linkDown(UInt64)
+    /// A frame of one of these kinds came.
+    case frame(link: UInt64, [UInt8])
     /// ``DirectoryCore/nextWake`` has come.
     case wake
 }
@@ -123,4 +126,8 @@ public enum DirectoryEffect: Sendable {
     case joined(contacts: Int)
     /// Something looks like an eclipse: nobody new is let in for an hour, searches go all paths. Tell the operator.
     case alarm(EclipseWatch.Alarm, detail: String)
+    /// Send the frame over a stream link to another server.
+    case send(link: UInt64, [UInt8])
+    /// Tell the operator how the making of a shared random value went.
+    case sharedRandom(SharedRandomReport)
 }

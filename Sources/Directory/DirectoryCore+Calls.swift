@@ -60,6 +60,8 @@ extension DirectoryCore {
         case (.iteration(let iteration, let node), .record(let record)):
             try found(record, iteration, from: node, now, &entropy, &effects, &store)
         case (.put(let node), .stored), (.put(let node), .refused): heard(node)
+        case (.shared(let node), .shared(let answer)):
+            try randomise(.answer(node, answer), now, &entropy, &effects, &store)
         default:
             counters.malformed += 1
             try callFailed(call, now, &entropy, &effects, &store)
@@ -100,6 +102,7 @@ extension DirectoryCore {
     ) throws(StorageError) {
         switch call {
         case .ping: break
+        case .shared(let node): try randomise(.failed(node), now, &entropy, &effects, &store)
         case .liveness(let node), .put(let node):
             try drop(node, now, &store)
             missed(node, now)

@@ -10,6 +10,7 @@ extension DirectoryCore {
         var nodes: [Placement.Node] = []
         var silent: Set<NodeID> = []
         var placements: [UInt64: Placement] = [:]
+        var shared: [UInt64: SharedValue] = [:]
     }
 
     /// Nodes before and after the own place that are asked whether they live.
@@ -82,8 +83,8 @@ extension DirectoryCore {
     private func isNeighbour(_ node: NodeID) -> Bool { neighbours.contains(node) }
 
     /// Called before a change: the records will be looked through, against the view of this moment.
-    private mutating func viewChanges() {
-        let view = View(nodes: nodes, silent: silent, placements: placements)
+    mutating func viewChanges() {
+        let view = View(nodes: nodes, silent: silent, placements: placements, shared: random.values)
         if repairCursor == nil {
             repairCursor = []
             repairBase = view
@@ -243,7 +244,7 @@ extension DirectoryCore {
 
     private mutating func basePlacement(_ epoch: UInt64) -> Placement {
         if let known = repairBase.placements[epoch] { return known }
-        let placement = Placement(nodes: repairBase.nodes, epoch: epoch, shared: sharedValues[epoch])
+        let placement = Placement(nodes: repairBase.nodes, epoch: epoch, shared: repairBase.shared[epoch]?.bytes)
         repairBase.placements[epoch] = placement
         return placement
     }

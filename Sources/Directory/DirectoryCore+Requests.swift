@@ -21,10 +21,7 @@ extension DirectoryCore {
             answer(token, .refused(.malformed), &effects)
             return
         }
-        // Whoever only asks for a record is no server, or one that makes itself known otherwise: to ask back would cost more
-        // than the answer.
-        let isGet = if case .get = message { true } else { false }
-        if let from, !isGet { meet(from, now, &effects) }
+        if let from, message.introduces { meet(from, now, &effects) }
         switch message {
         case .get(let key, let epoch):
             let held = try held(key, epoch, now, store)
@@ -53,7 +50,8 @@ extension DirectoryCore {
                 return
             }
             try advance(id, now, &effects, &store)
-        case .record, .missing, .absent, .stored, .refused, .nodes:
+        case .askShared(let epoch): answer(token, .shared(random.answer(epoch)), &effects)
+        case .record, .missing, .absent, .stored, .refused, .nodes, .shared:
             counters.malformed += 1
             answer(token, .refused(.malformed), &effects)
         }

@@ -33,12 +33,14 @@ public struct DirectoryCore: Sendable {
         case liveness(NodeID)
         case iteration(UInt64, NodeID)
         case put(NodeID)
+        /// What it knows of an epoch's shared random value.
+        case shared(NodeID)
 
         /// Whom it asks, if that is known.
         var node: NodeID? {
             switch self {
             case .ping: nil
-            case .liveness(let node), .iteration(_, let node), .put(let node): node
+            case .liveness(let node), .iteration(_, let node), .put(let node), .shared(let node): node
             }
         }
     }
@@ -72,8 +74,8 @@ public struct DirectoryCore: Sendable {
     var nextWatch: Timestamp
     var anchorCheck: Timestamp?
     var trust = BootstrapTrust()
-    /// Shared random values by epoch, where the network has agreed on one.
-    var sharedValues: [UInt64: Bytes32] = [:]
+    /// What places nodes in each epoch, and how that is agreed on.
+    public internal(set) var random: SharedRandomCore
     /// Nodes on the map that do not answer.
     var silent: Set<NodeID> = []
     var unanswered: [NodeID: Int] = [:]
@@ -120,6 +122,7 @@ public struct DirectoryCore: Sendable {
         self.serverID = serverID
         self.descriptor = descriptor
         self.configuration = configuration
+        random = try SharedRandomCore(own: Node.id(of: serverID), now: now, store: store)
         table = RoutingTable(own: own)
         nextWake = now
         nextRound = now
@@ -138,6 +141,9 @@ public struct DirectoryCore: Sendable {
         }
         self.stored = stored
     }
+
+    /// Lets this server take part in making shared random values, and learn those that others made.
+    public mutating func setSigner(_ signer: SharedRandomSigner) { random.signer = signer }
 
     /// Contacts in the routing table.
     public var contactCount: Int { table.count }
@@ -176,29 +182,32 @@ public struct DirectoryCore: Sendable {
         case .map(let nodes):
             replaceMap(nodes, now)
             markListed()
+            try randomise(.map(nodes), now, &entropy, &effects, &store)
             raise(watch.size(nodes.count, now: now), now, &effects)
             nextWatch = min(nextWatch, now.adding(milliseconds: configuration.roundInterval))
-        case .sharedRandom(let epoch, let value):
-            sharedValues = sharedValues.filter { $0.key + 2 >= epoch }
-            sharedValues[epoch] = value
-            placements[epoch] = nil
+        case .linkUp(let link): try randomise(.linkUp(link), now, &entropy, &effects, &store)
+        case .linkDown(let link): try randomise(.linkDown(link), now, &entropy, &effects, &store)
+        case .frame(let link, let body):
+            try randomise(.message(link: link, body), now, &entropy, &effects, &store)
         case .wake:
             try timeOut(now, &effects, &store)
             try checkWaiting(now, &effects, &store)
             if now >= nextRound {
                 try wake(now, &entropy, &effects, &store)
             }
+            if let due = random.nextWake, now >= due { try randomise(.wake, now, &entropy, &effects, &store) }
         case .placement(let epoch, let placement): placements[epoch] = placement
         }
         nextRound = min(nextRound, nextRound(after: now))
         nextWake = nextDeadline.map { min($0, nextRound) } ?? nextRound
         if !waiting.isEmpty { nextWake = min(nextRound, now.adding(milliseconds: DirectoryCore.queueInterval)) }
+        if let due = random.nextWake { nextWake = min(due, nextWake ?? due) }
         return effects
     }
 
     mutating func placement(_ epoch: UInt64) -> Placement {
         if let known = placements[epoch] { return known }
-        let placement = Placement(nodes: nodes, epoch: epoch, shared: sharedValues[epoch])
+        let placement = Placement(nodes: nodes, epoch: epoch, shared: random.values[epoch]?.bytes)
         if placements.count >= 4 { placements.removeAll() }
         placements[epoch] = placement
         return placement

@@ -16,6 +16,8 @@ public enum DirectoryMessage: Hashable, Sendable {
     case ping
     /// Search the network for the record on my behalf.
     case iterate(key: VerifyingKey, epoch: UInt64)
+    /// What do you know of the epoch's shared random value?
+    case askShared(epoch: UInt64)
 
     case record([UInt8])
     case missing
@@ -25,6 +27,7 @@ public enum DirectoryMessage: Hashable, Sendable {
     case refused(Refusal)
     /// The answerer's own signed descriptor, which proves who it is, and contacts.
     case nodes(descriptor: [UInt8], [Contact])
+    case shared(SharedAnswer)
 
     public enum Refusal: UInt8, Sendable {
         case malformed = 1
@@ -55,6 +58,7 @@ public enum DirectoryMessage: Hashable, Sendable {
         case 4: self = .findValue(key: VerifyingKey(try reader.fixed()), epoch: try reader.uint64())
         case 5: self = .ping
         case 6: self = .iterate(key: VerifyingKey(try reader.fixed()), epoch: try reader.uint64())
+        case 7: self = .askShared(epoch: try reader.uint64())
         case 65:
             self = .record(try reader.prefixed(limit: Limits.recordSize, field: "record"))
             try DirectoryMessage.checkPadding(&reader)
@@ -74,9 +78,21 @@ public enum DirectoryMessage: Hashable, Sendable {
             var contacts: [Contact] = []
             for _ in 0..<count { contacts.append(try Contact(&reader)) }
             self = .nodes(descriptor: descriptor, contacts)
+        case 70:
+            self = .shared(try SharedAnswer(&reader))
+            try DirectoryMessage.checkPadding(&reader)
         default: throw .unknownKind(kind)
         }
         try reader.finish()
+    }
+
+    /// Whether a server that sends this wants to be known. Whoever only asks for a record or a value is no server, or one
+    /// that makes itself known otherwise: to ask back would cost more than the answer.
+    var introduces: Bool {
+        switch self {
+        case .get, .askShared: false
+        default: true
+        }
     }
 
     private static func checkPadding(_ reader: inout Reader) throws(WireError) {
@@ -106,6 +122,9 @@ public enum DirectoryMessage: Hashable, Sendable {
             writer.uint8(6)
             writer.fixed(key.bytes)
             writer.uint64(epoch)
+        case .askShared(let epoch):
+            writer.uint8(7)
+            writer.uint64(epoch)
         case .record(let bytes):
             writer.uint8(65)
             writer.prefixed(bytes)
@@ -129,6 +148,10 @@ public enum DirectoryMessage: Hashable, Sendable {
             writer.prefixed(descriptor)
             writer.uint8(UInt8(truncatingIfNeeded: contacts.count))
             for contact in contacts { contact.encode(&writer) }
+        case .shared(let answer):
+            writer.uint8(70)
+            answer.encode(&writer)
+            writer.pad(to: DirectoryMessage.answerSize)
         }
         return writer.bytes
     }

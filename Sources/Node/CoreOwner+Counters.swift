@@ -1,3 +1,7 @@
+import Directory
+import Logging
+import Wire
+
 /// Sums since the start, never per user or key.
 extension CoreOwner {
     func homeCounters() -> [String: UInt64] {
@@ -19,6 +23,7 @@ extension CoreOwner {
         let datagrams = endpoint.counters
         let map = map.counters
         let roots = self.map.snapshotCounters
+        let random = self.directory.random.counters
         return [
             "directory.hits": directory.hits, "directory.misses": directory.misses,
             "directory.stored": directory.stored, "directory.malformed": directory.malformed,
@@ -37,7 +42,54 @@ extension CoreOwner {
             "map.exchanges": map.exchanges, "map.walks": map.walks, "map.stale": map.stale,
             "map.conflicting": map.conflicting, "map.roots.signed": roots.signed, "map.roots.learned": roots.learned,
             "map.roots.forged": roots.forged, "map.roots.contradicting": roots.contradicting,
-            "map.evidence": roots.evidence,
+            "map.evidence": roots.evidence, "shared.agreed": random.agreed, "shared.fallbacks": random.fallbacks,
+            "shared.adopted": random.adopted, "shared.withheld": random.withheld,
+            "shared.equivocations": random.equivocations, "shared.refused": random.refused,
+            "shared.flooded": random.flooded,
         ]
+    }
+}
+
+/// How the epoch's value is made, for the operator.
+extension CoreOwner {
+    static func log(_ report: SharedRandomReport, _ logger: Logger) {
+        switch report {
+        case .agreed(let epoch, let votes, let participants):
+            logger.info(
+                "the shared random value is agreed on",
+                metadata: ["epoch": "\(epoch)", "votes": "\(votes)", "participants": "\(participants)"])
+        case .failed(let epoch, let failure):
+            logger.warning(
+                "no agreement on the shared random value: it follows from the last one, which everybody can compute",
+                metadata: ["epoch": "\(epoch)", "reason": "\(reason(failure))"])
+        case .equivocated(let cluster, let epoch):
+            logger.warning(
+                "a cluster signed two statements on the shared random value; both are kept",
+                metadata: ["epoch": "\(epoch)", "cluster": "\(cluster)"])
+        }
+    }
+
+    private static func reason(_ failure: SharedRandom.Failure) -> String {
+        switch failure {
+        case .tooFew: "fewer than \(SharedRandom.least) clusters take part"
+        case .withheld(let clusters): "withheld by " + clusters.map { "\($0)" }.joined(separator: ", ")
+        case .disagreement: "fewer than two thirds signed one value"
+        }
+    }
+
+    /// What places servers today and tomorrow.
+    func sharedRandomStatus(at now: Timestamp) -> NodeStatus.SharedRandom {
+        let random = directory.random
+        return .init(
+            today: CoreOwner.name(random.values[now.epoch]), next: CoreOwner.name(random.values[now.epoch + 1]),
+            participants: random.round?.participants.count ?? 0, isAlarmed: random.counters.fallbacks > 0)
+    }
+
+    private static func name(_ value: SharedValue?) -> String {
+        switch value {
+        case .value(let bytes): bytes.hex
+        case .standIn: "stand-in"
+        case nil: "unknown"
+        }
     }
 }

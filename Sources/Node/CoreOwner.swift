@@ -44,6 +44,7 @@ final class CoreOwner: @unchecked Sendable {
         Table("directory/evidence"),
         Table("directory/contacts"),
         Table("directory/expiry"), Table("directory/floors"), Table("directory/quotas"),
+        Table("shared/values"), Table("shared/rounds"), Table("shared/history"), Table("shared/evidence"),
         Table("home/accounts"), Table("home/items"), Table("home/blocks"), Table("home/recent"), Table("home/index"),
         Table("home/closed"), Table("home/names"), Table("home/labels"),
     ]
@@ -108,6 +109,7 @@ final class CoreOwner: @unchecked Sendable {
         self.directory = directory
         self.directory.sign = { keys.server.sign($0) }
         self.map.setSigner(CoreOwner.signer(keys))
+        self.directory.setSigner(CoreOwner.randomSigner(keys))
         home = HomeCore(node: keys.nodeID, configuration: configuration)
         home.nameSigner = { label, pointer, epoch, sequence, expiry in
             try? NameRecord.seal(
@@ -123,8 +125,15 @@ final class CoreOwner: @unchecked Sendable {
         SnapshotSigner(certificate: keys.certificate) { keys.server.sign($0) }
     }
 
+    private static func randomSigner(_ keys: NodeKeys) -> SharedRandomSigner {
+        SharedRandomSigner(certificate: keys.certificate) { keys.server.sign($0) }
+    }
+
     /// The server's certificate may have been renewed.
-    func certify(_ keys: NodeKeys) { map.setSigner(CoreOwner.signer(keys)) }
+    func certify(_ keys: NodeKeys) {
+        map.setSigner(CoreOwner.signer(keys))
+        directory.setSigner(CoreOwner.randomSigner(keys))
+    }
 
     /// Runs `body` on the owner's loop.
     func enqueue(_ body: @escaping @Sendable (CoreOwner) -> Void) {
@@ -316,6 +325,8 @@ final class CoreOwner: @unchecked Sendable {
                 logger.info("joined the directory", metadata: ["contacts": "\(contacts)"])
             case .alarm(_, let detail):
                 logger.warning("the directory may be under attack", metadata: ["detail": "\(detail)"])
+            case .send(let link, let body): links[link]?.send(kind: .map, body: body)
+            case .sharedRandom(let report): CoreOwner.log(report, logger)
             }
         }
     }
@@ -393,11 +404,21 @@ final class CoreOwner: @unchecked Sendable {
     func linkUp(_ link: StreamLink, peer: NodeID?) {
         links[link.id] = link
         handle(.map(.linkUp(link: link.id, peer: peer)))
+        if peer != nil { handle(.directory(.linkUp(link.id))) }
+    }
+
+    /// A frame of the map's kind: the first byte says whose it is (specs/map.md, "Gossip").
+    func frame(_ body: [UInt8], on id: UInt64) {
+        guard let kind = body.first, SharedRandomCore.kinds.contains(kind) else {
+            return handle(.map(.message(link: id, body)))
+        }
+        handle(.directory(.frame(link: id, body)))
     }
 
     func linkDown(_ id: UInt64) {
         guard links.removeValue(forKey: id) != nil else { return }
         handle(.map(.linkDown(link: id)))
+        handle(.directory(.linkDown(id)))
     }
 
     // MARK: Statement
@@ -424,7 +445,8 @@ final class CoreOwner: @unchecked Sendable {
             accounts: rows.prefix(1000).map(\.account.hex), items: rows.reduce(0) { $0 + $1.items },
             replyBlocks: rows.reduce(0) { $0 + $1.replyBlocks })
         status.directory = .init(
-            records: records, contacts: directory.contactCount, requests: directory.counters.requests)
+            records: records, contacts: directory.contactCount, requests: directory.counters.requests,
+            sharedRandom: sharedRandomStatus(at: now))
         status.counters.merge(homeCounters()) { _, new in new }
         status.counters.merge(networkCounters()) { _, new in new }
         status.store = .init(usedBytes: environment.usedBytes, sizeBytes: environment.mapSize)

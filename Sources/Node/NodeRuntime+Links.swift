@@ -63,7 +63,7 @@ extension NodeRuntime {
         case .envelope:
             unwrap(body, link)
         case .map:
-            toCores { $0.handle(.map(.message(link: link.id, body))) }
+            toCores { $0.frame(body, on: link.id) }
         case .claim:
             guard let secret = Bytes32(body) else { return refuse(link) }
             toRelay { $0.claim(secret, link) }

@@ -49,6 +49,17 @@ public struct NodeStatus: Codable, Sendable {
         public var records: Int
         public var contacts: Int
         public var requests: UInt64
+        public var sharedRandom: SharedRandom
+    }
+
+    /// The values that place servers on the circle, as hexadecimal digits or in a word.
+    public struct SharedRandom: Codable, Sendable {
+        public var today: String
+        public var next: String
+        /// Clusters that make the next one.
+        public var participants: Int
+        /// Whether a value was not agreed on since the start.
+        public var isAlarmed: Bool
     }
 
     public struct Store: Codable, Sendable {
@@ -82,7 +93,9 @@ public struct NodeStatus: Codable, Sendable {
             repliesToAgents: 0)
         mix = .init(neighbours: [], received: 0, forwarded: 0, dropped: 0, replays: 0, waiting: 0)
         home = .init(accounts: [], items: 0, replyBlocks: 0)
-        directory = .init(records: 0, contacts: 0, requests: 0)
+        directory = .init(
+            records: 0, contacts: 0, requests: 0,
+            sharedRandom: .init(today: "unknown", next: "unknown", participants: 0, isAlarmed: false))
         map = .init(clusters: 0, servers: 0, wireVersion: 0, links: [:])
         store = .init(usedBytes: 0, sizeBytes: 0)
         self.counters = counters

@@ -124,7 +124,7 @@ private struct Vectors: Decodable {
             let commitment = SharedRandom.commitment(
                 try Vectors.bytes(one.secret), of: VerifyingKey(try Vectors.bytes(one.participant)), epoch: epoch)
             #expect(commitment.hex == one.commitment)
-            #expect(Hex.encode(SharedRandom.Message.digest(1, epoch, commitment)) == one.commitDigest)
+            #expect(Hex.encode(SharedRandom.Message.digest(.commit, epoch, commitment)) == one.commitDigest)
             var secrets: [VerifyingKey: Bytes32] = [:]
             for pair in one.revealed { secrets[VerifyingKey(try Vectors.bytes(pair[0]))] = try Vectors.bytes(pair[1]) }
             #expect(SharedRandom.value(previous: previous, epoch: epoch, secrets: secrets).hex == one.value)

@@ -11,12 +11,11 @@ struct RowFuzzTests {
     @Test("messages about the shared random value are read as what they encode to, or refused")
     func sharedRandom() {
         var garbage = Garbage("shared random", seed: 321)
-        let participant = VerifyingKey(garbage.entropy.bytes())
-        let signature = Signature(garbage.entropy.bytes())
+        let cluster = RandomCircle.Cluster(&garbage.entropy)
         let valid: [SharedRandom.Message] = [
-            .commit(participant: participant, epoch: 7, commitment: garbage.entropy.bytes(), signature: signature),
-            .reveal(participant: participant, epoch: 7, secret: garbage.entropy.bytes()),
-            .vote(participant: participant, epoch: 7, value: garbage.entropy.bytes(), signature: signature),
+            cluster.commit(garbage.entropy.bytes()),
+            .reveal(participant: cluster.id, epoch: 7, secret: garbage.entropy.bytes()),
+            cluster.vote(garbage.entropy.bytes()),
         ]
         let encoded = valid.map { $0.encode() }
         var accepted = 0
@@ -42,7 +41,8 @@ struct RowFuzzTests {
         #expect(try whole.count(RecordStore.table) == 6)
         let tables = [
             RecordStore.table, RecordStore.expiries, RecordStore.floors, RecordStore.quotas, RecordStore.evidence,
-            DirectoryCore.contactTable,
+            DirectoryCore.contactTable, SharedRandomStore.valueTable, SharedRandomStore.roundTable,
+            ClusterHistory.table,
         ]
         let noon = server.now
         for round in 0..<200 {

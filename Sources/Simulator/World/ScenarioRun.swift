@@ -97,6 +97,8 @@ extension World {
             number("calls between directories", figures.directoryCalls),
             number("maps found to agree", figures.mapsAgreed),
             number("maps contested or refused", figures.mapsContested),
+            number("shared random values agreed on", figures.valuesAgreed),
+            number("shared random values not agreed on", figures.valuesFailed),
             number("network losses", Int(clamping: network.lost)),
             number("largest store", figures.largestStore, "bytes"),
             number("events", Int(clamping: figures.events)),

@@ -12,14 +12,7 @@ extension World {
     func perform(_ effects: [MapEffect], _ server: WorldServer) {
         for effect in effects {
             switch effect {
-            case .send(let link, let body):
-                guard server.isUp, let number = Int(exactly: link), links.indices.contains(number),
-                    let said = server.liar.says(body, &entropy)
-                else { continue }
-                let other = other(number, than: server.index)
-                record(.mapFrame, from: server.index, to: other.index, said)
-                guard let delay = network.streamDelay(server.index, other.index, &entropy) else { continue }
-                schedule(delay, .frame(link: number, to: other.index, generation: other.generation, said))
+            case .send(let link, let body): transmit(body, over: link, from: server)
             case .learned, .learnedCluster, .lost, .viewChanged: changeMap(server)
             case .evidence(let evidence): checkAccused(evidence)
             // Servers do not ask in envelopes, and agents of this world have no map of their own.
@@ -32,6 +25,16 @@ extension World {
             }
         }
         arm(server)
+    }
+
+    private func transmit(_ body: [UInt8], over link: UInt64, from server: WorldServer) {
+        guard server.isUp, let number = Int(exactly: link), links.indices.contains(number),
+            let said = server.liar.says(body, &entropy)
+        else { return }
+        let other = other(number, than: server.index)
+        record(.mapFrame, from: server.index, to: other.index, said)
+        guard let delay = network.streamDelay(server.index, other.index, &entropy) else { return }
+        schedule(delay, .frame(link: number, to: other.index, generation: other.generation, said))
     }
 
     func changeMap(_ server: WorldServer) {
@@ -73,6 +76,9 @@ extension World {
             case .answer(let token, let message): answer(server, token, message)
             case .joined: record(.report, from: server.index, [], "joined")
             case .alarm: record(.report, from: server.index, [], "alarm")
+            case .send(let link, let body): transmit(body, over: link, from: server)
+            case .sharedRandom(.agreed): figures.valuesAgreed += 1
+            case .sharedRandom: figures.valuesFailed += 1
             }
         }
         arm(server)
@@ -125,18 +131,28 @@ extension World {
         }
     }
 
-    /// Who ought to hold a record, by the map of all.
+    /// The shared random value of an epoch as most of the servers know it; `nil` for the stand-in.
+    func sharedValue(_ epoch: UInt64) -> Bytes32? {
+        var counts: [Bytes32: Int] = [:]
+        for server in servers {
+            if let value = server.directory.random.values[epoch]?.bytes { counts[value, default: 0] += 1 }
+        }
+        return counts.first { 2 * $0.value > servers.count }?.key
+    }
+
+    /// Who ought to hold a record, by the map of all and the value that most servers know.
     func holders(_ key: VerifyingKey, _ epoch: UInt64) -> [Int] {
         let placement: Placement
-        if let known = placements[epoch] {
-            placement = known
+        let value = sharedValue(epoch)
+        if let known = placements[epoch], known.value == value {
+            placement = known.placement
         } else {
             placement = Placement(
                 nodes: servers.map {
                     Placement.Node(
                         id: $0.nodeID, cluster: $0.clusterKey.publicKey, prefix: $0.endpoint.address.prefix)
-                }, epoch: epoch)
-            placements[epoch] = placement
+                }, epoch: epoch, shared: value)
+            placements[epoch] = (value, placement)
         }
         return placement.rings(of: key).joined().compactMap { byNode[$0] }
     }

@@ -34,6 +34,8 @@ extension World {
             guard other.isUp else { continue }
             handle(server, .linkUp(link: UInt64(link), peer: other.nodeID))
             handle(other, .linkUp(link: UInt64(link), peer: server.nodeID))
+            handle(server, .linkUp(UInt64(link)))
+            handle(other, .linkUp(UInt64(link)))
         }
         changeMap(server)
         arm(server)
@@ -46,7 +48,9 @@ extension World {
         server.stop(kind)
         for link in linksOf[server.index] {
             let other = other(link, than: server.index)
-            if other.isUp { handle(other, .linkDown(link: UInt64(link))) }
+            guard other.isUp else { continue }
+            handle(other, .linkDown(link: UInt64(link)))
+            handle(other, .linkDown(UInt64(link)))
         }
         for agent in agents where agent.links.contains(server.nodeID) {
             schedule(10, .disconnect(agent.index, generation: agent.generation, server.nodeID))

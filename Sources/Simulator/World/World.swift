@@ -50,7 +50,7 @@ final class World {
     /// Pairs of servers that gossip, by link number.
     var links: [(left: Int, right: Int)] = []
     var linksOf: [[Int]] = []
-    var placements: [UInt64: Placement] = [:]
+    var placements: [UInt64: (value: Bytes32?, placement: Placement)] = [:]
     var nextRequest: UInt64 = 1
     /// To whom the text of a request goes.
     var texts: [UInt64: Int] = [:]
@@ -168,7 +168,12 @@ final class World {
         case .upload(let bytes, let server, let agent, let generation):
             if agents[agent].generation == generation { try arrive(bytes, servers[server]) }
         case .frame(let link, let to, let generation, let body):
-            if servers[to].generation == generation { handle(servers[to], .message(link: UInt64(link), body)) }
+            guard servers[to].generation == generation else { return }
+            if let kind = body.first, SharedRandomCore.kinds.contains(kind) {
+                handle(servers[to], .frame(link: UInt64(link), body))
+            } else {
+                handle(servers[to], .message(link: UInt64(link), body))
+            }
         case .journaled(let index, let generation, let tags, let ticket):
             guard servers[index].generation == generation else { return }
             try journaled(servers[index], tags, ticket)
@@ -227,6 +232,8 @@ struct WorldFigures: Equatable, Sendable {
     var directoryCalls = 0
     var mapsAgreed = 0
     var mapsContested = 0
+    var valuesAgreed = 0
+    var valuesFailed = 0
 }
 
 /// What the invariants allow at most.

@@ -127,6 +127,7 @@ final class WorldServer {
         directory = try DirectoryCore(serverID: serverKey.publicKey, descriptor: [], now: clock, store: store)
         let key = SharedKey(serverKey)
         directory.sign = { key.sign($0) }
+        directory.setSigner(SharedRandomSigner(certificate: certificate(clock)) { key.sign($0) })
         map.setSigner(SnapshotSigner(certificate: certificate(clock)) { key.sign($0) })
         return try roll(now)
     }

@@ -1,0 +1,72 @@
+import Directory
+import Primitives
+import Records
+import Storage
+import Wire
+
+/// Learning what places servers in an epoch, before records of it are looked up or published.
+extension AgentCore {
+    /// A lookup that waits for the epoch's value.
+    enum AwaitedLookup: Sendable {
+        case user(NetworkID)
+        case name(NameQuery)
+    }
+
+    /// Lookups that wait for the epoch's value.
+    static let waitingLimit = 1024
+
+    func isPlacementKnown(_ now: Timestamp) -> Bool { shared.isReady(now.epoch) }
+
+    /// Whether the own record can be published: from some hours before midnight on also for the next epoch.
+    func canPublish(_ now: Timestamp) -> Bool {
+        let ahead = now.adding(seconds: AgentCore.publishAhead).epoch
+        return shared.isReady(now.epoch) && shared.isReady(ahead)
+    }
+
+    mutating func advanceShared(
+        _ now: Timestamp, _ entropy: inout Entropy, _ effects: inout [AgentEffect],
+        _ store: inout some (KeyValueStore & ~Copyable)
+    ) throws(StorageError) {
+        guard !network.servers.isEmpty else { return }
+        let wait = configuration.waveTimeout + queueDelay(SharedSample<SharedValue?>.lead)
+        let network = network
+        let step = shared.step(clusters: { network.directories }, wait: wait, now: now, entropy: &entropy)
+        for server in step?.servers ?? [] {
+            let epoch = step?.epoch ?? now.epoch
+            enqueue(
+                .service(
+                    .directory, destination: server, body: DirectoryMessage.askShared(epoch: epoch).encode(),
+                    reply: .shared(epoch: epoch, server: server)))
+        }
+        switch try shared.conclude(now, &store) {
+        case .none: break
+        case .unknown: counters.unknownValues += 1
+        case .known(let epoch, let value):
+            // What was published or looked up by the stand-in lies elsewhere.
+            if value != .standIn, shared.provisional.contains(epoch) { settings.nextPublish = now }
+            self.network.place(shared.values)
+        }
+        guard isPlacementKnown(now), !waitingForPlacement.isEmpty else { return }
+        let waiting = waitingForPlacement
+        waitingForPlacement = []
+        for (lookup, request) in waiting {
+            switch lookup {
+            case .user(let id): try resolve(id, request, now, &entropy, &effects, &store)
+            case .name(let query): resolveName(query, request, now, &entropy, &effects)
+            }
+        }
+    }
+
+    /// Who looks somebody up waits until records of this epoch can be placed.
+    mutating func awaitPlacement(_ lookup: AwaitedLookup, _ request: UInt64, _ effects: inout [AgentEffect]) {
+        guard waitingForPlacement.count < AgentCore.waitingLimit else {
+            return effects.append(.failed(request: request, .noAnswer(asked: 0)))
+        }
+        waitingForPlacement.append((lookup, request))
+    }
+
+    mutating func sharedAnswered(_ epoch: UInt64, by server: NodeID, _ answer: DirectoryMessage) {
+        guard case .shared(let answer) = answer else { return shared.answered(epoch, by: server, nil) }
+        shared.answered(epoch, by: server, answer)
+    }
+}

@@ -1,0 +1,34 @@
+import Primitives
+import Records
+import Storage
+import Wire
+
+/// The directory's part of shared random values: carrying questions, and moving records when a value comes late.
+extension DirectoryCore {
+    mutating func randomise(
+        _ event: SharedRandomCore.Event, _ now: Timestamp, _ entropy: inout Entropy,
+        _ effects: inout [DirectoryEffect], _ store: inout some (KeyValueStore & ~Copyable)
+    ) throws(StorageError) {
+        for effect in try random.handle(event, now: now, entropy: &entropy, store: &store) {
+            switch effect {
+            case .send(let link, let frame): effects.append(.send(link: link, frame))
+            case .report(let report): effects.append(.sharedRandom(report))
+            case .value(let epoch, let value): place(epoch, by: value)
+            case .ask(let node, let epoch):
+                guard calls.count < configuration.callLimit, let endpoint = placement(now.epoch).node(node)?.endpoint
+                else {
+                    try randomise(.failed(node), now, &entropy, &effects, &store)
+                    continue
+                }
+                call(.shared(node), endpoint, .askShared(epoch: epoch), now, &effects)
+            }
+        }
+    }
+
+    /// Records of an epoch that are here already were placed by what was known before.
+    private mutating func place(_ epoch: UInt64, by value: SharedValue) {
+        guard value != .standIn, placements[epoch] != nil else { return }
+        viewChanges()
+        placements[epoch] = nil
+    }
+}

@@ -1,0 +1,99 @@
+import Primitives
+import Storage
+import Wire
+
+/// What a server keeps of shared random values, so that a restart in any phase goes on as if nothing had been.
+enum SharedRandomStore {
+    /// Epoch 8, high byte first → the value.
+    static let valueTable = Table("shared/values")
+    /// Epoch 8, high byte first → names of participants; with kind 1 ‖ participant 32 ‖ first 8 bytes of the content
+    /// after the epoch → a message.
+    static let roundTable = Table("shared/rounds")
+    /// Participant 32 ‖ epoch 8 → two messages.
+    static let evidenceTable = Table("shared/evidence")
+    static let evidenceLimit = 1024
+    /// Values that are kept beside those of today and tomorrow, for one that follows from them.
+    private static let valueLimit: UInt64 = 66
+
+    static func values(
+        _ store: borrowing some (KeyValueStore & ~Copyable)
+    ) throws(StorageError) -> [UInt64: SharedValue] {
+        var values: [UInt64: SharedValue] = [:]
+        try store.scan(valueTable, from: []) { key, bytes in
+            let epoch = epoch(key)
+            if epoch < SharedRandom.epochLimit, let value = try? SharedValue(decoding: bytes) { values[epoch] = value }
+            return true
+        }
+        return values
+    }
+
+    static func put(
+        _ value: SharedValue, _ epoch: UInt64, _ store: inout some (KeyValueStore & ~Copyable)
+    ) throws(StorageError) {
+        try store.put(valueTable, prefix(epoch), value.encode())
+    }
+
+    static func list(
+        _ epoch: UInt64, _ store: borrowing some (KeyValueStore & ~Copyable)
+    ) throws(StorageError) -> [Bytes16]? {
+        guard let bytes = try store.get(roundTable, prefix(epoch)) else { return nil }
+        return stride(from: 0, to: bytes.count, by: 16).compactMap { Bytes16(bytes[$0..<min($0 + 16, bytes.count)]) }
+    }
+
+    static func put(
+        _ list: [Bytes16], _ epoch: UInt64, _ store: inout some (KeyValueStore & ~Copyable)
+    ) throws(StorageError) {
+        try store.put(roundTable, prefix(epoch), list.flatMap(\.bytes))
+    }
+
+    /// The messages of an epoch's exchange, commitments first. They were checked before they were written.
+    static func messages(
+        _ epoch: UInt64, _ store: borrowing some (KeyValueStore & ~Copyable)
+    ) throws(StorageError) -> [SharedRandom.Message] {
+        let start = prefix(epoch)
+        var messages: [SharedRandom.Message] = []
+        try store.scan(roundTable, from: start) { key, bytes in
+            guard key.starts(with: start) else { return false }
+            if let message = try? SharedRandom.Message(decoding: bytes) { messages.append(message) }
+            return true
+        }
+        return messages
+    }
+
+    static func put(
+        _ message: SharedRandom.Message, _ store: inout some (KeyValueStore & ~Copyable)
+    ) throws(StorageError) {
+        let key =
+            prefix(message.epoch) + [message.kind.rawValue] + message.participant.bytes.bytes
+            + message.content.bytes.prefix(8)
+        try store.put(roundTable, key, message.encode())
+    }
+
+    static func put(
+        evidence: [SharedRandom.Message], of participant: VerifyingKey, epoch: UInt64,
+        _ store: inout some (KeyValueStore & ~Copyable)
+    ) throws(StorageError) {
+        guard try store.count(evidenceTable) < evidenceLimit else { return }
+        try store.put(evidenceTable, participant.bytes.bytes + prefix(epoch), evidence.flatMap { $0.encode() })
+    }
+
+    /// Forgets exchanges that are over, and values that are too old for another to follow from them.
+    static func forget(
+        before epoch: UInt64, _ store: inout some (KeyValueStore & ~Copyable)
+    ) throws(StorageError) {
+        for (table, age) in [(roundTable, 0), (valueTable, valueLimit)] {
+            let end = prefix(epoch > age ? epoch - age : 0)
+            var old: [[UInt8]] = []
+            try store.scan(table, from: []) { key, _ in
+                guard key.lexicographicallyPrecedes(end) else { return false }
+                old.append(key)
+                return true
+            }
+            for key in old { try store.delete(table, key) }
+        }
+    }
+
+    private static func prefix(_ epoch: UInt64) -> [UInt8] { withUnsafeBytes(of: epoch.bigEndian) { Array($0) } }
+
+    private static func epoch(_ key: [UInt8]) -> UInt64 { key.prefix(8).reduce(0) { $0 << 8 | UInt64($1) } }
+}

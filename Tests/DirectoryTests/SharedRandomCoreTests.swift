@@ -1,0 +1,166 @@
+import Primitives
+import Storage
+import Testing
+import Wire
+
+@testable import Directory
+
+@Suite struct SharedRandomCoreTests {
+    @Test("an old network agrees on a new value each day, hours before it counts, and spreads little for it")
+    func agreement() throws {
+        let network = try SharedNetwork(7, seed: 410)
+        var seen: Set<SharedValue?> = []
+        for day in 1...3 {
+            try network.run(toHour: Double(day - 1) * 24 + 19.9)
+            #expect(network.isAgreed(UInt64(day)))
+            seen.formUnion(network.values(UInt64(day)))
+        }
+        #expect(seen.count == 3)
+        #expect(network.failures == 0)
+        #expect(network.members.allSatisfy { $0.core.counters.agreed == 3 })
+        // Each message crosses each link at most twice; each hour has three questions each way.
+        #expect(network.frames <= 3 * (7 * 3 * 2 * 21 + 16 * 3 * 2 * 21))
+    }
+
+    @Test("a young network and a small one go on with the stand-in and raise no alarm; the first agreement follows")
+    func young() throws {
+        let network = try SharedNetwork(6, seed: 411, age: 0)
+        for day in 1...7 {
+            try network.run(toHour: Double(day - 1) * 24 + 20)
+            #expect(network.values(UInt64(day)) == [.standIn])
+        }
+        // Noted first on day 1, and so on the map for seven epochs on day 8.
+        try network.run(toHour: 7 * 24 + 20)
+        #expect(network.isAgreed(8))
+        #expect(network.values(7) == [.standIn])
+        #expect(network.failures == 0)
+        let small = try SharedNetwork(3, seed: 412)
+        try small.run(toHour: 68)
+        #expect(small.values(3) == [.standIn] && small.failures == 0)
+        #expect(small.members.allSatisfy { $0.reports.isEmpty })
+    }
+
+    @Test("a participant may crash and start again in any phase, and neither contradicts itself nor hinders the others")
+    func restarts() throws {
+        for (number, hour) in [0.4, 1.5, 9.99, 10.01, 14.9, 15.05, 15.3, 19.2].enumerated() {
+            let network = try SharedNetwork(5, seed: 420 + UInt64(number))
+            try network.run(toHour: hour)
+            try network.stop(2)
+            try network.run(toHour: hour + 0.2)
+            try network.start(2)
+            try network.run(toHour: 20)
+            #expect(network.isAgreed(1), "crash at hour \(hour)")
+            #expect(network.members.allSatisfy { $0.core.counters.equivocations == 0 })
+            try network.run(toHour: 44)
+            #expect(network.isAgreed(2), "crash at hour \(hour), a day later")
+        }
+    }
+
+    @Test("a participant that stays away after any phase is left out, and learns the value when it is back")
+    func absence() throws {
+        for (number, hour) in [5.0, 12, 17].enumerated() {
+            let network = try SharedNetwork(7, seed: 430 + UInt64(number))
+            try network.run(toHour: hour)
+            try network.stop(3)
+            try network.run(toHour: 25)
+            #expect(network.isAgreed(1))
+            try network.start(3)
+            try network.run(toHour: 26)
+            #expect(network.isAgreed(1), "away from hour \(hour)")
+        }
+    }
+
+    @Test("more than a third that withhold end in the value that follows from the last, with an alarm that names them")
+    func withholding() throws {
+        let network = try SharedNetwork(7, seed: 440)
+        try network.run(toHour: 20)
+        let before = network.values(1).first??.bytes
+        for index in 4..<7 { network.members[index].withholds = [2] }
+        try network.run(toHour: 44)
+        let expected = SharedRandom.fallback(previous: try #require(before), epoch: 20_002)
+        #expect(network.values(2) == [.value(expected)])
+        let names = (4..<7).map { network.members[$0].cluster.id }.sorted()
+        for index in 0..<4 {
+            #expect(network.members[index].reports.last == .failed(epoch: 20_002, .withheld(names)))
+        }
+        // One that withholds changes the value and does not prevent it.
+        network.members[4].withholds = []
+        network.members[5].withholds = []
+        try network.run(toHour: 68)
+        #expect(network.isAgreed(3))
+        #expect(network.members[0].core.counters.withheld == 4)
+    }
+
+    @Test("who signs two commitments is left out, and both are kept on disk where the next run finds them")
+    func equivocation() throws {
+        let network = try SharedNetwork(6, seed: 450)
+        try network.run(toHour: 2)
+        let liar = network.members[5].cluster
+        let frame: (UInt8) -> [UInt8] = { byte in
+            [16] + liar.commit(BLAKE2b.h(Domain("test"), [byte])).encode()
+        }
+        try network.handle(0, .message(link: 5, frame(1)))
+        try network.handle(3, .message(link: 5, frame(2)))
+        try network.run(toHour: 3)
+        try network.stop(1)
+        try network.start(1)
+        try network.run(toHour: 20)
+        #expect(network.isAgreed(1))
+        for index in 0..<5 {
+            #expect(try network.members[index].store.count(SharedRandomStore.evidenceTable) == 1)
+            #expect(network.members[index].core.round?.evidence[liar.id]?.count == 2)
+        }
+    }
+
+    @Test("who comes late learns from a sample of clusters, though two of seven lie, and takes part after a week")
+    func lateJoiner() throws {
+        let network = try SharedNetwork(7, seed: 460)
+        try network.run(toHour: 36)
+        let late = try network.add(age: 0)
+        for index in network.members.indices { try network.handle(index, .map(network.nodes)) }
+        // Two of the seven say something else to everybody.
+        for index in 0..<2 { network.members[index].core.values[20_001] = .value(Bytes32()) }
+        try network.start(late)
+        try network.run(toHour: 37)
+        #expect(network.values(1, of: [late]) == network.values(1, of: [5]))
+        try network.run(toHour: 68)
+        #expect(network.values(3, of: [late]) == network.values(3, of: [5]))
+        #expect(network.members[late].core.round?.participants.count == 7)
+        try network.run(toHour: 10 * 24 + 20)
+        #expect(network.members[late].core.round?.participants.count == 8)
+        #expect(network.isAgreed(11) && network.failures == 0)
+    }
+
+    @Test("a whole network that was down for days goes on from its last value alike everywhere")
+    func outage() throws {
+        let network = try SharedNetwork(5, seed: 470)
+        try network.run(toHour: 20)
+        let before = try #require(network.values(1).first??.bytes)
+        for index in network.members.indices { try network.stop(index) }
+        try network.run(toHour: 74)
+        for index in network.members.indices { try network.start(index) }
+        try network.run(toHour: 75)
+        var expected = before
+        for epoch in UInt64(20_002)...20_003 { expected = SharedRandom.fallback(previous: expected, epoch: epoch) }
+        #expect(network.values(3) == [.value(expected)])
+    }
+
+    @Test("frames of strangers, of wrong length and too many of them are counted and change nothing")
+    func hostile() throws {
+        let network = try SharedNetwork(5, seed: 480)
+        try network.run(toHour: 2)
+        let stranger = RandomCircle.Cluster(&network.entropy)
+        for number in 0..<600 {
+            let commit = stranger.commit(BLAKE2b.h(Domain("test"), [UInt8(number % 256)]))
+            try network.handle(0, .message(link: 4, [16] + commit.encode()))
+        }
+        for number in 0..<100 {
+            try network.handle(0, .message(link: 4, [17] + network.entropy.array(number % 40)))
+        }
+        try network.handle(0, .message(link: 99, [16]))
+        let counters = network.members[0].core.counters
+        #expect(counters.refused > 500 && counters.flooded > 80)
+        try network.run(toHour: 20)
+        #expect(network.isAgreed(1))
+    }
+}
