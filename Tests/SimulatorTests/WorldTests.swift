@@ -18,7 +18,7 @@ import Testing
             .init(.crash, at: 10, seconds: 5, count: 2), .init(.crashInside, at: 5, count: 2),
             .init(.kill, at: 3, seconds: 30, count: 2), .init(.partition, at: 12, seconds: 6, count: 3),
             .init(.oneWay, at: 1, seconds: 30, count: 2), .init(.full, at: 1, seconds: 20, count: 6),
-            .init(.clock, at: 5, seconds: 10, count: 1, amount: 90),
+            .init(.clock, at: 5, seconds: 10, count: 1, amount: 90), .init(.move, at: 8, count: 2),
         ]
         return scenario
     }

@@ -20,6 +20,8 @@ public struct Scenario: Codable, Equatable, Sendable {
             case oneWay = "one-way"
             /// The stores of `count` servers are full.
             case full
+            /// `count` users move to another home.
+            case move
             /// The clocks of `count` servers jump by `amount` seconds, and back after `seconds`.
             case clock
         }

@@ -71,6 +71,17 @@ extension World {
         try handle(agent, .register(home: servers[agent.homeServer].nodeID, token: "", request: request()))
     }
 
+    /// To a home that does not lie: a liar may lose what it has accepted.
+    func move(_ agent: WorldAgent) throws {
+        let honest = servers.filter { $0.liar.conduct == .honest }
+        guard agent.account != nil, !honest.isEmpty else { return }
+        let home = honest[entropy.below(honest.count)].nodeID
+        let request = request()
+        agent.moves.insert(request)
+        record(.user, from: place(agent.index), home.bytes, "moves")
+        try handle(agent, .moveHome(to: home, token: "", from: nil, request: request))
+    }
+
     func send(_ agent: WorldAgent, to other: Int, _ number: Int) throws {
         let request = request()
         texts[request] = other
@@ -192,6 +203,7 @@ extension World {
     private func failed(_ agent: WorldAgent, _ request: UInt64) {
         record(.report, from: place(agent.index), [], "failed")
         texts[request] = nil
+        if agent.moves.remove(request) != nil { return }
         if floors.removeValue(forKey: request) != nil || agent.account != nil { figures.lookupFailures += 1 }
         guard agent.account == nil else { return }
         agent.registering = false

@@ -38,7 +38,7 @@ extension World {
             if copies > 0 { continue }
             let state = outboxes[sent.sender][message]
             let recipient = agents[sent.recipient]
-            let atHome = recipient.account.map { waiting[recipient.homeServer][$0] ?? 0 } ?? 0
+            let atHome = recipient.accounts(byNode).reduce(0) { $0 + (waiting[$1.server][$1.account] ?? 0) }
             if state == nil {
                 ledger.violate(.messageLost, at: elapsed, "\(name) is in no outbox and no inbox")
             } else if sent.isDelivered || state == .delivered {

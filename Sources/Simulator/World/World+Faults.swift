@@ -7,7 +7,7 @@ extension World {
     func plan(_ fault: Scenario.Fault) {
         let places: [Int]
         switch fault.kind {
-        case .kill: places = pick(fault.count, of: agents.count)
+        case .kill, .move: places = pick(fault.count, of: agents.count)
         case .oneWay: places = (0..<fault.count).flatMap { _ in pick(2, of: servers.count) }
         case .crash, .crashInside, .partition, .full, .clock: places = pick(fault.count, of: servers.count)
         }
@@ -46,6 +46,8 @@ extension World {
             for victim in victims {
                 agents[victim].doom = isEnd ? nil : (entropy.below(40), entropy.below(2) == 0)
             }
+        case .move:
+            for victim in victims where !isEnd { try move(agents[victim]) }
         case .partition: partition(fault, isEnd, victims)
         case .oneWay:
             for pair in stride(from: 0, to: victims.count - 1, by: 2) {

@@ -26,6 +26,8 @@ final class WorldAgent {
     var knownMap: [UInt64] = []
     var account: Bytes16?
     var registering = false
+    /// Moves to other homes that were asked for.
+    var moves: Set<UInt64> = []
 
     init(_ index: Int, home: Int, configuration: AgentConfiguration, seed: UInt64) throws {
         self.index = index
@@ -42,6 +44,15 @@ final class WorldAgent {
     func clock(_ now: Timestamp) -> Timestamp {
         let moment = Int64(clamping: now.milliseconds).addingReportingOverflow(skew).partialValue
         return Timestamp(milliseconds: UInt64(max(0, moment)))
+    }
+
+    /// Where messages may wait: the homes that the agent knows of, or the first one.
+    func accounts(_ servers: [NodeID: Int]) -> [(server: Int, account: Bytes16)] {
+        let known = (core?.homes ?? []).compactMap { home -> (server: Int, account: Bytes16)? in
+            guard let account = home.account, let server = servers[home.node] else { return nil }
+            return (server, account)
+        }
+        return known.isEmpty ? account.map { [(homeServer, $0)] } ?? [] : known
     }
 
     func start(_ now: Timestamp) throws(StorageError) {
