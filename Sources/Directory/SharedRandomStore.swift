@@ -19,10 +19,12 @@ enum SharedRandomStore {
         _ store: borrowing some (KeyValueStore & ~Copyable)
     ) throws(StorageError) -> [UInt64: SharedValue] {
         var values: [UInt64: SharedValue] = [:]
+        var left = valueLimit + 2
         try store.scan(valueTable, from: []) { key, bytes in
+            left -= 1
             let epoch = epoch(key)
             if epoch < SharedRandom.epochLimit, let value = try? SharedValue(decoding: bytes) { values[epoch] = value }
-            return true
+            return left > 0
         }
         return values
     }

@@ -15,7 +15,7 @@ import Testing
 
     @Test("a second home stands in for the first, and a user moves from a dead home to another one")
     func homes() throws {
-        let overlay = try Overlay(clusters: 7, network: 61)
+        let overlay = try Overlay(clusters: 7, network: 141)
         let alice = try User(overlay, address: "127.0.15.1")
         let bob = try User(overlay, address: "127.0.16.1")
         try bob.run("home", "add", "cluster-2", expect: 64)
