@@ -26,6 +26,8 @@ extension DirectoryCore {
     /// So long after a mass loss, or a change of a tenth of the map, what was missed is looked for: views differed
     /// meanwhile, and a holder may have believed that another had a copy.
     static let settleWait: UInt64 = 60_000
+    /// Of a ring the first so many do that: a single one may lack the record itself.
+    static let settlers = 2
     /// Silent nodes are asked again in batches.
     static let retryBatch = 256
     /// Steps along a ring within which a server takes another's copy: half of the nodes may be silent.
@@ -167,12 +169,12 @@ extension DirectoryCore {
         return made
     }
 
-    /// The first holder of a ring makes sure that all of this ring and the next have the record.
+    /// The first holders of a ring make sure that all of this ring and the next have the record.
     private mutating func settle(
         _ record: DirectoryRecord, _ value: [UInt8], _ rings: [[NodeID]], _ now: Timestamp,
         _ effects: inout [DirectoryEffect]
     ) -> Int {
-        guard let mine = rings.firstIndex(where: { $0.first == own }) else { return 0 }
+        guard let mine = rings.firstIndex(where: { $0.prefix(DirectoryCore.settlers).contains(own) }) else { return 0 }
         let targets = (rings[mine] + rings[(mine + 1) % rings.count]).filter { $0 != own }
         for holder in targets { handOn(value, to: holder, record.epoch, now, &effects) }
         return targets.count

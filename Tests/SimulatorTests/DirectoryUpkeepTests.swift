@@ -9,7 +9,7 @@ struct DirectoryUpkeepTests {
     @Test("after half of the servers died, holders bring records back to twenty copies by themselves")
     func repair() throws {
         let rows = try Retrieval.run("directory-repair", nodes: 60, trials: 30)
-        #expect(try Retrieval.share(rows, "20 copies again within 15 minutes").value >= 0.9)
+        #expect(try Retrieval.share(rows, "20 copies again within 15 minutes") == Proportion(successes: 30, trials: 30))
         #expect(try Retrieval.number(rows, "records without any copy") == 0)
     }
 
