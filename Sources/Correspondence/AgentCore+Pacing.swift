@@ -8,7 +8,7 @@ import Wire
 /// Sending at a Poisson rate, real envelopes and cover alike (Loopix, section 3.2).
 extension AgentCore {
     mutating func scheduleTick(_ now: Timestamp, _ entropy: inout Entropy) {
-        let wait = exponential(mean: 1000 / max(configuration.rate, 0.001), &entropy)
+        let wait = entropy.exponential(mean: 1000 / max(configuration.rate, 0.001))
         nextTick = now.adding(milliseconds: UInt64(min(wait, 60_000)))
     }
 

@@ -1,7 +1,6 @@
 import Directory
 import Envelope
 import Federation
-import Glibc
 import Primitives
 import Records
 import Wire
@@ -145,12 +144,9 @@ struct NetworkView: Sendable {
         for (index, server) in (before + mixes + after).enumerated() {
             guard let key = server.mixKey(epoch: now.epoch) else { throw .mapTooSmall(clusters: clusterCount) }
             let delay =
-                mixRange.contains(index) ? exponential(mean: configuration.meanDelay, &entropy) : 0
+                mixRange.contains(index) ? entropy.exponential(mean: configuration.meanDelay) : 0
             hops.append(Hop(node: server.nodeID, key: key, delayMilliseconds: UInt32(min(delay, 60_000))))
         }
         return hops
     }
 }
-
-/// A draw from the exponential distribution, by inversion.
-func exponential(mean: Double, _ entropy: inout Entropy) -> Double { -log(entropy.unit()) * mean }

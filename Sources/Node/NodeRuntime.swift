@@ -29,6 +29,8 @@ public final class NodeRuntime: Sendable {
     private static let coreBacklogLimit = 16_384
     /// The most links that others open.
     private static let guestLimit = 8192
+    /// Milliseconds of delay at a mix of an own loop, in the mean: that of agents (specs/correspondence.md).
+    private static let meanDelay = 50.0
     /// Seconds for which a descriptor is announced; it is renewed once a day.
     private static let descriptorLifetime: UInt64 = 2 * 86_400
     private static let clusterLifetime: UInt64 = 30 * 86_400
@@ -308,12 +310,18 @@ public final class NodeRuntime: Sendable {
         }
         state.withLockedValue { $0.timers.append(second) }
         loop.scheduleTask(in: .seconds(10)) { CodePages.release() }
-        guard configuration.loopsPerMinute > 0 else { return }
-        let interval = TimeAmount.milliseconds(Int64(60_000 / min(configuration.loopsPerMinute, 6000)))
-        let loops = loop.scheduleRepeatedTask(initialDelay: interval, delay: interval) { [weak self] _ in
+        if configuration.loopsPerMinute > 0 { scheduleLoop(on: loop) }
+    }
+
+    /// Loops leave at the times of a Poisson process, and are delayed like agents' envelopes, so that no relay on their
+    /// way can tell them by their rhythm or delays.
+    private func scheduleLoop(on loop: any EventLoop) {
+        var entropy = Entropy.system()
+        let wait = entropy.exponential(mean: 60_000 / Double(configuration.loopsPerMinute))
+        loop.scheduleTask(in: .milliseconds(Int64(wait))) { [weak self] in
             self?.startLoop()
+            self?.scheduleLoop(on: loop)
         }
-        state.withLockedValue { $0.timers.append(loops) }
     }
 
     private func everySecond(_ addresses: NodeAddresses) {
@@ -358,7 +366,9 @@ public final class NodeRuntime: Sendable {
         guard let relays else { return nil }
         var path: [Hop] = relays.compactMap { server in
             server.mixKey(epoch: now.epoch).map {
-                Hop(node: server.nodeID, key: $0, delayMilliseconds: UInt32(entropy.below(100)))
+                Hop(
+                    node: server.nodeID, key: $0,
+                    delayMilliseconds: UInt32(min(entropy.exponential(mean: NodeRuntime.meanDelay), 60_000)))
             }
         }
         path.append(Hop(node: keys.nodeID, key: ownKey))

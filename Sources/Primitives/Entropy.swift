@@ -1,4 +1,5 @@
 import CSodium
+import Glibc
 
 /// A random source that is handed into protocol cores: seeded from the system in a node, from a number in a test.
 ///
@@ -87,6 +88,9 @@ public struct Entropy: ~Copyable, @unchecked Sendable {
     public mutating func unit() -> Double {
         Double((uint64() >> 11) + 1) / 9_007_199_254_740_992.0
     }
+
+    /// A draw from the exponential distribution, by inversion: from 0, and at most some 37 times the mean.
+    public mutating func exponential(mean: Double) -> Double { -log(unit()) * mean }
 
     /// Shuffles in place (Fisher–Yates).
     public mutating func shuffle<T>(_ items: inout [T]) {

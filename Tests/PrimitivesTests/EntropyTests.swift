@@ -53,6 +53,17 @@ struct EntropyTests {
         for count in ones { #expect(abs(count - 1 << 17) < 1280) }
     }
 
+    @Test("draws from the exponential distribution: its mean, and the shares beyond one and three means")
+    func exponential() {
+        var entropy = Entropy(seed: 27)
+        let draws = (0..<20_000).map { _ in entropy.exponential(mean: 50) }
+        #expect(draws.allSatisfy { $0 >= 0 && $0.isFinite })
+        // Five deviations: of the mean 50 / √20,000, of a share √(p(1 - p) / 20,000).
+        #expect(abs(draws.reduce(0, +) / 20_000 - 50) < 1.8)
+        #expect(abs(Double(draws.count { $0 > 50 }) / 20_000 - 0.3679) < 0.018)
+        #expect(abs(Double(draws.count { $0 > 150 }) / 20_000 - 0.0498) < 0.008)
+    }
+
     @Test("draws numbers below a bound without preference", arguments: [2, 3, 5, 10, 64, 1000])
     func uniformNumbers(bound: Int) {
         var entropy = Entropy(seed: UInt64(bound))
