@@ -45,6 +45,8 @@ public struct AgentConfiguration: Sendable {
     public var attachInterval: UInt64 = 60_000
     /// How long a contact's record is believed without asking again.
     public var recordLifetime: UInt64 = 3_600_000
+    /// Mean of the times between two lookups that nobody asked for; 0 makes none.
+    public var coverLookupInterval: UInt64 = 600_000
 
     public init() {}
 }
@@ -70,6 +72,10 @@ public struct AgentCounters: Equatable, Sendable, Codable {
     public var fragmentsDropped: UInt64 = 0
     /// Questions for an epoch's shared random value that nobody could answer.
     public var unknownValues: UInt64 = 0
+    /// Times that holders were asked for the own record.
+    public var audits: UInt64 = 0
+    /// Holders that lacked it then.
+    public var replicasMissing: UInt64 = 0
 
     public init() {}
 }

@@ -33,6 +33,7 @@ extension AgentCore {
             counters.loopsReturned += 1
             if let gateway = health.returned(id) { try gatewayWorked(gateway, now, &store) }
             return
+        case .dummyLookup: return
         case .inquiry:
             effects.append(.mapAnswer(content))
             return
@@ -66,7 +67,7 @@ extension AgentCore {
         _ effects: inout [AgentEffect], _ store: inout some (KeyValueStore & ~Copyable)
     ) throws(StorageError) {
         switch purpose {
-        case .publish, .publishName:
+        case .publish, .publishName, .audit:
             guard let answer = try? DirectoryMessage(decoding: content) else {
                 counters.malformedAnswers += 1
                 return
@@ -75,6 +76,8 @@ extension AgentCore {
                 try published(answer, epoch: epoch, holder: holder, now, &effects, &store)
             } else if case .publishName(let label, let epoch, let holder) = purpose {
                 namePublished(answer, NameKey(label: label, epoch: epoch), holder: holder, now, &effects)
+            } else if case .audit(let key, let sequence) = purpose {
+                try auditAnswered(answer, key: key, sequence: sequence, now, &store)
             }
             return
         default: break
@@ -91,7 +94,8 @@ extension AgentCore {
         case .home(let home): try homeAnswered(home, answer, now, &entropy, &effects, &store)
         case .naming(let label, let epoch, let home):
             try namingAnswered(NameKey(label: label, epoch: epoch), home, answer, now, &effects, &store)
-        case .loop, .lookup, .fallback, .publish, .shared, .inquiry, .publishName, .nameLookup: break
+        case .loop, .lookup, .fallback, .dummyLookup, .audit, .publish, .shared, .inquiry, .publishName, .nameLookup:
+            break
         }
     }
 

@@ -63,6 +63,7 @@ public struct AgentCore: Sendable {
     var lookups: [NetworkID: Lookup<RecordBody>] = [:]
     var names: OwnNames
     var nameLookups: [Bytes32: NameLookup] = [:]
+    var coverLookups = CoverLookups()
     var contacts: [NetworkID: KnownContact] = [:]
     var serials: ContactSerials
     var claimedEpoch: UInt64 = 0
@@ -138,6 +139,7 @@ public struct AgentCore: Sendable {
         due += lookups.values.map(\.deadline)
         due += nameLookups.values.map(\.lookup.deadline)
         due += names.wakes
+        if let next = coverLookups.next { due.append(next) }
         due += publications.values.filter { !$0.isFinished }.map(\.nextTry)
         due += outbox.open.values.filter { lookups[$0.recipient] == nil }.map(\.nextAttempt)
         if settings.isRegistered, canPublish(now) { due.append(settings.nextPublish) }
@@ -227,6 +229,7 @@ public struct AgentCore: Sendable {
             try advanceNames(now, &effects, &store)
             try advanceNameLookups(now, &effects, &store)
             try advanceOutbox(now, &entropy, &effects, &store)
+            advanceCoverLookups(now, &entropy)
         }
         advanceAttachments(now)
         try advanceClosings(now, &effects, &store)

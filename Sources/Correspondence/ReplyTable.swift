@@ -10,6 +10,10 @@ enum ReplyPurpose: Hashable, Sendable {
     case loop
     case lookup(NetworkID, holder: NodeID)
     case fallback(NetworkID)
+    /// A question for a key that nobody has.
+    case dummyLookup
+    /// A question for the own record, which should have this sequence at least.
+    case audit(VerifyingKey, sequence: UInt64)
     case publish(epoch: UInt64, holder: NodeID)
     /// A question about the map to a server's map service.
     case inquiry
@@ -31,8 +35,8 @@ enum ReplyPurpose: Hashable, Sendable {
     var isPersistent: Bool {
         switch self {
         case .home, .delivery: true
-        case .loop, .lookup, .fallback, .publish, .shared, .inquiry, .registration, .closing, .naming, .publishName,
-            .nameLookup:
+        case .loop, .lookup, .fallback, .dummyLookup, .audit, .publish, .shared, .inquiry, .registration, .closing,
+            .naming, .publishName, .nameLookup:
             false
         }
     }
