@@ -32,17 +32,17 @@ import Testing
         #expect(try alice.run("id", "name", "Ada").contains("ada@cluster-1"))
         #expect(try alice.run("id", "show", "--no-qr").contains("ada@cluster-1"))
         #expect(try bob.run("resolve", "ada@cluster-1", "--json").contains(alice.id))
-        try bob.run("send", "ada@cluster-1", "by name", "--timeout", "60")
-        #expect(try alice.inbox("--wait", "1", "--timeout", "60").map(\.text) == ["by name"])
+        try bob.run("send", "ada@cluster-1", "by name", "--timeout", "150")
+        #expect(try alice.inbox("--wait", "1", "--timeout", "150").map(\.text) == ["by name"])
         try bob.run("resolve", "eve@cluster-1", expect: 68)
         try bob.run("resolve", "ada@nowhere", expect: 68)
         try bob.run("resolve", "a_da@cluster-1", expect: 64)
         try bob.run("id", "name", "bob", "--home", "cluster-1", expect: 68)
 
         try overlay.kill(2)
-        try alice.run("send", bob.id, "to the second home", "--timeout", "60")
-        #expect(try bob.inbox("--wait", "1", "--timeout", "60").map(\.text) == ["to the second home"])
-        try bob.run("home", "move", "cluster-4", "--timeout", "60")
+        try alice.run("send", bob.id, "to the second home", "--timeout", "150")
+        #expect(try bob.inbox("--wait", "1", "--timeout", "150").map(\.text) == ["to the second home"])
+        try bob.run("home", "move", "cluster-4", "--timeout", "150")
         #expect(
             try homes(bob) == [
                 .init(home: "cluster-4", state: "active"), .init(home: "cluster-2", state: "leaving"),
@@ -50,18 +50,18 @@ import Testing
             ])
         #expect(try overlay.status(4).home.accounts.count == 1)
         // A fresh record names the new home first.
-        try alice.run("send", bob.id, "to the new home", "--timeout", "60")
-        #expect(try bob.inbox("--wait", "1", "--timeout", "60").map(\.text) == ["to the new home"])
+        try alice.run("send", bob.id, "to the new home", "--timeout", "150")
+        #expect(try bob.inbox("--wait", "1", "--timeout", "150").map(\.text) == ["to the new home"])
         #expect(try bob.run("inbox", "--stored", "--json").split(separator: "\n").count == 2)
         try bob.run("home", "remove", "cluster-5", expect: 68)
-        try bob.run("home", "remove", "cluster-3", "--timeout", "60")
+        try bob.run("home", "remove", "cluster-3", "--timeout", "150")
         #expect(try homes(bob).map(\.state) == ["active", "leaving", "leaving"])
         try bob.run("home", "remove", "cluster-4", expect: 64)
         // The keys of a lost device: the living homes take the new one, the dead one is asked again later.
         try bob.run("id", "rotate", "--timeout", "12", expect: 75)
         try overlay.restart()
-        try alice.run("send", bob.id, "to the new keys", "--timeout", "60")
-        #expect(try bob.inbox("--wait", "1", "--timeout", "60").map(\.text) == ["to the new keys"])
+        try alice.run("send", bob.id, "to the new keys", "--timeout", "150")
+        #expect(try bob.inbox("--wait", "1", "--timeout", "150").map(\.text) == ["to the new keys"])
         let counters = try overlay.status(4).counters
         #expect(counters["home.taken_over"] == 1)
     }
