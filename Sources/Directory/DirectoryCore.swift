@@ -143,7 +143,7 @@ public struct DirectoryCore: Sendable {
     }
 
     /// Lets this server take part in making shared random values, and learn those that others made.
-    public mutating func setSigner(_ signer: SharedRandomSigner) { random.signer = signer }
+    public mutating func setSigner(_ signer: CertifiedSigner) { random.signer = signer }
 
     /// Contacts in the routing table.
     public var contactCount: Int { table.count }

@@ -1,4 +1,5 @@
 import Primitives
+import Records
 import Wire
 
 /// What comes in when, and what follows from it.
@@ -172,7 +173,7 @@ extension SharedRandom {
     }
 
     /// From the signature of the epoch alone, which is the same after a restart: nothing need be stored.
-    private func secret(of own: SharedRandomSigner) -> Bytes32 {
+    private func secret(of own: CertifiedSigner) -> Bytes32 {
         let seed = own.sign(BLAKE2b.h(Domain("hulda/srv-seed"), Bytes32(), epoch).bytes)
         return BLAKE2b.h(Domain("hulda/srv-secret"), seed.bytes)
     }

@@ -1,4 +1,5 @@
 import Primitives
+import Records
 import Wire
 
 /// How clusters agree on an epoch's shared random value, by commit and reveal (specs/directory.md, "Shared random value").
@@ -69,7 +70,7 @@ public struct SharedRandom: Sendable {
     public internal(set) var isOver = false
 
     let previous: Bytes32
-    let own: SharedRandomSigner?
+    let own: CertifiedSigner?
     let delay: UInt64
     var commits: [VerifyingKey: Statement] = [:]
     var secrets: [VerifyingKey: Bytes32] = [:]
@@ -82,7 +83,7 @@ public struct SharedRandom: Sendable {
     ///   - own: signs for this server's cluster, in case it takes part.
     ///   - rank: how many servers of the own cluster speak before this one.
     public init(
-        epoch: UInt64, participants: [Bytes16], previous: Bytes32, own: SharedRandomSigner? = nil, rank: UInt64 = 0
+        epoch: UInt64, participants: [Bytes16], previous: Bytes32, own: CertifiedSigner? = nil, rank: UInt64 = 0
     ) {
         self.epoch = epoch
         let all = Array(Set(participants).sorted().prefix(SharedRandom.most))

@@ -95,7 +95,7 @@ public struct SharedRandomCore: Sendable {
     let own: NodeID
     let started: Timestamp
     /// With it the server takes part.
-    public var signer: SharedRandomSigner?
+    public var signer: CertifiedSigner?
     public internal(set) var counters = SharedRandomCounters()
     /// `nil` while it does nothing.
     private(set) var nextWake: Timestamp?

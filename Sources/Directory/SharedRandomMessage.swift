@@ -2,17 +2,6 @@ import Primitives
 import Records
 import Wire
 
-/// A server's means to speak for its cluster while a value is made.
-public struct SharedRandomSigner: Sendable {
-    public let certificate: ServerCertificate
-    public let sign: @Sendable ([UInt8]) -> Signature
-
-    public init(certificate: ServerCertificate, sign: @escaping @Sendable ([UInt8]) -> Signature) {
-        self.certificate = certificate
-        self.sign = sign
-    }
-}
-
 extension SharedRandom {
     /// A signed commitment or vote. A server's key signs, under its certificate, because the cluster's key may be kept
     /// offline; so the statement needs nothing else to be checked, now or later.
@@ -134,7 +123,7 @@ extension SharedRandom {
 }
 
 extension SharedRandom.Statement {
-    init(_ kind: SharedRandom.Message.Kind, epoch: UInt64, content: Bytes32, by signer: SharedRandomSigner) {
+    init(_ kind: SharedRandom.Message.Kind, epoch: UInt64, content: Bytes32, by signer: CertifiedSigner) {
         self.epoch = epoch
         self.content = content
         certificate = signer.certificate

@@ -22,7 +22,7 @@ extension MapCore {
     }
 
     /// Lets this core sign snapshot roots in its cluster's name.
-    public mutating func setSigner(_ signer: SnapshotSigner) { snapshots.signer = signer }
+    public mutating func setSigner(_ signer: CertifiedSigner) { snapshots.signer = signer }
 
     /// The roots held of an epoch, by cluster.
     public func roots(_ epoch: UInt64) -> [SnapshotRoot] { snapshots.book.roots(epoch) }

@@ -89,17 +89,6 @@ struct RootBook: Sendable {
     }
 }
 
-/// A server's means to sign roots.
-public struct SnapshotSigner: Sendable {
-    public let certificate: ServerCertificate
-    public let sign: @Sendable ([UInt8]) -> Signature
-
-    public init(certificate: ServerCertificate, sign: @escaping @Sendable ([UInt8]) -> Signature) {
-        self.certificate = certificate
-        self.sign = sign
-    }
-}
-
 /// What came of snapshot roots since the start.
 public struct SnapshotCounters: Equatable, Sendable {
     public var learned: UInt64 = 0
@@ -135,7 +124,7 @@ struct SnapshotState: Sendable {
     }
 
     let started: Timestamp
-    var signer: SnapshotSigner?
+    var signer: CertifiedSigner?
     var book = RootBook()
     /// The own snapshot of an epoch; the statement is missing when the map had no leaf.
     var own: (epoch: UInt64, statement: SnapshotComparison.Statement?)?

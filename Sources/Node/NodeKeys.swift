@@ -82,5 +82,8 @@ final class NodeKeys: Sendable {
         return nil
     }
 
+    /// What signs for the cluster, as of the present certificate.
+    var signer: CertifiedSigner { CertifiedSigner(certificate: certificate) { self.server.sign($0) } }
+
     var nodeID: NodeID { Records.Node.id(of: server.publicKey) }
 }

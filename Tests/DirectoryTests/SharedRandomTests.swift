@@ -11,13 +11,13 @@ struct RandomCircle {
     static let start = Timestamp(seconds: 20_000 * 86_400)
     /// A cluster with one server.
     struct Cluster {
-        let signer: SharedRandomSigner
+        let signer: CertifiedSigner
         var id: VerifyingKey { signer.certificate.clusterID }
 
         init(_ entropy: inout Entropy) {
             let cluster = SigningKey(&entropy)
             let server = SharedKey(SigningKey(&entropy))
-            signer = SharedRandomSigner(
+            signer = CertifiedSigner(
                 certificate: ServerCertificate(
                     server: server.publicKey, expiry: RandomCircle.start.seconds + 90 * 86_400, cluster: cluster)
             ) { server.sign($0) }

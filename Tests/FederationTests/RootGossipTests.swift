@@ -29,7 +29,7 @@ struct RootGossipTests {
     func setSigner(_ network: inout MapNetwork, _ node: Int, cluster: Int) {
         let certificate = TestSigner(node, cluster: cluster).certificate
         network.cores[node].setSigner(
-            SnapshotSigner(certificate: certificate) { TestSigner(node, cluster: cluster).key.sign($0) })
+            CertifiedSigner(certificate: certificate) { TestSigner(node, cluster: cluster).key.sign($0) })
     }
 
     /// Nodes in a chain, a cluster each, that endorse each other in a ring; it is half a minute before midnight.

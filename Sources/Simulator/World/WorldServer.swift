@@ -127,8 +127,9 @@ final class WorldServer {
         directory = try DirectoryCore(serverID: serverKey.publicKey, descriptor: [], now: clock, store: store)
         let key = SharedKey(serverKey)
         directory.sign = { key.sign($0) }
-        directory.setSigner(SharedRandomSigner(certificate: certificate(clock)) { key.sign($0) })
-        map.setSigner(SnapshotSigner(certificate: certificate(clock)) { key.sign($0) })
+        let signer = CertifiedSigner(certificate: certificate(clock)) { key.sign($0) }
+        directory.setSigner(signer)
+        map.setSigner(signer)
         return try roll(now)
     }
 

@@ -1,9 +1,44 @@
 import Directory
+import Federation
+import Home
+import LMDB
 import Logging
+import Primitives
+import Records
+import Storage
 import Wire
 
-/// Sums since the start, never per user or key.
+/// What the operator may see: sums since the start, never per user or key.
 extension CoreOwner {
+    func mapGraph(matching question: String) -> MapGraph { map.graph(matching: question) }
+
+    func fill(_ status: inout NodeStatus) {
+        let now = Timestamp.now()
+        status.map = .init(
+            clusters: map.clusterTotal, servers: map.currentTotal(at: now),
+            wireVersion: Int(map.configuration.highestVersion), links: [:])
+        for (version, count) in map.linkVersions { status.map.links["\(version)"] = count }
+        var rows: [(account: Bytes16, items: Int, replyBlocks: Int)] = []
+        var records = 0
+        do throws(StorageError) {
+            try environment.read { (transaction: inout LMDBTransaction) throws(StorageError) in
+                rows = try HomeCore.accounts(transaction)
+                records = try DirectoryCore.recordCount(transaction)
+            }
+        } catch {
+            logger.error("status: \(error)")
+        }
+        status.home = .init(
+            accounts: rows.prefix(1000).map(\.account.hex), items: rows.reduce(0) { $0 + $1.items },
+            replyBlocks: rows.reduce(0) { $0 + $1.replyBlocks })
+        status.directory = .init(
+            records: records, contacts: directory.contactCount, requests: directory.counters.requests,
+            sharedRandom: sharedRandomStatus(at: now))
+        status.counters.merge(homeCounters()) { _, new in new }
+        status.counters.merge(networkCounters()) { _, new in new }
+        status.store = .init(usedBytes: environment.usedBytes, sizeBytes: environment.mapSize)
+    }
+
     func homeCounters() -> [String: UInt64] {
         let counters = home.counters
         return [
