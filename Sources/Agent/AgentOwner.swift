@@ -14,36 +14,32 @@ import Wire
 ///
 /// Confined to `loop`: every method but ``enqueue(_:)`` runs there, which is what makes `@unchecked Sendable` true.
 final class AgentOwner: @unchecked Sendable {
-    /// Tries with one gateway before another is chosen.
-    private static let gatewayAttempts = 4
-    /// Bootstrap peers that are asked for the map at a time.
-    private static let bootstrapPeers = 2
-    /// Milliseconds during which changes of the map are gathered.
+    /// How long changes of the map are gathered.
     private static let mapDelay = TimeAmount.milliseconds(250)
 
     let loop: any EventLoop
-    private let bootstrap: BootstrapList
-    private let local: NIOCore.SocketAddress?
-    private(set) var core: AgentCore
-    private var map: MapCore
-    private(set) var store: SealedStore
-    private var entropy = Entropy.system()
-    private let logger: Logger
-    private var links: [UInt64: StreamLink] = [:]
-    private var gateways: [NodeID: StreamLink] = [:]
+    let bootstrap: BootstrapList
+    let local: NIOCore.SocketAddress?
+    var core: AgentCore
+    var map: MapCore
+    var store: SealedStore
+    var entropy = Entropy.system()
+    let logger: Logger
+    var links: [UInt64: StreamLink] = [:]
+    var gateways: [NodeID: StreamLink] = [:]
     /// Gateways to which a connection is being made, or waits to be tried again.
-    private var connecting: Set<NodeID> = []
-    private var attempts: [NodeID: Int] = [:]
+    var connecting: Set<NodeID> = []
+    var attempts: [NodeID: Int] = [:]
     private var isMapPending = false
-    private var isStarted = false
+    var isStarted = false
     /// Whether gateways may be connected; before the home is known they would be chosen without regard to it.
-    private var usesGateways = false
-    private var isStopped = false
+    var usesGateways = false
+    var isStopped = false
     private var wakeTask: Scheduled<Void>?
     private var observers: [UInt64: @Sendable (Result<AgentEffect, AgentFailure>) -> Void] = [:]
     private var nextObserver: UInt64 = 1
     private var nextRequest: UInt64 = 1
-    private(set) var failure: AgentFailure?
+    var failure: AgentFailure?
     let directory: String
 
     init(
@@ -154,7 +150,7 @@ final class AgentOwner: @unchecked Sendable {
         scheduleWake()
     }
 
-    private func handle(_ event: MapEvent) {
+    func handle(_ event: MapEvent) {
         guard failure == nil, !isStopped else { return }
         var effects: [MapEffect] = []
         do throws(StorageError) {
@@ -179,14 +175,14 @@ final class AgentOwner: @unchecked Sendable {
     }
 
     /// Nothing of the event is on disk, so nothing of it may be told: the agent ends here and starts from the disk.
-    private func fail(_ error: StorageError) {
+    func fail(_ error: StorageError) {
         let reason = "\(error)"
         failure = .storage(directory: directory, reason: reason)
         for observer in observers.values { observer(.failure(.storage(directory: directory, reason: reason))) }
         stop()
     }
 
-    private func perform(_ effects: [AgentEffect]) {
+    func perform(_ effects: [AgentEffect]) {
         for effect in effects {
             switch effect {
             case .envelope(let envelope, let gateway): gateways[gateway]?.send(kind: .envelope, body: envelope)
@@ -212,7 +208,7 @@ final class AgentOwner: @unchecked Sendable {
         }
     }
 
-    private func scheduleWake() {
+    func scheduleWake() {
         wakeTask?.cancel()
         guard !isStopped, let due = [core.nextWake, map.nextWake].compactMap(\.self).min() else { return }
         let delay = min(due.milliseconds(since: .now()), 60_000)
@@ -223,117 +219,6 @@ final class AgentOwner: @unchecked Sendable {
         let now = Timestamp.now()
         if let due = map.nextWake, due <= now { handle(MapEvent.wake) }
         if let due = core.nextWake, due <= now { handle(AgentEvent.wake) } else { scheduleWake() }
-    }
-
-    // MARK: Links
-
-    private func askBootstrap() {
-        var peers = bootstrap.links
-        entropy.shuffle(&peers)
-        for peer in peers.prefix(AgentOwner.bootstrapPeers) {
-            let place = StreamLink.Place.name(peer.host, port: peer.port)
-            StreamLink.connect(to: place, peer: peer.linkKey, identity: nil, local: local, group: loop) {
-                [weak self] event in self?.bootstrapEvent(event)
-            }
-        }
-        // Whoever did not answer is not asked for ever: others are tried while the map stays empty.
-        loop.scheduleTask(in: .seconds(3)) {
-            if !self.isStopped, self.map.currentTotal(at: .now()) == 0 { self.askBootstrap() }
-        }
-    }
-
-    private func bootstrapEvent(_ event: StreamEvent) {
-        switch event {
-        case .established(let link, let peer):
-            links[link.id] = link
-            handle(.linkUp(link: link.id, peer: peer.map { BLAKE2b.h(Domain("hulda/node-link"), $0.bytes) }))
-        case .frame(let link, let kind, let body):
-            if FrameKind(rawValue: kind) == .map { handle(.message(link: link.id, body)) }
-        case .closed(let link, _): forget(link)
-        case .writable: break
-        }
-    }
-
-    private func forget(_ link: StreamLink?) {
-        guard let link, links.removeValue(forKey: link.id) != nil else { return }
-        handle(.linkDown(link: link.id))
-    }
-
-    private func connectGateways() {
-        guard isStarted, usesGateways, !isStopped else { return }
-        let wanted = core.wantedGateways
-        for (node, link) in gateways where !wanted.contains(node) { link.close() }
-        for node in wanted where gateways[node] == nil && !connecting.contains(node) { connect(node) }
-    }
-
-    private func connect(_ node: NodeID) {
-        guard let server = map.server(node), let address = try? server.tcp.nio() else { return }
-        connecting.insert(node)
-        StreamLink.connect(to: .address(address), peer: server.linkKey, identity: nil, local: local, group: loop) {
-            [weak self] event in self?.gatewayEvent(node, event)
-        }
-    }
-
-    private func gatewayEvent(_ node: NodeID, _ event: StreamEvent) {
-        switch event {
-        case .established(let link, _):
-            connecting.remove(node)
-            attempts[node] = nil
-            links[link.id] = link
-            gateways[node] = link
-            handle(.linkUp(link: link.id, peer: node))
-            handle(.linkUp(gateway: node))
-        case .frame(let link, let kind, let body):
-            receive(kind, body, link)
-        case .closed(let link, _):
-            forget(link)
-            if gateways[node]?.id == link?.id, link != nil {
-                gateways[node] = nil
-                handle(.linkDown(gateway: node))
-            }
-            retry(node)
-        case .writable: break
-        }
-    }
-
-    private func receive(_ kind: UInt8, _ body: [UInt8], _ link: StreamLink) {
-        switch FrameKind(rawValue: kind) {
-        case .map: handle(.message(link: link.id, body))
-        case .reply:
-            guard let id = Bytes16(body.prefix(16)) else { return }
-            handle(.reply(id: id, payload: Array(body.dropFirst(16))))
-        case .claimed, .idle: break
-        case .envelope, .claim, nil: link.close()
-        }
-    }
-
-    /// Waits longer each time; after some tries the core chooses another gateway.
-    private func retry(_ node: NodeID) {
-        guard !isStopped, core.wantedGateways.contains(node) else {
-            connecting.remove(node)
-            return
-        }
-        let count = (attempts[node] ?? 0) + 1
-        attempts[node] = count
-        if count >= AgentOwner.gatewayAttempts {
-            attempts[node] = nil
-            connecting.remove(node)
-            do throws(StorageError) {
-                let effects = try core.gatewayFailed(node, now: .now(), entropy: &entropy, store: &store)
-                try store.commit(&entropy)
-                perform(effects)
-            } catch {
-                return fail(error)
-            }
-            connectGateways()
-            scheduleWake()
-            return
-        }
-        connecting.insert(node)
-        loop.scheduleTask(in: .milliseconds(Int64(250 << count))) {
-            self.connecting.remove(node)
-            self.connectGateways()
-        }
     }
 
     // MARK: Reading

@@ -1,0 +1,77 @@
+import Agent
+import ArgumentParser
+import Correspondence
+import Records
+
+struct ResolveCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "resolve", abstract: "Look a network ID or name@cluster up in the directory, through envelopes.",
+        discussion: """
+            Shows that the ID is registered, and how it was found. Sending does this by itself. Nobody learns who asks: \
+            each request goes over its own path.
+
+            A friendly address leads to an ID. The first one is remembered; when it leads elsewhere later, the command \
+            stops until you say --accept-change.
+
+            Exit codes: 68 nobody publishes this ID, 75 no answer in time, 76 a friendly address leads elsewhere now.
+
+            Examples: hulda resolve hulda1…
+                      hulda resolve ada@example
+            """)
+
+    @OptionGroup var person: AddressOptions
+    @OptionGroup var agent: AgentOptions
+    @OptionGroup var output: OutputOptions
+    @Option(help: ArgumentHelp("Seconds to wait.", valueName: "seconds"))
+    var timeout = Seconds(60)
+
+    func run() async throws {
+        try await output.run {
+            let address = try person.parse()
+            try await agent.withAgent { agent in
+                let target = try await address.resolve(agent, accepts: person.acceptChange, timeout: timeout)
+                let report = try await agent.resolve(target.id, timeout: timeout.amount)
+                output.print(Report(report, target)) {
+                    """
+                    \(target.explanation ?? report.id.text)
+                      lookup     \(report.milliseconds) ms, \(report.asked) nodes asked in \(report.waves) \
+                    \(report.waves == 1 ? "wave" : "waves"), \
+                    \(report.answered) answered, each over its own path of \(report.pathLength) hops\
+                    \(report.usedFallback ? ", found by the iterative fallback" : "")
+                      record     sequence \(report.sequence), valid until \(Terminal.date(report.expiry))
+                      introduction policy: \(report.body.policy == 1 ? "open" : "restricted")
+                    """
+                }
+            }
+        }
+    }
+
+    private struct Report: Encodable {
+        let id: String
+        let milliseconds: UInt64
+        let asked: Int
+        let answered: Int
+        let waves: Int
+        let pathLength: Int
+        let sequence: UInt64
+        let expiry: UInt64
+        let fallback: Bool
+        /// Of a friendly address: its cluster, and whether it was never resolved before.
+        let cluster: String?
+        let isNew: Bool?
+
+        init(_ report: ResolveReport, _ target: AddressOptions.Target) {
+            cluster = target.name.map { ClusterText.encode($0.cluster) }
+            isNew = target.name?.report.isNew
+            id = report.id.text
+            milliseconds = report.milliseconds
+            asked = report.asked
+            answered = report.answered
+            waves = report.waves
+            pathLength = report.pathLength
+            sequence = report.sequence
+            expiry = report.expiry
+            fallback = report.usedFallback
+        }
+    }
+}

@@ -1,0 +1,79 @@
+import ArgumentParser
+import Correspondence
+import Glibc
+import Primitives
+
+struct SendCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "send", abstract: "Send a message to a network ID or name@cluster.",
+        discussion: """
+            Returns when the message is safe at the recipient's home. When that takes longer than --timeout, the message \
+            stays in the outbox (exit code 75) and goes out with the next command, or with: hulda inbox --flush
+
+            Examples: hulda send hulda1… "See you at eight."
+                      hulda send ada@example "Hello."
+                      fortune | hulda send hulda1… -
+            """)
+
+    @OptionGroup var person: AddressOptions
+    @Argument(help: "The text; - or nothing reads standard input.")
+    var text: String?
+    @OptionGroup var agent: AgentOptions
+    @OptionGroup var output: OutputOptions
+    @Option(help: ArgumentHelp("Seconds to wait.", valueName: "seconds"))
+    var timeout = Seconds(30)
+
+    func run() async throws {
+        try await output.run {
+            let address = try person.parse()
+            let body: [UInt8]
+            if let text, text != "-" {
+                body = Array(text.utf8)
+            } else {
+                if isatty(STDIN_FILENO) == 1 {
+                    StandardStream.write("Write the message; Ctrl-D on a new line sends it.\n", to: STDERR_FILENO)
+                }
+                // One byte over the limit is enough to refuse.
+                body = StandardStream.read(limit: 65_537)
+            }
+            guard !body.isEmpty else {
+                throw Failure(
+                    "there is no text to send", next: "Give it after the ID, or on standard input; nothing was sent.",
+                    code: SysExit.data)
+            }
+            try await agent.withAgent { agent in
+                let target = try await address.resolve(agent, accepts: person.acceptChange, timeout: timeout)
+                if !output.json, let explanation = target.explanation {
+                    StandardStream.write(explanation + "\n", to: STDERR_FILENO)
+                }
+                let outcome = try await agent.send(target.id, body: body, timeout: timeout.amount)
+                switch outcome {
+                case .accepted(let messageID):
+                    output.print(Report(message: messageID.hex, to: target.id.text, state: "accepted")) {
+                        "Accepted by the recipient's home."
+                    }
+                case .queued(let messageID, let reason):
+                    if output.json {
+                        output.print(Report(message: messageID.hex, to: target.id.text, state: "queued")) { "" }
+                    }
+                    if case .notFound(let asked, let missing) = reason {
+                        throw Failure(
+                            "nobody publishes this ID now (\(missing) of \(asked) directory servers say so)",
+                            next: "The message is kept in the outbox and tried again with: hulda inbox --flush",
+                            code: SysExit.noHost)
+                    }
+                    throw Failure(
+                        "not delivered yet; the message is kept in the outbox",
+                        next: "It goes out with the next command, or with: hulda inbox --flush",
+                        code: SysExit.temporary)
+                }
+            }
+        }
+    }
+
+    private struct Report: Encodable {
+        let message: String
+        let to: String
+        let state: String
+    }
+}
