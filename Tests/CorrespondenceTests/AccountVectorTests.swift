@@ -1,6 +1,7 @@
 import Foundation
 import Home
 import Primitives
+import SecondImplementation
 import Testing
 import Wire
 
@@ -16,12 +17,6 @@ struct AccountVectorTests {
 
     private struct File: Decodable { let cases: [Case] }
 
-    private static let repository = URL(fileURLWithPath: #filePath)
-        .deletingLastPathComponent().deletingLastPathComponent().deletingLastPathComponent()
-    private static let committed = repository.appendingPathComponent("specs/vectors/account.json")
-    private static let interpreter = ProcessInfo.processInfo.environment["HULDA_PYTHON"]
-    private static let isPeerWanted = interpreter != nil || ProcessInfo.processInfo.environment["CI"] == "true"
-
     private static func key(_ hex: String) throws -> SigningKey {
         var seed = try #require(Hex.decode(hex))
         return try SigningKey(seed: SecretBytes(taking: &seed))
@@ -29,7 +24,7 @@ struct AccountVectorTests {
 
     @Test("keys, accounts and requests are the same as in the committed vectors")
     func vectors() throws {
-        let cases = try JSONDecoder().decode(File.self, from: Data(contentsOf: AccountVectorTests.committed)).cases
+        let cases = try Peer.vectors("account", as: File.self).cases
         #expect(cases.count == 3)
         for made in cases {
             let user = try AccountVectorTests.key(made.userSeed)
@@ -61,19 +56,6 @@ struct AccountVectorTests {
         }
     }
 
-    @Test("Python writes the committed vectors again", .enabled(if: isPeerWanted, "HULDA_PYTHON is not set"))
-    func vectorFile() throws {
-        let interpreter = try #require(AccountVectorTests.interpreter, "HULDA_PYTHON names no Python interpreter")
-        let file = FileManager.default.temporaryDirectory.appendingPathComponent("hulda-\(UUID().uuidString).json")
-        defer { try? FileManager.default.removeItem(at: file) }
-        let process = Process()
-        process.executableURL = URL(fileURLWithPath: interpreter)
-        process.arguments = [
-            AccountVectorTests.repository.appendingPathComponent("Tests/Peers/account.py").path, "vectors", file.path,
-        ]
-        try process.run()
-        process.waitUntilExit()
-        try #require(process.terminationStatus == 0)
-        #expect(try Data(contentsOf: file) == Data(contentsOf: AccountVectorTests.committed))
-    }
+    @Test("Python writes the committed vectors again", .enabled(if: Peer.isWanted, "HULDA_PYTHON is not set"))
+    func vectorFile() throws { #expect(try Peer("account").writesVectors()) }
 }

@@ -1,52 +1,11 @@
 import Foundation
 import Primitives
 import Records
+import SecondImplementation
 import Testing
 import Wire
 
 @testable import Directory
-
-/// Python, which computes the same on its own: Tests/Peers/directory.py.
-///
-/// Its interpreter, with `pynacl` or `cryptography` installed, is named by the environment's `HULDA_PYTHON`. Continuous
-/// integration (`CI=true`) must have it; elsewhere the tests are skipped without.
-private enum Peer {
-    static let interpreter = ProcessInfo.processInfo.environment["HULDA_PYTHON"]
-    static let isWanted = interpreter != nil || ProcessInfo.processInfo.environment["CI"] == "true"
-    static let repository = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
-        .deletingLastPathComponent()
-
-    struct Failure: Error, CustomStringConvertible {
-        let description: String
-    }
-
-    /// Answers to all requests, from one process.
-    static func ask(_ requests: [[String: Any]]) throws -> [[String: String]] {
-        guard let interpreter else {
-            throw Failure(description: "HULDA_PYTHON names no Python interpreter, and CI must compare with one")
-        }
-        let lines = try requests.map { try JSONSerialization.data(withJSONObject: $0) + Data("\n".utf8) }
-        // Through a file: a pipe in each direction can block both ends.
-        let input = FileManager.default.temporaryDirectory.appendingPathComponent("hulda-peer-\(UUID().uuidString)")
-        try Data(lines.joined()).write(to: input)
-        defer { try? FileManager.default.removeItem(at: input) }
-        let process = Process()
-        let output = Pipe()
-        process.executableURL = URL(fileURLWithPath: interpreter)
-        process.arguments = [repository.appendingPathComponent("Tests/Peers/directory.py").path]
-        process.standardInput = try FileHandle(forReadingFrom: input)
-        process.standardOutput = output
-        try process.run()
-        let answers = output.fileHandleForReading.readDataToEndOfFile()
-        process.waitUntilExit()
-        guard process.terminationStatus == 0 else {
-            throw Failure(description: "directory.py ended with status \(process.terminationStatus)")
-        }
-        return try answers.split(separator: UInt8(ascii: "\n")).map {
-            try #require(try JSONSerialization.jsonObject(with: $0) as? [String: String])
-        }
-    }
-}
 
 /// specs/vectors/directory.json, which Python has written.
 private struct Vectors: Decodable {
@@ -101,10 +60,7 @@ private struct Vectors: Decodable {
 }
 
 @Suite struct DirectoryVectorTests {
-    private func vectors() throws -> Vectors {
-        let file = Peer.repository.appendingPathComponent("specs/vectors/directory.json")
-        return try JSONDecoder().decode(Vectors.self, from: try Data(contentsOf: file))
-    }
+    private func vectors() throws -> Vectors { try Peer.vectors("directory") }
 
     @Test("places, indices, the shared value, its fallback and the negative statement are those of the vectors")
     func known() throws {
@@ -201,7 +157,7 @@ struct DirectoryPeerTests {
                 "signature": signer.sign(digest).bytes.hex,
             ])
         }
-        let answers = try Peer.ask(requests)
+        let answers = try Peer("directory").answers(to: requests, as: [String: String].self)
         #expect(answers.count == expected.count)
         for (answer, expected) in zip(answers, expected) { #expect(answer == expected) }
     }

@@ -1,24 +1,16 @@
 import Foundation
 import Primitives
+import SecondImplementation
 import Testing
 import Wire
 
 @testable import Envelope
 
-/// The second implementation, in Python: Tests/Peers/envelope.py.
-///
-/// Its interpreter, with `cryptography` installed, is named by the environment's `HULDA_PYTHON`. Continuous integration
-/// (`CI=true`) must have it; elsewhere the tests are skipped without.
-private enum Peer {
-    static let interpreter = ProcessInfo.processInfo.environment["HULDA_PYTHON"]
-    static let isWanted = interpreter != nil || ProcessInfo.processInfo.environment["CI"] == "true"
-
-    struct Failure: Error, CustomStringConvertible {
-        let description: String
-    }
+extension Peer {
+    fileprivate static let envelope = Peer("envelope")
 
     /// What the peer reads of an envelope, hop by hop.
-    struct Answer: Decodable {
+    fileprivate struct Answer: Decodable {
         struct Hop: Decodable {
             let command: UInt8
             let delay: UInt32
@@ -29,41 +21,12 @@ private enum Peer {
         let error: String
     }
 
-    static func answers(to requests: [[String: Any]]) throws -> [Answer] {
-        let lines = try requests.map { try JSONSerialization.data(withJSONObject: $0) + Data("\n".utf8) }
-        return try run(["verify"], input: Data(lines.joined()))
+    fileprivate static func answers(to requests: [[String: Any]]) throws -> [Answer] {
+        try envelope.answers(["verify"], to: requests)
     }
 
-    static func cases(seed: UInt64, count: Int) throws -> [EnvelopeCase] {
-        try run(["generate", "\(seed)", "\(count)"], input: Data())
-    }
-
-    private static func run<T: Decodable>(_ arguments: [String], input: Data) throws -> [T] {
-        let output = try bytes(arguments, input: input)
-        return try output.split(separator: UInt8(ascii: "\n")).map { try JSONDecoder().decode(T.self, from: $0) }
-    }
-
-    static func bytes(_ arguments: [String], input: Data = Data()) throws -> Data {
-        guard let interpreter else {
-            throw Failure(description: "HULDA_PYTHON names no Python interpreter, and CI must compare with one")
-        }
-        // Through a file: a pipe in each direction can block both ends.
-        let file = FileManager.default.temporaryDirectory.appendingPathComponent("hulda-peer-\(UUID().uuidString)")
-        try input.write(to: file)
-        defer { try? FileManager.default.removeItem(at: file) }
-        let process = Process()
-        let output = Pipe()
-        process.executableURL = URL(fileURLWithPath: interpreter)
-        process.arguments = [repository.appendingPathComponent("Tests/Peers/envelope.py").path] + arguments
-        process.standardInput = try FileHandle(forReadingFrom: file)
-        process.standardOutput = output
-        try process.run()
-        let answer = output.fileHandleForReading.readDataToEndOfFile()
-        process.waitUntilExit()
-        guard process.terminationStatus == 0 else {
-            throw Failure(description: "envelope.py ended with status \(process.terminationStatus)")
-        }
-        return answer
+    fileprivate static func cases(seed: UInt64, count: Int) throws -> [EnvelopeCase] {
+        try envelope.answers(["generate", "\(seed)", "\(count)"])
     }
 }
 
@@ -80,11 +43,7 @@ struct PeerTests {
 
     @Test("writes the committed vectors again, byte for byte")
     func vectors() throws {
-        let file = FileManager.default.temporaryDirectory.appendingPathComponent("hulda-\(UUID().uuidString).json")
-        defer { try? FileManager.default.removeItem(at: file) }
-        _ = try Peer.bytes(["vectors", file.path])
-        let committed = repository.appendingPathComponent("specs/vectors/envelope.json")
-        #expect(try Data(contentsOf: file) == Data(contentsOf: committed))
+        #expect(try Peer.envelope.writesVectors())
     }
 
     @Test("makes forward envelopes and reply blocks on random paths that are ours, bit for bit, and open here")

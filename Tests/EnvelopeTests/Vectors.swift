@@ -1,13 +1,10 @@
 import Foundation
 import Primitives
+import SecondImplementation
 import Testing
 import Wire
 
 @testable import Envelope
-
-/// The top of the repository, from where specs and peers are read.
-let repository = URL(fileURLWithPath: #filePath)
-    .deletingLastPathComponent().deletingLastPathComponent().deletingLastPathComponent()
 
 /// Bytes that a vector gives in hexadecimal.
 struct HexBytes: Decodable {
@@ -36,8 +33,7 @@ struct EnvelopeVectors: Decodable {
     let refusals: [Refusal]
 
     static func load() throws -> EnvelopeVectors {
-        let url = repository.appendingPathComponent("specs/vectors/envelope.json")
-        return try JSONDecoder().decode(EnvelopeVectors.self, from: Data(contentsOf: url))
+        try Peer.vectors("envelope")
     }
 }
 

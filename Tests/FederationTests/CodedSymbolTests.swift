@@ -1,6 +1,7 @@
 import Foundation
 import Primitives
 import Records
+import SecondImplementation
 import Testing
 import Wire
 
@@ -120,11 +121,7 @@ private struct Vectors: Decodable {
     let renewal: Renewal
     let speakers: Speakers
 
-    static func read() throws -> Vectors {
-        let url = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
-            .deletingLastPathComponent().appendingPathComponent("specs/vectors/reconcile.json")
-        return try JSONDecoder().decode(Vectors.self, from: Data(contentsOf: url))
-    }
+    static func read() throws -> Vectors { try Peer.vectors("reconcile") }
 }
 
 @Suite("Reconciliation of another implementation")
@@ -144,6 +141,9 @@ struct ReconcileVectorTests {
         }
         return Hex.encode(writer.bytes)
     }
+
+    @Test("writes the committed vectors again", .enabled(if: Peer.isWanted, "HULDA_PYTHON is not set"))
+    func vectorFile() throws { #expect(try Peer("reconcile").writesVectors()) }
 
     @Test("has our link key, names, places and cells, and its difference decodes")
     func cells() throws {

@@ -1,6 +1,7 @@
 import Foundation
 import Primitives
 import Records
+import SecondImplementation
 import Testing
 
 @testable import Federation
@@ -15,8 +16,7 @@ private struct PathVectors: Decodable {
     let relays: [Relay]
     let steps: [String]
 
-    static let url = MapPeer.repository.appendingPathComponent("specs/vectors/paths.json")
-    static func read() throws -> PathVectors { try JSONDecoder().decode(PathVectors.self, from: Data(contentsOf: url)) }
+    static func read() throws -> PathVectors { try Peer.vectors("paths") }
 }
 
 @Suite("Layers and capacity of another implementation")
@@ -61,11 +61,6 @@ struct PathVectorTests {
         #expect("\(CapacityMessage.name(statement.encode()))" == vectors.identifier)
     }
 
-    @Test("Python writes the committed vectors again", .enabled(if: MapPeer.isWanted, "HULDA_PYTHON is not set"))
-    func vectorFile() throws {
-        let file = FileManager.default.temporaryDirectory.appendingPathComponent("hulda-\(UUID().uuidString).json")
-        defer { try? FileManager.default.removeItem(at: file) }
-        _ = try MapPeer.run(["vectors", file.path], script: "paths.py")
-        #expect(try Data(contentsOf: file) == Data(contentsOf: PathVectors.url))
-    }
+    @Test("Python writes the committed vectors again", .enabled(if: Peer.isWanted, "HULDA_PYTHON is not set"))
+    func vectorFile() throws { #expect(try Peer("paths").writesVectors()) }
 }

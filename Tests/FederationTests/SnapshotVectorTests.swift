@@ -1,6 +1,7 @@
 import Foundation
 import Primitives
 import Records
+import SecondImplementation
 import Testing
 import Wire
 
@@ -17,8 +18,7 @@ private struct Vectors: Decodable {
     let leaves: [Leaf]
     let evidence: [Evidence]
 
-    static let url = MapPeer.repository.appendingPathComponent("specs/vectors/map.json")
-    static func read() throws -> Vectors { try JSONDecoder().decode(Vectors.self, from: Data(contentsOf: url)) }
+    static func read() throws -> Vectors { try Peer.vectors("map") }
 }
 
 private func bytes(_ text: String) throws -> [UInt8] { try #require(Hex.decode(text)) }
@@ -93,17 +93,12 @@ struct SnapshotVectorTests {
         }
     }
 
-    @Test("Python writes the committed vectors again", .enabled(if: MapPeer.isWanted, "HULDA_PYTHON is not set"))
-    func vectorFile() throws {
-        let file = FileManager.default.temporaryDirectory.appendingPathComponent("hulda-\(UUID().uuidString).json")
-        defer { try? FileManager.default.removeItem(at: file) }
-        _ = try MapPeer.run(["vectors", file.path])
-        #expect(try Data(contentsOf: file) == Data(contentsOf: Vectors.url))
-    }
+    @Test("Python writes the committed vectors again", .enabled(if: Peer.isWanted, "HULDA_PYTHON is not set"))
+    func vectorFile() throws { #expect(try Peer("map").writesVectors()) }
 
     @Test(
         "Python accepts our evidence and refuses it corrupted",
-        .enabled(if: MapPeer.isWanted, "HULDA_PYTHON is not set"))
+        .enabled(if: Peer.isWanted, "HULDA_PYTHON is not set"))
     func toPeer() throws {
         let signer = TestSigner(1, cluster: 1)
         let second = TestSigner(2, cluster: 1)
@@ -115,16 +110,15 @@ struct SnapshotVectorTests {
                 .cluster(cluster.descriptor()), .cluster(cluster.descriptor(endorsing: [TestCluster(2).id]))),
             try EquivocationEvidence(.server(cluster.server(1)), .server(cluster.server(1, roles: .home))),
         ]
-        var lines = Data()
+        var requests: [[String: Any]] = []
         for file in files {
             for byte in [nil, 16, 40, 200, file.encode().count - 1] as [Int?] {
                 var copy = file.encode()
                 if let byte { copy[byte] ^= 1 }
-                lines += try JSONSerialization.data(withJSONObject: ["file": Hex.encode(copy)]) + Data("\n".utf8)
+                requests.append(["file": Hex.encode(copy)])
             }
         }
-        let answers = try MapPeer.run([], input: lines).split(separator: UInt8(ascii: "\n"))
-            .map { try JSONDecoder().decode([String: String].self, from: $0) }
+        let answers = try Peer("map").answers(to: requests, as: [String: String].self)
         #expect(answers.count == files.count * 5)
         for (index, answer) in answers.enumerated() {
             let file = files[index / 5]

@@ -1,30 +1,21 @@
 import Foundation
 import Primitives
+import SecondImplementation
 import Testing
 
 @testable import Link
 
 /// A child process that speaks Noise through another implementation.
 final class NoisePeer {
-    static let variable = "HULDA_NOISE_PYTHON"
-    static var interpreter: String? { ProcessInfo.processInfo.environment[variable] }
-    /// In continuous integration a missing peer is a failure, not a reason to skip.
-    static var isRequired: Bool { ProcessInfo.processInfo.environment["CI"] == "true" }
-
-    private let process = Process()
+    private let process: Process
     private let input = Pipe()
     private let output = Pipe()
 
-    /// - Parameter script: a file of Tests/Peers, whose own text says what it does.
+    /// - Parameter script: the name of a file of Tests/Peers, whose own text says what it does.
     init(_ script: String, _ arguments: [String]) throws {
-        let interpreter = try #require(
-            NoisePeer.interpreter,
-            "set \(NoisePeer.variable) to a Python interpreter that has the package noiseprotocol")
         // A peer that ended must fail the test, not end the test process.
         signal(SIGPIPE, SIG_IGN)
-        process.executableURL = URL(filePath: interpreter)
-        let file = URL(filePath: #filePath).deletingLastPathComponent().appending(path: "../Peers/\(script)")
-        process.arguments = [file.standardized.path] + arguments
+        process = try Peer(script).process(arguments)
         process.standardInput = input
         process.standardOutput = output
         try process.run()
@@ -56,7 +47,7 @@ final class NoisePeer {
     }
 }
 
-@Suite("Noise against another implementation", .enabled(if: NoisePeer.interpreter != nil || NoisePeer.isRequired))
+@Suite("Noise against another implementation", .enabled(if: Peer.isWanted, "HULDA_PYTHON is not set"))
 struct InteroperabilityTests {
     private let prologue = Array("hulda/link/1".utf8)
 
@@ -66,7 +57,7 @@ struct InteroperabilityTests {
         let own = privateKey(1)
         let remote = X25519PrivateKey(&entropy)
         let peer = try NoisePeer(
-            "noise_peer.py",
+            "noise_peer",
             [
                 pattern.protocolName, "responder", Hex.encode(prologue), remote.withUnsafeBytes { Hex.encode($0) }, "-",
             ])
@@ -88,7 +79,7 @@ struct InteroperabilityTests {
         let own = privateKey(1)
         let remote = X25519PrivateKey(&entropy)
         let peer = try NoisePeer(
-            "noise_peer.py",
+            "noise_peer",
             [
                 pattern.protocolName, "initiator", Hex.encode(prologue),
                 pattern == .ik ? remote.withUnsafeBytes { Hex.encode($0) } : "-", own.publicKey.bytes.hex,

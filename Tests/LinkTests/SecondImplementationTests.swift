@@ -1,5 +1,6 @@
 import Foundation
 import Primitives
+import SecondImplementation
 import Testing
 import Wire
 
@@ -8,7 +9,7 @@ import Wire
 /// Our links against Tests/Peers/link_peer.py, which was written from specs/link.md.
 @Suite(
     "Links against a second implementation of the specification",
-    .enabled(if: NoisePeer.interpreter != nil || NoisePeer.isRequired))
+    .enabled(if: Peer.isWanted, "HULDA_PYTHON is not set"))
 struct SecondImplementationTests {
     private let address = SocketAddress(v4: (127, 0, 0, 1), port: 9)
 
@@ -20,7 +21,7 @@ struct SecondImplementationTests {
     @Test("our stream initiator is understood", arguments: [false, true])
     func streamInitiator(anonymous: Bool) throws {
         var entropy = Entropy.system()
-        let peer = try NoisePeer("link_peer.py", ["stream", "responder", hex(privateKey(1)), "-"])
+        let peer = try NoisePeer("link_peer", ["stream", "responder", hex(privateKey(1)), "-"])
         let start = try StreamPair.start(anonymous: anonymous, &entropy)
         try peer.send(start.firstMessage)
         var session = try start.finish(try peer.receive())
@@ -32,7 +33,7 @@ struct SecondImplementationTests {
         var entropy = Entropy.system()
         let key = privateKey(1)
         let peer = try NoisePeer(
-            "link_peer.py",
+            "link_peer",
             ["stream", "initiator", anonymous ? "-" : hex(privateKey(2)), key.publicKey.bytes.hex])
         let accepted = try StreamResponder.respond(to: try peer.receive(), key: key, entropy: &entropy)
         let claimed = accepted.peer
@@ -54,7 +55,7 @@ struct SecondImplementationTests {
     @Test("our datagram caller is understood")
     func datagramCaller() throws {
         let key = privateKey(1)
-        let peer = try NoisePeer("link_peer.py", ["datagram", "responder", hex(key), key.publicKey.bytes.hex])
+        let peer = try NoisePeer("link_peer", ["datagram", "responder", hex(key), key.publicKey.bytes.hex])
         let caller = DatagramNode(2)
         for number in 0..<3 as Range<UInt64> {
             let effects = caller.endpoint.call(
@@ -77,7 +78,7 @@ struct SecondImplementationTests {
         if underLoad { bounds.handshakesPerSecond = 0 }
         let node = DatagramNode(1, bounds: bounds)
         let peer = try NoisePeer(
-            "link_peer.py", ["datagram", "initiator", hex(privateKey(2)), node.publicKey.bytes.hex])
+            "link_peer", ["datagram", "initiator", hex(privateKey(2)), node.publicKey.bytes.hex])
         var types: [UInt8] = []
         while true {
             let datagram = try peer.receive()

@@ -1,5 +1,6 @@
 import Foundation
 import Primitives
+import SecondImplementation
 import Testing
 
 @Suite("hulda audit")
@@ -7,9 +8,7 @@ struct AuditTests {
     /// The files of specs/vectors/map.json.
     private func vectors() throws -> [[String: String]] {
         struct File: Decodable { let evidence: [[String: String]] }
-        let url = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
-            .deletingLastPathComponent().appendingPathComponent("specs/vectors/map.json")
-        return try JSONDecoder().decode(File.self, from: Data(contentsOf: url)).evidence
+        return try Peer.vectors("map", as: File.self).evidence
     }
 
     @Test("accepts evidence of each kind, and refuses it damaged, of another kind of file, and missing")

@@ -1,4 +1,5 @@
 import Primitives
+import SecondImplementation
 import Testing
 
 private func lioness(_ block: [UInt8], _ key: [UInt8], decrypt: Bool = false) -> [UInt8] {
@@ -23,7 +24,7 @@ struct BlindingTests {
 
     @Test("gives the keys and signatures of specs/vectors/blinding.json")
     func published() throws {
-        let file = try vectors("blinding", as: File.self)
+        let file = try Peer.vectors("blinding", as: File.self)
         #expect(file.domain == "hulda/blind")
         #expect(file.cases.count == 5)
         for known in file.cases {
@@ -90,7 +91,7 @@ struct LionessTests {
 
     @Test("encrypts and decrypts the blocks of specs/vectors/lioness.json")
     func published() throws {
-        let cases = try vectors("lioness", as: File.self).cases
+        let cases = try Peer.vectors("lioness", as: File.self).cases
         #expect(cases.count == 5)
         for known in cases {
             let (key, plain, cipher) = (try hex(known.key), try hex(known.plain), try hex(known.cipher))

@@ -1,46 +1,10 @@
 import Foundation
 import Primitives
+import SecondImplementation
 import Testing
 
-/// Python, which computes the same from other libraries and from scratch: Tests/Peers/primitives.py.
-///
-/// Its interpreter, with `cryptography` installed, is named by the environment's `HULDA_PYTHON`. Continuous integration
-/// (`CI=true`) must have it; elsewhere the tests are skipped without.
-private enum Peer {
-    static let interpreter = ProcessInfo.processInfo.environment["HULDA_PYTHON"]
-    static let isWanted = interpreter != nil || ProcessInfo.processInfo.environment["CI"] == "true"
-
-    struct Failure: Error, CustomStringConvertible {
-        let description: String
-    }
-
-    /// Answers to all requests, from one process.
-    static func ask(_ requests: [[String: Any]]) throws -> [[String: String]] {
-        guard let interpreter else {
-            throw Failure(description: "HULDA_PYTHON names no Python interpreter, and CI must compare with one")
-        }
-        let lines = try requests.map { try JSONSerialization.data(withJSONObject: $0) + Data("\n".utf8) }
-        // Through a file: a pipe in each direction can block both ends.
-        let input = FileManager.default.temporaryDirectory.appendingPathComponent("hulda-peer-\(UUID().uuidString)")
-        try Data(lines.joined()).write(to: input)
-        defer { try? FileManager.default.removeItem(at: input) }
-        let process = Process()
-        let output = Pipe()
-        process.executableURL = URL(fileURLWithPath: interpreter)
-        process.arguments = [repository.appendingPathComponent("Tests/Peers/primitives.py").path]
-        process.standardInput = try FileHandle(forReadingFrom: input)
-        process.standardOutput = output
-        try process.run()
-        let answers = output.fileHandleForReading.readDataToEndOfFile()
-        process.waitUntilExit()
-        guard process.terminationStatus == 0 else {
-            throw Failure(description: "primitives.py ended with status \(process.terminationStatus)")
-        }
-        return try answers.split(separator: UInt8(ascii: "\n")).map {
-            try #require(try JSONSerialization.jsonObject(with: $0) as? [String: String])
-        }
-    }
-}
+/// Python, which computes the same from other libraries and from scratch.
+private let peer = Peer("primitives")
 
 @Suite("An independent computation in Python", .enabled(if: Peer.isWanted, "HULDA_PYTHON is not set"))
 struct PeerTests {
@@ -69,7 +33,7 @@ struct PeerTests {
                 "signature": blinded.sign(message).bytes.hex,
             ])
         }
-        let answers = try Peer.ask(requests)
+        let answers = try peer.answers(to: requests, as: [String: String].self)
         #expect(answers.count == expected.count)
         for (answer, expected) in zip(answers, expected) {
             #expect(answer.filter { $0.key != "factor" } == expected)
@@ -113,7 +77,8 @@ struct PeerTests {
             requests.append(["operation": "x25519", "key": Hex.encode(key), "message": peer.bytes.hex])
             expected.append(bytes(try X25519PrivateKey(secret(key)).sharedSecret(with: peer)))
         }
-        #expect(try Peer.ask(requests).map { $0["result"] } == expected.map { Hex.encode($0) })
+        let answers = try peer.answers(to: requests, as: [String: String].self)
+        #expect(answers.map { $0["result"] } == expected.map { Hex.encode($0) })
     }
 
     @Test("agrees about keys from passphrases")
@@ -129,6 +94,7 @@ struct PeerTests {
                 "operations": operations, "memory": memory,
             ])
         }
-        #expect(try Peer.ask(requests).map { $0["result"] } == expected.map { Hex.encode($0) })
+        let answers = try peer.answers(to: requests, as: [String: String].self)
+        #expect(answers.map { $0["result"] } == expected.map { Hex.encode($0) })
     }
 }

@@ -19,13 +19,3 @@ func secret(_ bytes: [UInt8]) -> SecretBytes {
 func secret(_ text: String) throws -> SecretBytes { secret(try hex(text)) }
 
 func bytes(_ secret: borrowing SecretBytes) -> [UInt8] { secret.withUnsafeBytes { Array($0) } }
-
-/// The top of the repository, from where specs and peers are read.
-let repository = URL(fileURLWithPath: #filePath)
-    .deletingLastPathComponent().deletingLastPathComponent().deletingLastPathComponent()
-
-/// A vector file of specs/vectors.
-func vectors<T: Decodable>(_ name: String, as type: T.Type = T.self) throws -> T {
-    let url = repository.appendingPathComponent("specs/vectors/\(name).json")
-    return try JSONDecoder().decode(T.self, from: Data(contentsOf: url))
-}

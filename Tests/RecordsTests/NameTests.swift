@@ -1,5 +1,6 @@
 import Foundation
 import Primitives
+import SecondImplementation
 import Testing
 import Wire
 
@@ -97,12 +98,6 @@ import Wire
 
     private struct File: Decodable { let cases: [Case] }
 
-    private static let repository = URL(fileURLWithPath: #filePath)
-        .deletingLastPathComponent().deletingLastPathComponent().deletingLastPathComponent()
-    private static let committed = repository.appendingPathComponent("specs/vectors/name.json")
-    private static let interpreter = ProcessInfo.processInfo.environment["HULDA_PYTHON"]
-    private static let isPeerWanted = interpreter != nil || ProcessInfo.processInfo.environment["CI"] == "true"
-
     private static func key(_ hex: String) throws -> SigningKey {
         var seed = try #require(Hex.decode(hex))
         return try SigningKey(seed: SecretBytes(taking: &seed))
@@ -110,7 +105,7 @@ import Wire
 
     @Test("labels, pointers and records are the same as in the committed vectors")
     func vectors() throws {
-        let cases = try JSONDecoder().decode(File.self, from: Data(contentsOf: NameTests.committed)).cases
+        let cases = try Peer.vectors("name", as: File.self).cases
         #expect(cases.count == 3)
         for made in cases {
             let server = try NameTests.key(made.serverSeed)
@@ -134,19 +129,6 @@ import Wire
         #expect(cases.first?.memoryKiB == Argon2id.interactive.memoryKiB)
     }
 
-    @Test("Python writes the committed vectors again", .enabled(if: isPeerWanted, "HULDA_PYTHON is not set"))
-    func vectorFile() throws {
-        let interpreter = try #require(NameTests.interpreter, "HULDA_PYTHON names no Python interpreter")
-        let file = FileManager.default.temporaryDirectory.appendingPathComponent("hulda-\(UUID().uuidString).json")
-        defer { try? FileManager.default.removeItem(at: file) }
-        let process = Process()
-        process.executableURL = URL(fileURLWithPath: interpreter)
-        process.arguments = [
-            NameTests.repository.appendingPathComponent("Tests/Peers/name.py").path, "vectors", file.path,
-        ]
-        try process.run()
-        process.waitUntilExit()
-        try #require(process.terminationStatus == 0)
-        #expect(try Data(contentsOf: file) == Data(contentsOf: NameTests.committed))
-    }
+    @Test("Python writes the committed vectors again", .enabled(if: Peer.isWanted, "HULDA_PYTHON is not set"))
+    func vectorFile() throws { #expect(try Peer("name").writesVectors()) }
 }

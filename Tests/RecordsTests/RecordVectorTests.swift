@@ -1,38 +1,9 @@
 import Foundation
 import Primitives
 import Records
+import SecondImplementation
 import Testing
 import Wire
-
-/// The second implementation, in Python: Tests/Peers/record.py.
-///
-/// Its interpreter, with `cryptography` installed, is named by the environment's `HULDA_PYTHON`. Continuous integration
-/// (`CI=true`) must have it; elsewhere the tests that need it are skipped without.
-private enum Peer {
-    static let repository = URL(fileURLWithPath: #filePath)
-        .deletingLastPathComponent().deletingLastPathComponent().deletingLastPathComponent()
-    static let interpreter = ProcessInfo.processInfo.environment["HULDA_PYTHON"]
-    static let isWanted = interpreter != nil || ProcessInfo.processInfo.environment["CI"] == "true"
-
-    /// The standard output of record.py.
-    static func run(_ arguments: [String], input: Data = Data()) throws -> Data {
-        let interpreter = try #require(interpreter, "HULDA_PYTHON names no Python interpreter")
-        let file = FileManager.default.temporaryDirectory.appendingPathComponent("hulda-\(UUID().uuidString)")
-        try input.write(to: file)
-        defer { try? FileManager.default.removeItem(at: file) }
-        let process = Process()
-        let output = Pipe()
-        process.executableURL = URL(fileURLWithPath: interpreter)
-        process.arguments = [repository.appendingPathComponent("Tests/Peers/record.py").path] + arguments
-        process.standardInput = try FileHandle(forReadingFrom: file)
-        process.standardOutput = output
-        try process.run()
-        let answer = output.fileHandleForReading.readDataToEndOfFile()
-        process.waitUntilExit()
-        try #require(process.terminationStatus == 0, "record.py ended with status \(process.terminationStatus)")
-        return answer
-    }
-}
 
 /// One record of specs/vectors/record.json: everything in hexadecimal but the three numbers.
 private struct Case: Decodable {
@@ -41,8 +12,7 @@ private struct Case: Decodable {
 
     static func all() throws -> [Case] {
         struct File: Decodable { let cases: [Case] }
-        let url = Peer.repository.appendingPathComponent("specs/vectors/record.json")
-        return try JSONDecoder().decode(File.self, from: Data(contentsOf: url)).cases
+        return try Peer.vectors("record", as: File.self).cases
     }
 }
 
@@ -93,20 +63,14 @@ struct RecordVectorTests {
     }
 
     @Test("Python writes the committed vectors again", .enabled(if: Peer.isWanted, "HULDA_PYTHON is not set"))
-    func vectorFile() throws {
-        let file = FileManager.default.temporaryDirectory.appendingPathComponent("hulda-\(UUID().uuidString).json")
-        defer { try? FileManager.default.removeItem(at: file) }
-        _ = try Peer.run(["vectors", file.path])
-        let committed = Peer.repository.appendingPathComponent("specs/vectors/record.json")
-        #expect(try Data(contentsOf: file) == Data(contentsOf: committed))
-    }
+    func vectorFile() throws { #expect(try Peer("record").writesVectors()) }
 
     @Test("Python opens our records", .enabled(if: Peer.isWanted, "HULDA_PYTHON is not set"))
     func toPeer() throws {
         let seed: UInt64 = 20_261_123
         print("records to Python: seed \(seed)")
         var entropy = Entropy(seed: seed)
-        var lines = Data()
+        var requests: [[String: Any]] = []
         var expected: [[String: String]] = []
         for index in 0..<20 as Range<UInt64> {
             let user = SigningKey(&entropy)
@@ -120,8 +84,7 @@ struct RecordVectorTests {
             let record = try DirectoryRecord.seal(
                 body: body, user: user, epoch: epoch, sequence: UInt64(entropy.below(1 << 50)),
                 expiry: epoch * 86_400 + 5, entropy: &entropy)
-            let request = ["user": user.publicKey.bytes.hex, "record": Hex.encode(record.encode())]
-            lines += try JSONSerialization.data(withJSONObject: request) + Data("\n".utf8)
+            requests.append(["user": user.publicKey.bytes.hex, "record": Hex.encode(record.encode())])
             expected.append([
                 "homes": homes(of: body), "serial": "\(body.serial)", "sealing": body.sealing.bytes.hex,
                 "operational": body.operational.bytes.hex, "operationalExpiry": hex(body.operationalExpiry),
@@ -129,8 +92,6 @@ struct RecordVectorTests {
                 "epoch": "\(record.epoch)", "expiry": "\(record.expiry)", "sequence": "\(record.sequence)",
             ])
         }
-        let answers = try Peer.run([], input: lines).split(separator: UInt8(ascii: "\n"))
-            .map { try JSONDecoder().decode([String: String].self, from: $0) }
-        #expect(answers == expected)
+        #expect(try Peer("record").answers(to: requests) == expected)
     }
 }
