@@ -33,6 +33,7 @@ let package = Package(
         // What Benchmarks/ drives a relay and directory servers with.
         .library(name: "Directory", targets: ["Directory"]),
         .library(name: "Federation", targets: ["Federation"]),
+        .library(name: "LMDB", targets: ["LMDB"]),
         .library(name: "Storage", targets: ["Storage"]),
         .library(name: "Transport", targets: ["Transport"]),
         .library(name: "Wire", targets: ["Wire"]),

@@ -24,6 +24,7 @@ let package = Package(
         .executable(name: "relay-throughput", targets: ["RelayThroughput"]),
         .executable(name: "idle-memory", targets: ["IdleMemory"]),
         .executable(name: "directory-lookups", targets: ["DirectoryLookups"]),
+        .executable(name: "directory-restart", targets: ["DirectoryRestart"]),
     ],
     dependencies: [
         .package(name: "hulda", path: ".."),
@@ -50,9 +51,18 @@ let package = Package(
             name: "Hulda", dependencies: ["Operations", .product(name: "Benchmark", package: "benchmark")],
             path: "Benchmarks/Hulda", plugins: [.plugin(name: "BenchmarkPlugin", package: "benchmark")]),
         .executableTarget(name: "IdleMemory", dependencies: ["Relays"], swiftSettings: strict),
+        .target(
+            name: "DirectoryClient", dependencies: hulda("Link", "Primitives", "Records", "Transport", "Wire"),
+            swiftSettings: strict),
         .executableTarget(
             name: "DirectoryLookups",
-            dependencies: hulda("Directory", "Federation", "Link", "Primitives", "Records", "Transport", "Wire"),
+            dependencies: hulda("Directory", "Federation", "Primitives", "Records", "Transport", "Wire")
+                + ["DirectoryClient"],
+            swiftSettings: strict),
+        .executableTarget(
+            name: "DirectoryRestart",
+            dependencies: hulda("Directory", "LMDB", "Primitives", "Records", "Storage", "Wire")
+                + ["DirectoryClient", "Relays"],
             swiftSettings: strict),
     ],
     swiftLanguageModes: [.v6]

@@ -37,6 +37,15 @@ public struct DirectoryConfiguration: Sendable {
     public var kademliaCopies = 8
 
     public init() {}
+
+    /// - Parameter records: held at most; the shares of those who bring them follow, as specs/directory.md, "Storage",
+    ///   has them.
+    public init(records: Int) {
+        recordLimit = records
+        byteLimit = records * 1024
+        sealedRecordLimit = records / 5 * 4
+        prefixRecordLimit = records / 10
+    }
 }
 
 /// What a directory server did and refused, since the start.
@@ -116,7 +125,7 @@ public enum DirectoryEvent: Sendable {
     case wake
 }
 
-/// What the driver must do for a ``DirectoryCore``, after it has committed the store.
+/// What the driver must do for a ``DirectoryCore``, after it has committed the store where ``awaitsCommit`` says so.
 public enum DirectoryEffect: Sendable {
     /// Send the message over UDP and report the answer or the failure.
     case call(UInt64, to: Endpoint, message: [UInt8])
@@ -130,4 +139,16 @@ public enum DirectoryEffect: Sendable {
     case send(link: UInt64, [UInt8])
     /// Tell the operator how the making of a shared random value went.
     case sharedRandom(SharedRandomReport)
+}
+
+extension DirectoryEffect {
+    /// Whether it tells others of something that this server must not forget: that a record is stored, or its part in a
+    /// shared random value. Questions, records and searches are the same whether the last writes survive or not.
+    public var awaitsCommit: Bool {
+        switch self {
+        case .answer(_, let message): DirectoryMessage.isPromise(message)
+        case .send, .sharedRandom: true
+        case .call, .joined, .alarm: false
+        }
+    }
 }

@@ -19,11 +19,14 @@ extension DirectoryCore {
         }
         for id in iterations.keys.sorted() { try advance(id, now, &effects, &store) }
         if now >= nextSweep {
-            nextSweep = now.adding(milliseconds: DirectoryCore.sweepInterval)
-            counters.expired += UInt64(
-                try RecordStore.sweep(
-                    now, limit: DirectoryCore.sweepLimit,
-                    floorLimit: RecordStore.floorFactor * configuration.recordLimit, &store))
+            let expired = try RecordStore.sweep(
+                now, limit: DirectoryCore.sweepLimit,
+                floorLimit: RecordStore.floorFactor * configuration.recordLimit, &store)
+            counters.expired += UInt64(expired)
+            // When many expire together the rest follows in the next rounds.
+            let isDone = expired < DirectoryCore.sweepLimit
+            nextSweep = now.adding(
+                milliseconds: isDone ? DirectoryCore.sweepInterval : configuration.roundInterval)
         }
         if now >= nextRefresh {
             nextRefresh = now.adding(milliseconds: configuration.refreshInterval)

@@ -47,6 +47,10 @@ public enum DirectoryMessage: Hashable, Sendable {
     public static let descriptorLimit = 520
     /// Hits and misses have this size, so that an observer of sizes learns nothing.
     public static let answerSize = 3 + Limits.recordSize
+    private static let storedKind: UInt8 = 67
+
+    /// Whether an encoded message says that something is stored.
+    static func isPromise(_ encoded: [UInt8]) -> Bool { encoded.first == storedKind }
 
     public init(decoding bytes: [UInt8]) throws(WireError) {
         var reader = Reader(bytes)
@@ -67,7 +71,7 @@ public enum DirectoryMessage: Hashable, Sendable {
             guard isSigned <= 1 else { throw .outOfRange(field: "missing") }
             self = isSigned == 1 ? .absent(try Absence(&reader)) : .missing
             try DirectoryMessage.checkPadding(&reader)
-        case 67: self = .stored(sequence: try reader.uint64())
+        case DirectoryMessage.storedKind: self = .stored(sequence: try reader.uint64())
         case 68:
             guard let refusal = Refusal(rawValue: try reader.uint8()) else { throw .outOfRange(field: "refusal") }
             self = .refused(refusal)
@@ -138,7 +142,7 @@ public enum DirectoryMessage: Hashable, Sendable {
             absence.encode(&writer)
             writer.pad(to: DirectoryMessage.answerSize)
         case .stored(let sequence):
-            writer.uint8(67)
+            writer.uint8(DirectoryMessage.storedKind)
             writer.uint64(sequence)
         case .refused(let refusal):
             writer.uint8(68)

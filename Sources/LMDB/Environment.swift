@@ -75,31 +75,6 @@ public final class Environment: Sendable {
         return result
     }
 
-    /// Runs `body` on the state of the last commit, as a write transaction from its first write on, and commits that.
-    ///
-    /// What only reads costs no more than a read, which needs neither the writer's lock nor the list of free pages. For
-    /// an environment with one writer: the first write fails when another has committed since `body` began.
-    /// - Returns: whether anything was written.
-    @discardableResult
-    public func update(_ body: (inout Transaction) throws(StorageError) -> Void) throws(StorageError) -> Bool {
-        let started = try Environment.begin(handle, flags: UInt32(MDB_RDONLY))
-        var transaction = Transaction(started, environment: self, tables: tables, budget: 0, writesLater: true)
-        try body(&transaction)
-        let isWritten = transaction.isWriting
-        try transaction.commit()
-        return isWritten
-    }
-
-    /// A write transaction that follows upon the state that `reading` sees.
-    func follow(_ reading: OpaquePointer) throws(StorageError) -> (handle: OpaquePointer, budget: Int) {
-        let writing = try Environment.begin(handle, flags: 0)
-        guard mdb_txn_id(writing) == mdb_txn_id(reading) + 1 else {
-            mdb_txn_abort(writing)
-            throw .unavailable("the store was changed meanwhile")
-        }
-        return (writing, mapSize - usedBytes)
-    }
-
     /// Runs `body` on the state of the last commit; writes in it fail.
     public func read<R>(_ body: (inout Transaction) throws(StorageError) -> R) throws(StorageError) -> R {
         var transaction = try beginReading()

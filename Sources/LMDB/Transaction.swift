@@ -15,15 +15,9 @@ public struct Transaction: ~Copyable, KeyValueStore {
     private let tables: [Table: MDB_dbi]
     private var budget: Int  // bytes that puts may still add
     private var failure: StorageError?  // of the first failed write: LMDB refuses to commit after one
-    private var writesLater: Bool  // the handle reads so far, and the first write begins another
 
-    /// - Parameter writesLater: whether `handle` reads, and is to be replaced at the first write.
-    init(
-        _ handle: OpaquePointer, environment: Environment, tables: [Table: MDB_dbi], budget: Int,
-        writesLater: Bool = false
-    ) {
+    init(_ handle: OpaquePointer, environment: Environment, tables: [Table: MDB_dbi], budget: Int) {
         self.handle = handle
-        self.writesLater = writesLater
         self.environment = environment
         self.tables = tables
         self.budget = budget
@@ -37,24 +31,8 @@ public struct Transaction: ~Copyable, KeyValueStore {
     /// - Throws: what the first failed write threw, or ``StorageError/full`` when the disk is; nothing was written then.
     public consuming func commit() throws(StorageError) {
         if let failure { throw failure }
-        guard isWriting, let handle = handle.take() else { return }
+        guard let handle = handle.take() else { return }
         try check(mdb_txn_commit(handle))
-    }
-
-    /// Whether something was or may have been written.
-    var isWriting: Bool { !writesLater }
-
-    private mutating func beginWriting() throws(StorageError) {
-        guard writesLater, let reading = handle else { return }
-        do throws(StorageError) {
-            let next = try environment.follow(reading)
-            mdb_txn_abort(reading)
-            (handle, budget) = next
-            writesLater = false
-        } catch {
-            failure = failure ?? error
-            throw error
-        }
     }
 
     public func get(_ table: Table, _ key: [UInt8]) throws(StorageError) -> [UInt8]? {
@@ -71,7 +49,6 @@ public struct Transaction: ~Copyable, KeyValueStore {
         guard (1...Transaction.keyLimit).contains(key.count), value.count <= Transaction.valueLimit else {
             throw .invalidSize
         }
-        try beginWriting()
         let (handle, index) = try opened(table)
         // 16: node header and the slot that points to it, rounded up.
         let cost = key.count + value.count + 16
@@ -88,7 +65,6 @@ public struct Transaction: ~Copyable, KeyValueStore {
 
     public mutating func delete(_ table: Table, _ key: [UInt8]) throws(StorageError) {
         guard (1...Transaction.keyLimit).contains(key.count) else { return }
-        try beginWriting()
         let (handle, index) = try opened(table)
         let status = withValue(key) { mdb_del(handle, index, &$0, nil) }
         if status != MDB_NOTFOUND { try note(status) }

@@ -7,7 +7,7 @@ import Storage
 import Transport
 import Wire
 
-/// What arrives together is stored together, and only then are its effects performed.
+/// What arrives together is handled together, and stored before anybody is told of it.
 extension CoreOwner {
     func handle(_ event: Event) {
         guard events.count < CoreOwner.eventLimit else {
@@ -22,64 +22,57 @@ extension CoreOwner {
 
     func drain() {
         isDraining = false
+        // Events wait in their bounded queue until the disk has caught up; the end of the commit begins the next turn.
+        guard !commits.isBehind || !commits.isWriting else { return }
         let batch = events
         events.removeAll(keepingCapacity: true)
         let now = Timestamp.now()
-        checkSpace()
-        var mapEffects: [MapEffect] = []
-        var directoryEffects: [DirectoryEffect] = []
-        var homeEffects: [HomeEffect] = []
         do throws(StorageError) {
-            isSpaceUnknown = try environment.update { (transaction: inout LMDBTransaction) throws(StorageError) in
-                for event in batch {
-                    switch event {
-                    case .map(let event):
-                        mapEffects += try map.handle(event, now: now, entropy: &entropy, store: &transaction)
-                    case .publish(let bytes):
-                        do throws(MapError) {
-                            mapEffects += try map.publish(bytes, now: now, store: &transaction)
-                        } catch {
-                            if case .storage(let reason) = error { throw reason }
-                            ledger.count("map.publish.refused")
-                        }
-                    case .directory(let event):
-                        directoryEffects += try directory.handle(
-                            event, now: now, entropy: &entropy, store: &transaction)
-                    case .home(let event):
-                        homeEffects += try home.handle(event, now: now, store: &transaction)
-                    }
-                }
+            var store = BufferedStore(
+                try environment.beginReading(), sealed: commits.sealed, open: commits.takeOpen())
+            var effects: [Effect] = []
+            for event in batch {
+                let operations = store.operations
+                try handle(event, now, &effects, &store)
+                if store.operations > operations { commits.noteWrite(of: event.part, isUrgent: event.part == .home) }
             }
+            commits.giveBack(store.finish())
+            perform(effects.filter { isDue($0) })
         } catch {
-            // Nothing of the batch is on disk, so none of its effects may happen; those who asked will ask again.
-            isSpaceUnknown = true
-            logger.error("the store refused a transaction: \(error)")
+            // Nothing of the turn is on disk, so none of its effects may happen; those who asked will ask again.
+            commits.discardOpen()
+            logger.error("the store could not be read: \(error)")
             ledger.count("core.storage.failed")
-            scheduleWake()
-            return
         }
-        perform(mapEffects)
-        perform(directoryEffects)
-        perform(homeEffects)
+        commit()
         scheduleWake()
     }
 
-    /// Near the end of the store only what frees space is done; what needs it is refused with an answer.
-    func checkSpace() {
-        guard isSpaceUnknown else { return }
-        isSpaceUnknown = false
-        let isFull = environment.usedBytes > environment.mapSize / 10 * 9
-        guard isFull != isNearlyFull else { return }
-        isNearlyFull = isFull
-        home.acceptsWrites = !isFull
-        directory.acceptsWrites = !isFull
-        if isFull { logger.warning("the store is nearly full: raise store_mib; new records and messages are refused") }
+    private func handle(
+        _ event: Event, _ now: Timestamp, _ effects: inout [Effect], _ store: inout BufferedStore<LMDBTransaction>
+    ) throws(StorageError) {
+        switch event {
+        case .map(let event):
+            effects += try map.handle(event, now: now, entropy: &entropy, store: &store).map { .map($0) }
+        case .publish(let bytes):
+            do throws(MapError) {
+                effects += try map.publish(bytes, now: now, store: &store).map { .map($0) }
+            } catch {
+                if case .storage(let reason) = error { throw reason }
+                ledger.count("map.publish.refused")
+            }
+        case .directory(let event):
+            effects += try directory.handle(event, now: now, entropy: &entropy, store: &store).map { .directory($0) }
+        case .home(let event):
+            effects += try home.handle(event, now: now, store: &store).map { .home($0) }
+        }
     }
 
     /// A timer that is set for an earlier moment stays: it finds nothing to do and is set anew. Most requests move
     /// nothing forward, so most set no timer.
     func scheduleWake() {
-        let due = [map.nextWake, directory.nextWake, home.nextWake, endpoint.nextWake].compactMap(\.self).min()
+        let due = [map.nextWake, directory.nextWake, home.nextWake, endpoint.nextWake, commits.due]
+            .compactMap(\.self).min()
         guard let due else { return }
         if let wakeDue, wakeDue <= due { return }
         wakeTask?.cancel()
@@ -95,6 +88,7 @@ extension CoreOwner {
         if let due = map.nextWake, due <= now { handle(.map(.wake)) }
         if let due = directory.nextWake, due <= now { handle(.directory(.wake)) }
         if let due = home.nextWake, due <= now { handle(.home(.wake)) }
+        commit()
         if !isDraining { scheduleWake() }
     }
 }

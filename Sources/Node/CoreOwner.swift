@@ -14,7 +14,8 @@ import Wire
 
 /// The event loop that owns the map, the directory, the home and the datagram endpoint, with their store.
 ///
-/// Events that arrive in one turn share one transaction, which is committed before any of their effects is performed.
+/// Turns read the store and gather what they write; a thread of its own brings it to disk in batches, and effects that
+/// follow from a write wait for its batch (``CommitQueue``).
 /// Confined to `loop`: every method but ``enqueue(_:)`` runs there, which is what makes `@unchecked Sendable` true.
 final class CoreOwner: @unchecked Sendable {
     /// What the rest of the node does for the cores.
@@ -32,6 +33,28 @@ final class CoreOwner: @unchecked Sendable {
         case publish([UInt8])
         case directory(DirectoryEvent)
         case home(HomeEvent)
+
+        var part: CommitQueue<Effect>.Part {
+            switch self {
+            case .map, .publish: .map
+            case .directory: .directory
+            case .home: .home
+            }
+        }
+    }
+
+    enum Effect: Sendable {
+        case map(MapEffect)
+        case directory(DirectoryEffect)
+        case home(HomeEffect)
+
+        var part: CommitQueue<Effect>.Part {
+            switch self {
+            case .map: .map
+            case .directory: .directory
+            case .home: .home
+            }
+        }
     }
 
     enum Answerer {
@@ -68,6 +91,10 @@ final class CoreOwner: @unchecked Sendable {
     var ports: Ports?
     var entropy = Entropy.system()
     var events: [Event] = []
+    var commits = CommitQueue<Effect>()
+    let writer: StoreWriter
+    /// Who waits until all is on disk.
+    var flushes: [CheckedContinuation<Void, Never>] = []
     var isDraining = false
     var isTellingLater = false
     var links: [UInt64: StreamLink] = [:]
@@ -77,20 +104,19 @@ final class CoreOwner: @unchecked Sendable {
     /// What the timer is set for.
     var wakeDue: Timestamp?
     var isNearlyFull = false
-    /// Whether the store has changed since its space was looked at.
-    var isSpaceUnknown = true
     /// Where proofs against others are put as files.
     let evidence: EvidenceFolder?
 
     init(
         loop: any EventLoop, environment: LMDBEnvironment, keys: NodeKeys, descriptor: [UInt8],
         admission: Admission, home configuration: HomeConfiguration, map mapConfiguration: MapConfiguration,
-        ledger: NodeLedger, logger: Logger,
+        directory directoryConfiguration: DirectoryConfiguration, ledger: NodeLedger, logger: Logger,
         evidence: EvidenceFolder? = nil
     ) throws(StorageError) {
         self.loop = loop
         self.evidence = evidence
         self.environment = environment
+        writer = StoreWriter(environment)
         self.ledger = ledger
         self.logger = logger
         let now = Timestamp.now()
@@ -102,7 +128,8 @@ final class CoreOwner: @unchecked Sendable {
                 configuration: mapConfiguration, admission: admission, now: now, store: transaction)
             kept = try MapCore.evidence(transaction)
             directory = try DirectoryCore(
-                serverID: keys.server.publicKey, descriptor: descriptor, now: now, store: transaction)
+                serverID: keys.server.publicKey, descriptor: descriptor, configuration: directoryConfiguration,
+                now: now, store: transaction)
         }
         guard let map, let directory else { throw .unavailable("the store could not be read") }
         self.map = map
@@ -115,6 +142,7 @@ final class CoreOwner: @unchecked Sendable {
         }
         endpoint = DatagramEndpoint(key: keys.link.key.copy(), entropy: &entropy)
         certify(keys)
+        checkSpace(environment.usedBytes)
         ledger.replaceServers(map.currentServers(at: now), view: map.view(at: now))
         // A crash may have come between the store and the file.
         for piece in kept { evidence?.write(piece.fileName, piece.encode(), logger) }

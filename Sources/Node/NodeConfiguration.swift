@@ -1,3 +1,4 @@
+import Directory
 import Federation
 import Home
 import Records
@@ -26,6 +27,8 @@ public struct NodeConfiguration: Codable, Sendable, Equatable {
     public var namesPerAccount: Int
     /// The largest size of the node's store, in mebibytes.
     public var storeMiB: Int
+    /// Directory records held at most, of a kibibyte at most each.
+    public var records: Int
     /// Relay loops sent a minute, which reveal a neighbour that drops envelopes.
     public var loopsPerMinute: Int
     /// The highest version of the map's gossip that this node speaks; pinned to the old one while a federation is
@@ -33,6 +36,10 @@ public struct NodeConfiguration: Codable, Sendable, Equatable {
     public var wireVersion: Int
     /// `trace`, `debug`, `info`, `notice`, `warning`, `error`.
     public var logLevel: String
+
+    public static let defaultRecords = DirectoryConfiguration().recordLimit
+    /// What ``records`` may be.
+    static let recordRange = 1000...10_000_000
 
     enum CodingKeys: String, CodingKey {
         case clusterName = "cluster_name"
@@ -46,6 +53,7 @@ public struct NodeConfiguration: Codable, Sendable, Equatable {
         case registrationToken = "registration_token"
         case namesPerAccount = "names_per_account"
         case storeMiB = "store_mib"
+        case records
         case loopsPerMinute = "loops_per_minute"
         case wireVersion = "wire_version"
         case logLevel = "log_level"
@@ -59,6 +67,7 @@ public struct NodeConfiguration: Codable, Sendable, Equatable {
         self.dataDirectory = dataDirectory
         namesPerAccount = 3
         storeMiB = 1024
+        records = NodeConfiguration.defaultRecords
         loopsPerMinute = 6
         wireVersion = Int(MapVersion.highest)
         logLevel = "info"
@@ -77,6 +86,7 @@ public struct NodeConfiguration: Codable, Sendable, Equatable {
         registrationToken = try values.decodeIfPresent(String.self, forKey: .registrationToken)
         namesPerAccount = try values.decodeIfPresent(Int.self, forKey: .namesPerAccount) ?? 3
         storeMiB = try values.decodeIfPresent(Int.self, forKey: .storeMiB) ?? 1024
+        records = try values.decodeIfPresent(Int.self, forKey: .records) ?? NodeConfiguration.defaultRecords
         loopsPerMinute = try values.decodeIfPresent(Int.self, forKey: .loopsPerMinute) ?? 6
         wireVersion = try values.decodeIfPresent(Int.self, forKey: .wireVersion) ?? Int(MapVersion.highest)
         logLevel = try values.decodeIfPresent(String.self, forKey: .logLevel) ?? "info"
@@ -101,6 +111,10 @@ extension NodeConfiguration {
         }
         guard (1...1_048_576).contains(storeMiB) else {
             throw .configuration(field: "store_mib", reason: "must be from 1 to 1048576")
+        }
+        guard NodeConfiguration.recordRange.contains(records) else {
+            let range = NodeConfiguration.recordRange
+            throw .configuration(field: "records", reason: "must be from \(range.lowerBound) to \(range.upperBound)")
         }
         guard (Int(MapVersion.lowest)...Int(MapVersion.highest)).contains(wireVersion) else {
             throw .configuration(

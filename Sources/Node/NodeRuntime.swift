@@ -1,3 +1,4 @@
+import Directory
 import Envelope
 import Federation
 import FoundationEssentials
@@ -111,7 +112,8 @@ public final class NodeRuntime: Sendable {
                 logger: logger)
             cores = try CoreOwner(
                 loop: owners.next(), environment: environment, keys: keys, descriptor: descriptor.encode(),
-                admission: Admission(roots: roots), home: home, map: map, ledger: ledger, logger: logger,
+                admission: Admission(roots: roots), home: home, map: map,
+                directory: DirectoryConfiguration(records: configuration.records), ledger: ledger, logger: logger,
                 evidence: EvidenceFolder(path: NodeFiles.evidencePath(configuration)))
         } catch {
             throw NodeError.storage(path: directory, reason: "\(error)")
@@ -178,6 +180,8 @@ public final class NodeRuntime: Sendable {
         for timer in timers { timer.cancel() }
         for channel in channels { try? await channel.close().get() }
         try? await group.shutdownGracefully()
+        await cores.flush()
+        await cores.writer.stop()
         try? await owners.shutdownGracefully()
         try? await journalThread.shutdownGracefully()
         unlink(NodeFiles.socketPath(configuration))

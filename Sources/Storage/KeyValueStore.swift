@@ -32,8 +32,9 @@ extension StorageError: CustomStringConvertible {
 
 /// What a core reads and writes while it handles an event: ordered tables of byte strings.
 ///
-/// The driver opens one transaction around a batch of events and commits it *before* it performs any effect of them,
-/// so whatever a core acknowledged is on disk. LMDB is the embedded implementation, ``MemoryStore`` the simulator's.
+/// The driver lets a core read and write at any time and commits what it wrote *before* it performs any effect that
+/// follows from it, so whatever a core acknowledged is on disk. LMDB is the embedded implementation, ``BufferedStore``
+/// what a node lays above it, ``MemoryStore`` the simulator's.
 public protocol KeyValueStore: ~Copyable {
     /// The value of `key`, or `nil`.
     func get(_ table: Table, _ key: [UInt8]) throws(StorageError) -> [UInt8]?

@@ -1,6 +1,6 @@
 /// A store in memory, for tests and simulations; it can be told to be full.
 public struct MemoryStore: KeyValueStore, Sendable {
-    private var tables: [Table: SortedTable] = [:]
+    private var tables: [Table: SortedTable<[UInt8]>] = [:]
     /// Whether every write fails with ``StorageError/full``.
     public var isFull = false
 

@@ -1,7 +1,7 @@
-/// A table of a store in memory: entries in ascending order of their keys.
-package struct SortedTable: Sendable {
+/// A table in memory: entries in ascending order of their keys.
+package struct SortedTable<Value: Sendable>: Sendable {
     private var keys: [[UInt8]] = []
-    private var values: [[UInt8]] = []
+    private var values: [Value] = []
 
     package init() {}
 
@@ -18,7 +18,7 @@ package struct SortedTable: Sendable {
         return low
     }
 
-    package func get(_ key: [UInt8]) -> [UInt8]? {
+    package func get(_ key: [UInt8]) -> Value? {
         let place = place(key)
         return place < keys.count && keys[place] == key ? values[place] : nil
     }
@@ -26,7 +26,7 @@ package struct SortedTable: Sendable {
     /// Sets or, with `nil`, removes a value.
     /// - Returns: the value before.
     @discardableResult
-    package mutating func set(_ key: [UInt8], _ value: [UInt8]?) -> [UInt8]? {
+    package mutating func set(_ key: [UInt8], _ value: Value?) -> Value? {
         let place = place(key)
         guard place < keys.count, keys[place] == key else {
             if let value {
@@ -45,7 +45,7 @@ package struct SortedTable: Sendable {
         return old
     }
 
-    package func scan(from start: [UInt8], _ body: (_ key: [UInt8], _ value: [UInt8]) -> Bool) {
+    package func scan(from start: [UInt8], _ body: (_ key: [UInt8], _ value: Value) -> Bool) {
         for place in place(start)..<keys.count {
             guard body(keys[place], values[place]) else { return }
         }

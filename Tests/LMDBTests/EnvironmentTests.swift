@@ -105,59 +105,6 @@ struct EnvironmentTests {
         #expect(try contents(environment, records) == [[1]: [1], [4]: [4]])
     }
 
-    @Test("updates: what only reads writes nothing and needs no writer's turn, what writes is kept as a whole or not")
-    func update() throws {
-        let directory = try TemporaryDirectory()
-        let environment = try open(directory.file("store"))
-        let isChanged = try environment.update { (transaction: inout LMDBTransaction) throws(StorageError) in
-            #expect(try transaction.get(records, [1]) == nil)
-            try transaction.put(records, [1], [1])
-            #expect(try transaction.get(records, [1]) == [1])
-            try transaction.put(records, [2], [2])
-            try transaction.delete(records, [2])
-        }
-        #expect(isChanged)
-        #expect(try contents(environment, records) == [[1]: [1]])
-
-        // Somebody else is writing all the while.
-        let other = try environment.begin()
-        let isWritten = try environment.update { (transaction: inout LMDBTransaction) throws(StorageError) in
-            #expect(try transaction.get(records, [1]) == [1])
-            #expect(try transaction.count(records) == 1)
-        }
-        #expect(!isWritten)
-        try other.commit()
-
-        #expect(throws: StorageError.unavailable("changed my mind")) {
-            try environment.update { (transaction: inout LMDBTransaction) throws(StorageError) in
-                try transaction.delete(records, [1])
-                throw .unavailable("changed my mind")
-            }
-        }
-        #expect(throws: StorageError.full) {
-            try environment.update { (transaction: inout LMDBTransaction) throws(StorageError) in
-                try transaction.put(records, [3], [3])
-                try? transaction.put(records, [4], [UInt8](repeating: 0, count: 2 << 20))
-            }
-        }
-        #expect(try contents(environment, records) == [[1]: [1]])
-    }
-
-    @Test("an update whose state is no longer the last one when it begins to write fails, and leaves nothing")
-    func outdatedUpdate() throws {
-        let directory = try TemporaryDirectory()
-        let environment = try open(directory.file("store"))
-        #expect(throws: StorageError.unavailable("the store was changed meanwhile")) {
-            try environment.update { (transaction: inout LMDBTransaction) throws(StorageError) in
-                try environment.write { (other: inout LMDBTransaction) throws(StorageError) in
-                    try other.put(records, [1], [1])
-                }
-                try? transaction.put(records, [1], [2])
-            }
-        }
-        #expect(try contents(environment, records) == [[1]: [1]])
-    }
-
     @Test("does not commit a transaction in which a write failed and the failure was ignored")
     func ignoredFailure() throws {
         let directory = try TemporaryDirectory()

@@ -1,4 +1,5 @@
 import Directory
+import DirectoryClient
 import Glibc
 import Primitives
 import Records

@@ -1,4 +1,5 @@
 import Directory
+import DirectoryClient
 import Primitives
 import Records
 import Transport

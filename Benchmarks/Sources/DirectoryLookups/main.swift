@@ -1,3 +1,4 @@
+import DirectoryClient
 import Federation
 import Foundation
 

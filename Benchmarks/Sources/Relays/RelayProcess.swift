@@ -29,7 +29,7 @@ public final class RelayProcess: @unchecked Sendable {
     /// The peer link that `hulda node init` printed.
     public let peer: String
     private let hulda: String
-    private let process = Process()
+    private var process = Process()
 
     public var pid: Int32 { process.processIdentifier }
     public var isRunning: Bool { process.isRunning }
@@ -66,6 +66,7 @@ public final class RelayProcess: @unchecked Sendable {
     /// Starts the node.
     /// - Parameter core: the processor to which all its threads are bound; any when `nil`.
     public func start(core: Int?) throws {
+        process = Process()
         process.executableURL = URL(fileURLWithPath: "/usr/bin/env")
         // `env`, `setpriv` and `taskset` replace themselves by the program, so the process ID is the node's.
         let bound = core.map { ["taskset", "-c", "\($0)"] } ?? []
@@ -88,12 +89,25 @@ public final class RelayProcess: @unchecked Sendable {
 
     private var log: URL { directory.appendingPathComponent("benchmark.log") }
 
+    /// Ends the node; it can be started again.
+    public func end() {
+        guard process.isRunning else { return }
+        process.terminate()
+        process.waitUntilExit()
+    }
+
+    /// Changes a number in the node's configuration.
+    public func set(_ option: String, to value: Int) throws {
+        let path = directory.appendingPathComponent("node.toml")
+        let text = try String(contentsOf: path, encoding: .utf8)
+        let lines = text.split(separator: "\n", omittingEmptySubsequences: false).filter { !$0.hasPrefix(option + " ") }
+        try (["\(option) = \(value)"] + lines.map(String.init)).joined(separator: "\n")
+            .write(to: path, atomically: true, encoding: .utf8)
+    }
+
     /// Ends the node and removes its folder.
     public func stop() {
-        if process.isRunning {
-            process.terminate()
-            process.waitUntilExit()
-        }
+        end()
         try? FileManager.default.removeItem(at: directory)
     }
 

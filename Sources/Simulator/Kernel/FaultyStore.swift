@@ -24,7 +24,7 @@ struct FaultyStore: KeyValueStore {
         let old: [UInt8]?
     }
 
-    private var tables: [Table: SortedTable] = [:]
+    private var tables: [Table: SortedTable<[UInt8]>] = [:]
     /// What undoes the open transaction, and those committed since the last sync, in order of the writes.
     private var open: [Undo] = []
     private var unsynced: [[Undo]] = []

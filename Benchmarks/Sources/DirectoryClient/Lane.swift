@@ -4,20 +4,20 @@ import Primitives
 import Wire
 
 /// Why the client cannot go on, in words.
-struct Failure: Error, CustomStringConvertible {
-    let description: String
-    init(_ description: String) { self.description = description }
+package struct Failure: Error, CustomStringConvertible {
+    package let description: String
+    package init(_ description: String) { self.description = description }
 }
 
 /// A UDP socket with an identity and sessions of its own: servers count each lane's address prefix for itself.
-final class Lane {
-    let descriptor: Int32
+package final class Lane {
+    package let descriptor: Int32
     private var endpoint: DatagramEndpoint
     private var entropy = Entropy.system()
     private var buffer = [UInt8](repeating: 0, count: 2048)
 
     /// Binds to a free port of `host`, four bytes of an IPv4 address.
-    init(host: (UInt8, UInt8, UInt8, UInt8)) throws {
+    package init(host: (UInt8, UInt8, UInt8, UInt8)) throws {
         endpoint = DatagramEndpoint(key: X25519PrivateKey(&entropy), entropy: &entropy)
         descriptor = socket(AF_INET, Int32(SOCK_DGRAM.rawValue) | Int32(SOCK_NONBLOCK.rawValue), 0)
         var size: Int32 = 1 << 21
@@ -34,23 +34,23 @@ final class Lane {
     deinit { close(descriptor) }
 
     /// A caller that no server knows: its next call begins with a handshake.
-    func renew() { endpoint = DatagramEndpoint(key: X25519PrivateKey(&entropy), entropy: &entropy) }
+    package func renew() { endpoint = DatagramEndpoint(key: X25519PrivateKey(&entropy), entropy: &entropy) }
 
-    func call(_ id: UInt64, _ server: Server, _ request: [UInt8]) -> [(call: UInt64, body: [UInt8]?)] {
+    package func call(_ id: UInt64, _ server: Server, _ request: [UInt8]) -> [(call: UInt64, body: [UInt8]?)] {
         perform(
             endpoint.call(
                 id, to: server.address, peer: server.linkKey, request: request, now: Lane.now(), entropy: &entropy))
     }
 
     /// Repeats what is late.
-    func wake() -> [(call: UInt64, body: [UInt8]?)] {
+    package func wake() -> [(call: UInt64, body: [UInt8]?)] {
         let now = Lane.now()
         guard let due = endpoint.nextWake, due <= now else { return [] }
         return perform(endpoint.wake(now: now, entropy: &entropy))
     }
 
     /// Reads whatever has come; `nil` in place of a body means that the call failed.
-    func receive() -> [(call: UInt64, body: [UInt8]?)] {
+    package func receive() -> [(call: UInt64, body: [UInt8]?)] {
         var ended: [(call: UInt64, body: [UInt8]?)] = []
         // A bound, so that one lane cannot keep the others waiting.
         for _ in 0..<256 {
@@ -105,5 +105,5 @@ final class Lane {
         return out
     }
 
-    static func now() -> Timestamp { .now() }
+    package static func now() -> Timestamp { .now() }
 }

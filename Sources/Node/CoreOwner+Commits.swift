@@ -1,0 +1,71 @@
+import Storage
+import Wire
+
+/// What waits for the disk.
+extension CoreOwner {
+    /// Whether an effect need not wait for a commit; else it is remembered.
+    func isDue(_ effect: Effect) -> Bool {
+        if case .directory(let effect) = effect, !effect.awaitsCommit { return true }
+        return commits.admit(effect, of: effect.part)
+    }
+
+    func perform(_ effects: [Effect]) {
+        perform(effects.compactMap { if case .map(let effect) = $0 { effect } else { nil } })
+        perform(effects.compactMap { if case .directory(let effect) = $0 { effect } else { nil } })
+        perform(effects.compactMap { if case .home(let effect) = $0 { effect } else { nil } })
+    }
+
+    /// Hands the gathered writes to the writer, if it is time.
+    func commit() {
+        guard let writes = commits.seal(.now()) else { return }
+        writer.commit(writes) { result in self.loop.execute { self.committed(result) } }
+    }
+
+    private func committed(_ result: Result<Int, StorageError>) {
+        switch result {
+        case .success(let usedBytes):
+            checkSpace(usedBytes)
+            perform(commits.committed())
+        case .failure(let error):
+            commits.failed()
+            checkSpace(environment.usedBytes)
+            logger.error("the store refused a transaction: \(error)")
+            ledger.count("core.storage.failed")
+        }
+        endFlushes()
+        commit()
+        if !events.isEmpty, !isDraining {
+            isDraining = true
+            loop.execute { self.drain() }
+        }
+        scheduleWake()
+    }
+
+    /// Waits until all that was written so far is on disk.
+    func flush() async {
+        await withCheckedContinuation { continuation in
+            loop.execute {
+                self.flushes.append(continuation)
+                self.endFlushes()
+                self.commit()
+            }
+        }
+    }
+
+    private func endFlushes() {
+        guard !flushes.isEmpty else { return }
+        guard commits.isEmpty else { return commits.hurry() }
+        for flush in flushes { flush.resume() }
+        flushes = []
+    }
+
+    /// Near the end of the store only what frees space is done; what needs it is refused with an answer.
+    func checkSpace(_ usedBytes: Int) {
+        let isFull = usedBytes > environment.mapSize / 10 * 9
+        guard isFull != isNearlyFull else { return }
+        isNearlyFull = isFull
+        home.acceptsWrites = !isFull
+        directory.acceptsWrites = !isFull
+        if isFull { logger.warning("the store is nearly full: raise store_mib; new records and messages are refused") }
+    }
+}
