@@ -75,12 +75,14 @@ extension DirectoryCore {
     private mutating func held(
         _ key: VerifyingKey, _ epoch: UInt64, _ now: Timestamp, _ store: borrowing some (KeyValueStore & ~Copyable)
     ) throws(StorageError) -> DirectoryMessage {
-        guard let record = try RecordStore.get(key, store), record.epoch == epoch, record.expiry > now.seconds else {
+        guard let bytes = try store.get(RecordStore.table, key.bytes.bytes),
+            let dates = DirectoryRecord.dates(of: bytes), dates.epoch == epoch, dates.expiry > now.seconds
+        else {
             counters.misses += 1
             return .missing
         }
         counters.hits += 1
-        return .record(record.encode())
+        return .record(bytes)
     }
 
     /// A signed *missing*, if there is a signer and it is not asked too much.

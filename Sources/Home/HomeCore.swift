@@ -54,8 +54,9 @@ public struct HomeCore: Sendable {
 
     /// When to hand in ``HomeEvent/wake``.
     public var nextWake: Timestamp? {
-        let flights = inFlight.values.lazy.flatMap { $0.values.lazy.map(\.due) }.min()
         guard let nextSweep else { return Timestamp(milliseconds: 0) }
+        guard !inFlight.isEmpty else { return nextSweep }
+        let flights = inFlight.values.lazy.flatMap { $0.values.lazy.map(\.due) }.min()
         return min(flights ?? nextSweep, nextSweep)
     }
 

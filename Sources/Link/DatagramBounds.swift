@@ -25,6 +25,8 @@ public struct DatagramBounds: Equatable, Sendable {
     static let initiationKept: UInt64 = 2 * clockDifference
     /// Milliseconds for which a request is known again: a caller gives up well before.
     static let requestKept: UInt64 = 30_000
+    /// Milliseconds by which a quiet endpoint forgets later than that.
+    static let expiryDelay: UInt64 = 1000
 
     public init() {}
 }

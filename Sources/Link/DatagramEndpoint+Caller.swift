@@ -162,6 +162,10 @@ extension DatagramEndpoint {
         calls[serial] = nil
         callOfRequest[call.requestID] = nil
         if let handshake = call.handshake { callOfIndex[handshake.index] = nil }
+        // Timers of ended calls wake nobody.
+        for attempt in timers.indices {
+            while let timer = timers[attempt].first, calls[timer.serial] == nil { timers[attempt].removeFirst() }
+        }
     }
 
     mutating func runTimers(_ now: Timestamp, entropy: inout Entropy) -> [Effect] {

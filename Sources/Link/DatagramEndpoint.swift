@@ -138,11 +138,16 @@ public struct DatagramEndpoint: ~Copyable, Sendable {
 
     /// When to call ``wake(now:entropy:)``; `nil` for never.
     public var nextWake: Timestamp? {
-        var moments = timers.compactMap { $0.first?.due }
-        if let expiry = sessions.nextExpiry { moments.append(expiry) }
-        if let expiry = handshakes.nextExpiry { moments.append(expiry) }
-        if let expiry = requests.nextExpiry { moments.append(expiry) }
-        return moments.min()
+        var next: Timestamp?
+        func note(_ due: Timestamp?) {
+            if let due { next = min(next ?? due, due) }
+        }
+        for queue in timers { note(queue.first?.due) }
+        // What expires is forgotten together with what follows soon, not one by one.
+        note(sessions.nextExpiry?.adding(milliseconds: DatagramBounds.expiryDelay))
+        note(handshakes.nextExpiry?.adding(milliseconds: DatagramBounds.expiryDelay))
+        note(requests.nextExpiry?.adding(milliseconds: DatagramBounds.expiryDelay))
+        return next
     }
 
     /// Sessions held now.

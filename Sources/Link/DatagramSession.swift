@@ -52,14 +52,13 @@ struct DatagramSession: Sendable {
         nextCounter += 1
         var datagram = DatagramFormat.header(DatagramFormat.transport, remoteIndex)
         for shift in 0..<8 as Range<UInt64> { datagram.append(UInt8(truncatingIfNeeded: counter >> (8 * shift))) }
-        let header = datagram
         datagram += payload.encode()
         datagram.append(contentsOf: repeatElement(0, count: ChaChaPoly.tagSize))
         datagram.withUnsafeMutableBytes { raw in
-            let sealed = UnsafeMutableRawBufferPointer(rebasing: raw[DatagramFormat.transportHeader...])
-            header.withUnsafeBytes { header in
-                sending.withUnsafeBytes { ChaChaPoly.seal(sealed, key: $0, counter: counter, associated: header) }
-            }
+            let start = DatagramFormat.transportHeader
+            let header = UnsafeRawBufferPointer(rebasing: raw[..<start])
+            let sealed = UnsafeMutableRawBufferPointer(rebasing: raw[start...])
+            sending.withUnsafeBytes { ChaChaPoly.seal(sealed, key: $0, counter: counter, associated: header) }
         }
         return datagram
     }
@@ -71,11 +70,11 @@ struct DatagramSession: Sendable {
         let counter = (0..<8).reduce(UInt64(0)) { $0 | UInt64(datagram[5 + $1]) << (8 * UInt64($1)) }
         guard counter < DatagramSession.messageLimit else { throw .malformed }
         guard window.admits(counter) else { throw .replayed }
-        let header = Array(datagram[0..<start])
         var content = Array(datagram[start...])
         var failure: LinkError?
         content.withUnsafeMutableBytes { raw in
-            header.withUnsafeBytes { header in
+            datagram.withUnsafeBytes { datagram in
+                let header = UnsafeRawBufferPointer(rebasing: datagram[..<start])
                 receiving.withUnsafeBytes { key in
                     do throws(LinkError) {
                         try ChaChaPoly.open(raw, key: key, counter: counter, associated: header)

@@ -77,7 +77,7 @@ struct ExpiringTable<Key: Hashable & Sendable, Value: Sendable>: Sendable {
     /// Removes and returns what expired.
     mutating func removeExpired(at now: Timestamp) -> [(key: Key, value: Value)] {
         var expired: [(key: Key, value: Value)] = []
-        while let slot = order.first, slot.expiry <= now || entries[slot.key]?.serial != slot.serial {
+        while let slot = order.first, slot.expiry <= now {
             order.removeFirst()
             guard let entry = entries[slot.key], entry.serial == slot.serial else { continue }
             entries[slot.key] = nil

@@ -1,3 +1,6 @@
+import Directory
+import Federation
+import Home
 import Storage
 import Wire
 
@@ -10,9 +13,19 @@ extension CoreOwner {
     }
 
     func perform(_ effects: [Effect]) {
-        perform(effects.compactMap { if case .map(let effect) = $0 { effect } else { nil } })
-        perform(effects.compactMap { if case .directory(let effect) = $0 { effect } else { nil } })
-        perform(effects.compactMap { if case .home(let effect) = $0 { effect } else { nil } })
+        var ofMap: [MapEffect] = []
+        var ofDirectory: [DirectoryEffect] = []
+        var ofHome: [HomeEffect] = []
+        for effect in effects {
+            switch effect {
+            case .map(let effect): ofMap.append(effect)
+            case .directory(let effect): ofDirectory.append(effect)
+            case .home(let effect): ofHome.append(effect)
+            }
+        }
+        if !ofMap.isEmpty { perform(ofMap) }
+        if !ofDirectory.isEmpty { perform(ofDirectory) }
+        if !ofHome.isEmpty { perform(ofHome) }
     }
 
     /// Hands the gathered writes to the writer, if it is time.

@@ -12,6 +12,8 @@ import Wire
 /// What arrives from sockets and links.
 extension CoreOwner {
     func receive(_ datagram: [UInt8], from address: Wire.SocketAddress) {
+        // Its requests are handled at the end of the burst, without another round of the event loop.
+        if !isDraining { (isInBurst, isDraining) = (true, true) }
         perform(endpoint.receive(datagram, from: address, now: .now(), entropy: &entropy))
     }
 

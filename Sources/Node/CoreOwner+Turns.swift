@@ -20,6 +20,14 @@ extension CoreOwner {
         loop.execute { self.drain() }
     }
 
+    /// Ends a burst of datagrams, whose requests share a turn.
+    func endBurst() {
+        guard isInBurst else { return }
+        isInBurst = false
+        isDraining = false
+        if events.isEmpty { scheduleWake() } else { drain() }
+    }
+
     func drain() {
         isDraining = false
         // Events wait in their bounded queue until the disk has caught up; the end of the commit begins the next turn.
@@ -71,8 +79,14 @@ extension CoreOwner {
     /// A timer that is set for an earlier moment stays: it finds nothing to do and is set anew. Most requests move
     /// nothing forward, so most set no timer.
     func scheduleWake() {
-        let due = [map.nextWake, directory.nextWake, home.nextWake, endpoint.nextWake, commits.due]
-            .compactMap(\.self).min()
+        var due = commits.due
+        func note(_ moment: Timestamp?) {
+            if let moment { due = min(due ?? moment, moment) }
+        }
+        note(map.nextWake)
+        note(directory.nextWake)
+        note(home.nextWake)
+        note(endpoint.nextWake)
         guard let due else { return }
         if let wakeDue, wakeDue <= due { return }
         wakeTask?.cancel()

@@ -95,7 +95,10 @@ final class CoreOwner: @unchecked Sendable {
     let writer: StoreWriter
     /// Who waits until all is on disk.
     var flushes: [CheckedContinuation<Void, Never>] = []
+    /// Whether a turn is to come.
     var isDraining = false
+    /// Whether it comes at the end of a burst of datagrams.
+    var isInBurst = false
     var isTellingLater = false
     var links: [UInt64: StreamLink] = [:]
     var answerers: [UInt64: Answerer] = [:]

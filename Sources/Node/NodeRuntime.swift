@@ -132,9 +132,9 @@ public final class NodeRuntime: Sendable {
         state.withLockedValue { $0.channels.append(stream) }
         let cores = self.cores
         let socket = try await NodeAddresses.listening(addresses.listenDatagram) {
-            try await DatagramSocket.bind(addresses.listenDatagram.nio(), loop: cores.loop) { datagram, from in
-                cores.receive(datagram, from: from)
-            }
+            try await DatagramSocket.bind(
+                addresses.listenDatagram.nio(), loop: cores.loop,
+                receive: { datagram, from in cores.receive(datagram, from: from) }, complete: { cores.endBurst() })
         }
         state.withLockedValue { $0.channels.append(socket.channel) }
         let admin = try await ControlSocket.serve(

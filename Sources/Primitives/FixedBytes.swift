@@ -60,6 +60,7 @@ extension FixedBytes {
     }
 
     /// The bytes as an array.
+    @inlinable
     public var bytes: [UInt8] { withUnsafeBytes { Array($0) } }
 
     /// Lower-case hexadecimal.
@@ -67,6 +68,7 @@ extension FixedBytes {
 
     public var description: String { hex }
 
+    @inlinable
     public static func < (left: Self, right: Self) -> Bool {
         left.withUnsafeBytes { l in right.withUnsafeBytes { r in l.lexicographicallyPrecedes(r) } }
     }

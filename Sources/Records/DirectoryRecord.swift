@@ -100,6 +100,15 @@ public struct DirectoryRecord: Hashable, Sendable {
         } catch { throw .malformed(error) }
     }
 
+    /// The dates of an encoded record that was decoded before, for who serves it as it is; `nil` when it cannot be one.
+    public static func dates(of bytes: [UInt8]) -> (epoch: UInt64, expiry: UInt64)? {
+        var reader = Reader(bytes)
+        guard bytes.count <= Limits.recordSize, (try? reader.uint8()) == version, let epoch = try? reader.uint64(),
+            let expiry = try? reader.uint64()
+        else { return nil }
+        return (epoch, expiry)
+    }
+
     public func encode() -> [UInt8] {
         unsignedBytes() + signature.bytes.bytes
     }

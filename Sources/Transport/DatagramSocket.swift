@@ -21,12 +21,14 @@ public final class DatagramSocket: Sendable {
         self.handler = handler
     }
 
-    /// Binds to `address` on `loop`; `receive` is called there.
+    /// Binds to `address` on `loop`; `receive` is called there, and `complete` when there is no more for now.
     public static func bind(
         _ address: NIOCore.SocketAddress, loop: any EventLoop,
-        receive: @escaping @Sendable (_ datagram: [UInt8], _ from: Wire.SocketAddress) -> Void
+        receive: @escaping @Sendable (_ datagram: [UInt8], _ from: Wire.SocketAddress) -> Void,
+        complete: @escaping @Sendable () -> Void = {}
     ) async throws -> DatagramSocket {
-        let handler = try await loop.submit { NIOLoopBound(Handler(receive), eventLoop: loop) }.get()
+        let handler = try await loop.submit { NIOLoopBound(Handler(receive, complete: complete), eventLoop: loop) }
+            .get()
         let channel = try await DatagramBootstrap(group: loop)
             .channelOption(ChannelOptions.socketOption(.so_reuseaddr), value: 1)
             .channelOption(ChannelOptions.datagramVectorReadMessageCount, value: burst)
@@ -55,13 +57,27 @@ public final class DatagramSocket: Sendable {
         typealias InboundIn = AddressedEnvelope<ByteBuffer>
 
         private let receive: @Sendable ([UInt8], Wire.SocketAddress) -> Void
+        private let complete: @Sendable () -> Void
         private var context: ChannelHandlerContext?
+        /// The socket and whether it is an IPv6 one: asking the channel each time costs as much as sending.
+        private var target: (descriptor: CInt, isIPv6: Bool)?
 
-        init(_ receive: @escaping @Sendable ([UInt8], Wire.SocketAddress) -> Void) { self.receive = receive }
+        init(
+            _ receive: @escaping @Sendable ([UInt8], Wire.SocketAddress) -> Void,
+            complete: @escaping @Sendable () -> Void
+        ) {
+            self.receive = receive
+            self.complete = complete
+        }
 
         func handlerAdded(context: ChannelHandlerContext) { self.context = context }
 
-        func handlerRemoved(context: ChannelHandlerContext) { self.context = nil }
+        func handlerRemoved(context: ChannelHandlerContext) {
+            self.context = nil
+            target = nil
+        }
+
+        func channelReadComplete(context: ChannelHandlerContext) { complete() }
 
         func channelRead(context: ChannelHandlerContext, data: NIOAny) {
             let envelope = unwrapInboundIn(data)
@@ -69,19 +85,30 @@ public final class DatagramSocket: Sendable {
             receive(Array(envelope.data.readableBytesView), from)
         }
 
-        func errorCaught(context: ChannelHandlerContext, error: any Error) {}
+        // What was received before an error is complete too.
+        func errorCaught(context: ChannelHandlerContext, error: any Error) { complete() }
+
+        func channelInactive(context: ChannelHandlerContext) { complete() }
 
         func send(_ datagram: [UInt8], to address: Wire.SocketAddress) {
-            guard let context, let own = context.localAddress else { return }
-            _ = try? context.channel.pipeline.syncOperations.withUnsafeTransportIfAvailable { (descriptor: CInt) in
-                // An IPv6 socket reaches IPv4 addresses in their mapped form, which is ours.
-                if own.protocol == .inet6 {
-                    var name = sockaddr_in6(address)
-                    _ = DatagramSocket.send(descriptor, datagram, &name)
-                } else if var name = sockaddr_in(address) {
-                    _ = DatagramSocket.send(descriptor, datagram, &name)
-                }
+            // A closed channel's descriptor may be another's.
+            guard let context, context.channel.isActive, let target = target ?? find(context) else { return }
+            // An IPv6 socket reaches IPv4 addresses in their mapped form, which is ours.
+            if target.isIPv6 {
+                var name = sockaddr_in6(address)
+                _ = DatagramSocket.send(target.descriptor, datagram, &name)
+            } else if var name = sockaddr_in(address) {
+                _ = DatagramSocket.send(target.descriptor, datagram, &name)
             }
+        }
+
+        private func find(_ context: ChannelHandlerContext) -> (descriptor: CInt, isIPv6: Bool)? {
+            guard let own = context.localAddress else { return nil }
+            let descriptor = try? context.channel.pipeline.syncOperations.withUnsafeTransportIfAvailable {
+                (descriptor: CInt) in descriptor
+            }
+            target = descriptor.flatMap(\.self).map { ($0, own.protocol == .inet6) }
+            return target
         }
     }
 

@@ -14,10 +14,12 @@ public enum WireError: Error, Equatable, Sendable {
 
 /// Reads little-endian values from bytes of unknown origin; every read is bounds-checked.
 public struct Reader: ~Copyable {
-    private let bytes: [UInt8]
-    private var position = 0
-    private let end: Int
+    // Inlinable, so that what reads a message is compiled for its types.
+    @usableFromInline let bytes: [UInt8]
+    @usableFromInline var position = 0
+    @usableFromInline let end: Int
 
+    @inlinable
     public init(_ bytes: [UInt8]) {
         self.bytes = bytes
         end = bytes.count
@@ -29,19 +31,25 @@ public struct Reader: ~Copyable {
     }
 
     /// Bytes not yet read.
+    @inlinable
     public var remaining: Int { end - position }
 
+    @inlinable
     public mutating func uint8() throws(WireError) -> UInt8 {
         guard remaining >= 1 else { throw .truncated }
         defer { position += 1 }
         return bytes[position]
     }
 
+    @inlinable
     public mutating func uint16() throws(WireError) -> UInt16 { UInt16(truncatingIfNeeded: try integer(2)) }
+    @inlinable
     public mutating func uint32() throws(WireError) -> UInt32 { UInt32(truncatingIfNeeded: try integer(4)) }
+    @inlinable
     public mutating func uint64() throws(WireError) -> UInt64 { try integer(8) }
 
-    private mutating func integer(_ size: Int) throws(WireError) -> UInt64 {
+    @inlinable
+    mutating func integer(_ size: Int) throws(WireError) -> UInt64 {
         guard remaining >= size else { throw .truncated }
         var value: UInt64 = 0
         for index in 0..<size { value |= UInt64(bytes[position + index]) << UInt64(8 * index) }
@@ -50,13 +58,19 @@ public struct Reader: ~Copyable {
     }
 
     /// A value of fixed size: a key, hash, tag or signature.
+    @inlinable
     public mutating func fixed<T: FixedBytes>(_ type: T.Type = T.self) throws(WireError) -> T {
-        guard remaining >= T.count, let value = T(bytes[position..<position + T.count]) else { throw .truncated }
+        guard remaining >= T.count,
+            let value = bytes.withUnsafeBytes({
+                T(raw: UnsafeRawBufferPointer(rebasing: $0[position..<position + T.count]))
+            })
+        else { throw .truncated }
         position += T.count
         return value
     }
 
     /// Exactly `count` bytes.
+    @inlinable
     public mutating func bytes(_ count: Int) throws(WireError) -> [UInt8] {
         guard count >= 0, remaining >= count else { throw .truncated }
         defer { position += count }
@@ -81,6 +95,7 @@ public struct Reader: ~Copyable {
     }
 
     /// The bytes not yet read.
+    @inlinable
     public mutating func rest() -> [UInt8] {
         defer { position = end }
         return Array(bytes[position..<end])
