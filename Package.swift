@@ -107,7 +107,7 @@ let package = Package(
         tests("LinkTests", ["Link", "CAllocationCounter", "SecondImplementation"]),
         tests("RecordsTests", ["Records", "Fuzz", "SecondImplementation"]),
         tests("DirectoryTests", ["Directory", "Fuzz", "SecondImplementation"]),
-        tests("FederationTests", ["Federation", "Fuzz", "SecondImplementation"]),
+        tests("FederationTests", ["Federation", "Directory", "Fuzz", "SecondImplementation"]),
         tests("RelayTests", ["Relay"]),
         tests("HomeTests", ["Home", "Fuzz"]),
         tests("CorrespondenceTests", ["Correspondence", "Relay", "Fuzz", "SecondImplementation"]),

@@ -31,7 +31,7 @@ public enum AgentEvent: Sendable {
     case resolve(NetworkID, request: UInt64)
     case send(NetworkID, body: [UInt8], request: UInt64)
     /// The map wants to know what these servers say of it (``MapEffect/inquire(_:)``).
-    case inquire([RootQuestion])
+    case inquire([MapQuestion])
     /// ``AgentCore/nextWake`` has come.
     case wake
 }

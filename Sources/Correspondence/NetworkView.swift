@@ -116,7 +116,9 @@ struct NetworkView: Sendable {
     private mutating func placement(_ epoch: UInt64) -> Placement {
         if let known = placements[epoch] { return known }
         let nodes = servers.filter { $0.roles.contains(.directory) }.map {
-            Placement.Node(id: $0.nodeID, cluster: $0.clusterID, prefix: $0.udp.prefix)
+            Placement.Node(
+                id: $0.nodeID, cluster: $0.clusterID, prefix: $0.udp.prefix,
+                countsFrom: view.newcomers[$0.nodeID] ?? 0)
         }
         let placement = Placement(nodes: nodes, epoch: epoch, shared: shared[epoch]?.bytes)
         placements[epoch] = placement

@@ -15,17 +15,17 @@ public struct Placement: Sendable {
         public var prefix: [UInt8]
         /// Where it answers, if the map says so: then repair needs no search for it.
         public var endpoint: Endpoint?
-        /// Whether it may hold records yet: not in its first epoch on the map (specs/directory.md, "Probation").
-        public var isCounted: Bool
+        /// The first epoch in which it may hold records; 0 for a node that always may (specs/directory.md, "Brakes").
+        public var countsFrom: UInt64
 
         public init(
-            id: NodeID, cluster: VerifyingKey, prefix: [UInt8], endpoint: Endpoint? = nil, isCounted: Bool = true
+            id: NodeID, cluster: VerifyingKey, prefix: [UInt8], endpoint: Endpoint? = nil, countsFrom: UInt64 = 0
         ) {
             self.id = id
             self.cluster = cluster
             self.prefix = prefix
             self.endpoint = endpoint
-            self.isCounted = isCounted
+            self.countsFrom = countsFrom
         }
     }
 
@@ -45,7 +45,7 @@ public struct Placement: Sendable {
     public init(nodes: [Node], epoch: UInt64, shared: Bytes32? = nil) {
         let shared = shared ?? Placement.sharedRandom(epoch: epoch)
         self.shared = shared
-        let ordered = nodes.filter(\.isCounted).map {
+        let ordered = Placement.counted(nodes, epoch: epoch, shared: shared).map {
             (position: Placement.position(of: $0.id, shared: shared), node: $0)
         }
         .sorted { $0.position < $1.position }

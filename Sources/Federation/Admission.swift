@@ -13,6 +13,8 @@ public struct Admission: Sendable {
     public private(set) var admitted: Set<VerifyingKey>
     private(set) var graph = EndorsementGraph()
     private var isSettled = true
+    /// Clusters that came in this epoch; `nil` while nobody's endorsements are rationed.
+    private var newcomers: Set<VerifyingKey>?
 
     public init(roots: Set<VerifyingKey>) {
         self.roots = roots
@@ -50,6 +52,18 @@ public struct Admission: Sendable {
             graph.endorses($0, cluster) && !(admits($0) && admits(cluster))
         }
         isSettled = !lost && !gained
+        // Which newcomers count may be others now.
+        if newcomers != nil, !before.symmetricDifference(after).allSatisfy(isEstablished) { isSettled = false }
+    }
+
+    /// The epoch's snapshot is taken: whoever is on the map now is established, and may bring in some in this epoch.
+    mutating func beginEpoch() {
+        newcomers = admitted.count >= EndorsementRation.leastClusters ? [] : nil
+        isSettled = false
+    }
+
+    private func isEstablished(_ cluster: VerifyingKey) -> Bool {
+        roots.contains(cluster) || (admitted.contains(cluster) && newcomers?.contains(cluster) == false)
     }
 
     /// Forgets a cluster's endorsements.
@@ -65,7 +79,13 @@ public struct Admission: Sendable {
         guard !isSettled else { return (false, false) }
         isSettled = true
         let before = admitted
-        admitted = graph.admitted(roots: roots)
+        if newcomers != nil {
+            let known = self
+            admitted = graph.admitted(roots: roots, ration: EndorsementRation { known.isEstablished($0) })
+            newcomers?.formUnion(admitted.subtracting(before))
+        } else {
+            admitted = graph.admitted(roots: roots)
+        }
         return (!admitted.isSubset(of: before), !before.isSubset(of: admitted))
     }
 
@@ -80,6 +100,7 @@ public struct Admission: Sendable {
         guard graph.knows(cluster) else { return .unknown }
         let paths = graph.disjointPaths(from: cluster, roots: roots)
         switch paths.count {
+        case 2... where !admits(cluster): return .waiting(paths[0], paths[1])
         case 2...: return .twoPaths(paths[0], paths[1])
         case 1 where admits(cluster): return .smallMap(paths[0])
         case 1: return .onePath(paths[0], through: graph.bottleneck(of: cluster, on: paths[0], roots: roots))
@@ -98,6 +119,9 @@ public enum AdmissionReason: Equatable, Sendable {
     case twoPaths([VerifyingKey], [VerifyingKey])
     /// One path, which suffices while the roots reach fewer than five clusters.
     case smallMap([VerifyingKey])
+    /// Not admitted in this epoch: it has two paths, but those it peers with have brought in as many as they may, or came
+    /// themselves in this epoch.
+    case waiting([VerifyingKey], [VerifyingKey])
     /// Not admitted: every path leads through one cluster; `nil` when that is the root's own endorsement.
     case onePath([VerifyingKey], through: VerifyingKey?)
     /// Not admitted: no path of mutual endorsements. `endorsedBy` are the admitted clusters whose endorsement it does
@@ -109,7 +133,7 @@ public enum AdmissionReason: Equatable, Sendable {
     public var isAdmitted: Bool {
         switch self {
         case .root, .twoPaths, .smallMap: true
-        case .onePath, .noPath, .unknown: false
+        case .waiting, .onePath, .noPath, .unknown: false
         }
     }
 }

@@ -43,8 +43,9 @@ struct EndorsementGraph: Sendable {
     /// All roots count as one vertex. A cluster has two paths that share nothing but that vertex when it lies with it in
     /// one biconnected component of at least three vertices (Menger, 1927; components after Hopcroft and Tarjan, 1973),
     /// or when two different roots endorse it.
-    func admitted(roots: Set<VerifyingKey>) -> Set<VerifyingKey> {
-        var search = Search(self, roots)
+    /// - Parameter ration: what counts of endorsements in this epoch; `nil` when all do.
+    func admitted(roots: Set<VerifyingKey>, ration: EndorsementRation? = nil) -> Set<VerifyingKey> {
+        var search = Search(self, roots, ration)
         search.run()
         guard search.order.count + roots.count >= EndorsementGraph.smallMap else {
             return roots.union(search.order)
@@ -60,6 +61,7 @@ struct EndorsementGraph: Sendable {
         private(set) var twice: Set<VerifyingKey> = []
         private let graph: EndorsementGraph
         private let roots: Set<VerifyingKey>
+        private let ration: EndorsementRation?
         private var index: [VerifyingKey: Int] = [:]
         /// The least index that a cluster's subtree reaches; 0 is the roots.
         private var low: [Int] = [0]
@@ -71,18 +73,23 @@ struct EndorsementGraph: Sendable {
             var next = 0
         }
 
-        init(_ graph: EndorsementGraph, _ roots: Set<VerifyingKey>) {
+        init(_ graph: EndorsementGraph, _ roots: Set<VerifyingKey>, _ ration: EndorsementRation?) {
             self.graph = graph
             self.roots = roots
+            self.ration = ration
+        }
+
+        private func peers(of cluster: VerifyingKey) -> [VerifyingKey] {
+            ration?.peers(of: cluster, in: graph) ?? graph.peers(of: cluster)
         }
 
         mutating func run() {
             for root in roots.sorted() {
-                for first in graph.peers(of: root) where !roots.contains(first) && index[first] == nil {
+                for first in peers(of: root) where !roots.contains(first) && index[first] == nil {
                     component(from: first)
                 }
             }
-            for cluster in order where graph.peers(of: cluster).count(where: { roots.contains($0) }) >= 2 {
+            for cluster in order where peers(of: cluster).count(where: { roots.contains($0) }) >= 2 {
                 twice.insert(cluster)
             }
         }
@@ -125,7 +132,7 @@ struct EndorsementGraph: Sendable {
             order.append(cluster)
             index[cluster] = order.count
             low.append(order.count)
-            return graph.peers(of: cluster)
+            return peers(of: cluster)
         }
     }
 }

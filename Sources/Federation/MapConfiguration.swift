@@ -74,7 +74,7 @@ public enum MapEffect: Sendable {
     /// Measure how much these relays pass on, at times spread until then.
     case measure(epoch: UInt64, targets: [NodeID], until: Timestamp)
     /// An agent's map wants these questions to go to the map's service of servers, each in an envelope of its own.
-    case inquire([RootQuestion])
+    case inquire([MapQuestion])
 }
 
 /// Why an own descriptor was not published.

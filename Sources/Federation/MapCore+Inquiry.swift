@@ -11,21 +11,28 @@ extension MapCore {
     private static let inquiryLimit = 192
 
     /// A server's answer to a request of the map's service; `nil` for what is none.
-    public mutating func answerInquiry(_ body: [UInt8]) -> [UInt8]? {
-        guard let inquiry = try? RootInquiry(decoding: body), case .ask(let epoch, let clusters) = inquiry else {
+    public mutating func answerInquiry(_ body: [UInt8], at now: Timestamp) -> [UInt8]? {
+        switch try? MapInquiry(decoding: body) {
+        case .ask(let epoch, let clusters): return answerRoots(epoch, clusters)
+        case .askNewcomers(let tag, let after):
+            return MapInquiry.newcomers(tag: tag, newcomers.tenure.page(after: after, now)).encode()
+        case .roots, .newcomers, nil:
             snapshots.counters.malformed += 1
             return nil
         }
+    }
+
+    private func answerRoots(_ epoch: UInt64, _ clusters: [Bytes16]) -> [UInt8] {
         // In the order of the question: whom it goes to is named first.
         var roots: [[UInt8]] = []
         let wanted = Dictionary(clusters.enumerated().map { ($1, $0) }, uniquingKeysWith: min)
         let held = snapshots.book.roots(epoch).compactMap { root in
             wanted[MapCore.name(root.clusterID)].map { (place: $0, root: root) }
         }
-        for (_, root) in held.sorted(by: { $0.place < $1.place }).prefix(RootInquiry.rootLimit) {
+        for (_, root) in held.sorted(by: { $0.place < $1.place }).prefix(MapInquiry.rootLimit) {
             roots.append(root.encode())
         }
-        return RootInquiry.roots(roots).encode()
+        return MapInquiry.roots(roots).encode()
     }
 
     /// An agent's questions: to clusters of the sample that it has not heard of, about them and some others, so that a
@@ -34,7 +41,7 @@ extension MapCore {
         guard configuration.isAgent, now >= agreement.nextQuestions else { return }
         agreement.nextQuestions = now.adding(milliseconds: MapCore.inquiryInterval)
         agreement.asked = agreement.asked.filter { $0.key + 1 >= now.epoch }
-        var questions: [RootQuestion] = []
+        var questions: [MapQuestion] = []
         for comparison in [agreement.earlier, snapshots.comparison].compactMap(\.self) {
             let asked = agreement.asked[comparison.epoch, default: 0]
             var missing = comparison.missing
@@ -46,32 +53,34 @@ extension MapCore {
                 let homes = usableServers(at: now).filter { $0.clusterID == cluster }
                 guard !homes.isEmpty else { continue }
                 var names = [MapCore.name(cluster)]
-                for _ in 1..<RootInquiry.nameLimit {
+                for _ in 1..<MapInquiry.nameLimit {
                     let name = MapCore.name(others[entropy.below(others.count)])
                     if !names.contains(name) { names.append(name) }
                 }
                 questions.append(
-                    RootQuestion(
-                        server: homes[entropy.below(homes.count)].nodeID, epoch: comparison.epoch, clusters: names))
+                    MapQuestion(
+                        server: homes[entropy.below(homes.count)].nodeID,
+                        inquiry: .ask(epoch: comparison.epoch, clusters: names)))
             }
             agreement.asked[comparison.epoch] = asked + share
         }
         if !questions.isEmpty { effects.append(.inquire(questions)) }
     }
 
-    /// Roots that came in an answer, judged as those from a link are.
+    /// An answer that came in an envelope; roots in it are judged as those from a link are.
     mutating func receiveInquired(
         _ answer: [UInt8], _ now: Timestamp, _ effects: inout [MapEffect],
         _ store: inout some (KeyValueStore & ~Copyable)
     ) throws(StorageError) {
-        guard let inquiry = try? RootInquiry(decoding: answer), case .roots(let roots) = inquiry else {
-            snapshots.counters.malformed += 1
-            return
-        }
-        for bytes in roots {
-            guard let root = judgeRoot(bytes, nil, now) else { continue }
-            snapshots.counters.learned += 1
-            try enter(root, from: nil, &effects, &store)
+        switch try? MapInquiry(decoding: answer) {
+        case .roots(let roots):
+            for bytes in roots {
+                guard let root = judgeRoot(bytes, nil, now) else { continue }
+                snapshots.counters.learned += 1
+                try enter(root, from: nil, &effects, &store)
+            }
+        case .newcomers(let tag, let page): try receiveNewcomers(tag, page, now, &effects, &store)
+        case .ask, .askNewcomers, nil: snapshots.counters.malformed += 1
         }
     }
 }

@@ -34,8 +34,8 @@ extension MapCore {
         let change = admit(descriptor)
         if !admission.admits(descriptor.clusterID) {
             putAside(descriptor)
-        } else if try makeRoom(for: descriptor, &effects, &store) {
-            try hold(descriptor, from: link, &effects, &store)
+        } else if try makeRoom(for: descriptor, now, &effects, &store) {
+            try hold(descriptor, from: link, now, &effects, &store)
         } else {
             counters.full += 1
             pending.remove(descriptor.id)
@@ -58,7 +58,7 @@ extension MapCore {
         _ store: inout some (KeyValueStore & ~Copyable)
     ) throws(StorageError) {
         if change.grew || change.shrank { snapshots.speakers = [:] }
-        if change.shrank { try dropUnadmitted(&effects, &store) }
+        if change.shrank { try dropUnadmitted(now, &effects, &store) }
         if change.grew { try promote(now, &effects, &store) }
     }
 
@@ -116,7 +116,8 @@ extension MapCore {
     /// Whether there is room, if need be in place of the cluster's server with the highest identifier: whatever order
     /// they come in, all maps end with the same servers of a cluster that has too many, and do not differ for ever.
     private mutating func makeRoom(
-        for descriptor: MapDescriptor, _ effects: inout [MapEffect], _ store: inout some (KeyValueStore & ~Copyable)
+        for descriptor: MapDescriptor, _ now: Timestamp, _ effects: inout [MapEffect],
+        _ store: inout some (KeyValueStore & ~Copyable)
     ) throws(StorageError) -> Bool {
         guard !hasRoom(for: descriptor) else { return true }
         let cluster = descriptor.clusterID
@@ -124,7 +125,7 @@ extension MapCore {
             let last = held.identifiers(where: { $0.isServer && $0.clusterID == cluster }).last, descriptor.id < last
         else { return false }
         counters.full += 1
-        try drop(last, &effects, &store)
+        try drop(last, now, &effects, &store)
         return hasRoom(for: descriptor)
     }
 
@@ -161,11 +162,12 @@ extension MapCore {
 
     /// Stores a descriptor of an admitted cluster, tells the driver, and passes it on to every other link.
     mutating func hold(
-        _ descriptor: MapDescriptor, from link: UInt64?, _ effects: inout [MapEffect],
+        _ descriptor: MapDescriptor, from link: UInt64?, _ now: Timestamp, _ effects: inout [MapEffect],
         _ store: inout some (KeyValueStore & ~Copyable)
     ) throws(StorageError) {
         let bytes = descriptor.encode()
         let id = descriptor.id
+        let isNew = !held.contains(id)
         try store.put(MapCore.table, id.bytes, bytes)
         stale.remove(id.bytes)
         guard remember(descriptor, bytes) else {
@@ -174,7 +176,9 @@ extension MapCore {
         }
         counters.learned += 1
         switch descriptor {
-        case .server(let server): effects.append(.learned(server))
+        case .server(let server):
+            if isNew { try newcomers.tenure.arrived(id, now, &store) }
+            effects.append(.learned(server))
         case .cluster(let cluster): effects.append(.learnedCluster(cluster))
         }
         passOn(id, from: link, &effects)
@@ -225,7 +229,7 @@ extension MapCore {
     ) throws(StorageError) {
         for descriptor in pending.descriptors where admission.admits(descriptor.clusterID) {
             if descriptor.isCurrent(at: now), hasRoom(for: descriptor) {
-                try hold(descriptor, from: nil, &effects, &store)
+                try hold(descriptor, from: nil, now, &effects, &store)
             } else {
                 pending.remove(descriptor.id)
                 unlist(descriptor.id)
@@ -240,7 +244,7 @@ extension MapCore {
     ) throws(StorageError) {
         for id in held.identifiers(where: { $0.end <= now.seconds }) {
             let descriptor = held[id]
-            try drop(id, &effects, &store)
+            try drop(id, now, &effects, &store)
             if let descriptor { forget(descriptor) }
         }
         for descriptor in pending.descriptors where !descriptor.isCurrent(at: now) {
@@ -252,20 +256,24 @@ extension MapCore {
 
     /// Puts aside what is admitted no longer: it may be again.
     private mutating func dropUnadmitted(
-        _ effects: inout [MapEffect], _ store: inout some (KeyValueStore & ~Copyable)
+        _ now: Timestamp, _ effects: inout [MapEffect], _ store: inout some (KeyValueStore & ~Copyable)
     ) throws(StorageError) {
         for id in held.identifiers(where: { !admission.admits($0.clusterID) }) {
             guard let descriptor = held[id] else { continue }
-            try drop(id, &effects, &store)
+            try drop(id, now, &effects, &store)
             if pending[id] == nil { putAside(descriptor) }
         }
     }
 
     private mutating func drop(
-        _ id: Bytes16, _ effects: inout [MapEffect], _ store: inout some (KeyValueStore & ~Copyable)
+        _ id: Bytes16, _ now: Timestamp, _ effects: inout [MapEffect],
+        _ store: inout some (KeyValueStore & ~Copyable)
     ) throws(StorageError) {
         try store.delete(MapCore.table, id.bytes)
-        if case .server(let server)? = held[id] { effects.append(.lost(server.nodeID)) }
+        if case .server(let server)? = held[id] {
+            try newcomers.tenure.left(id, now, &store)
+            effects.append(.lost(server.nodeID))
+        }
         release(id)
     }
 

@@ -64,6 +64,7 @@ extension MapCore {
             SnapshotComparison.Statement(root: $0, count: UInt32(truncatingIfNeeded: tree.leaves.count))
         }
         snapshots.own = (now.epoch, statement)
+        admission.beginEpoch()
     }
 
     /// Signs the own snapshot, unless a server of the own cluster has spoken already: a cluster speaks once.

@@ -56,9 +56,12 @@ extension MapCore {
         for (epoch, statement) in agreement.roots {
             seeds[epoch + 1] = MixLayers.seed(epoch: epoch + 1, root: statement.root)
         }
+        let servers = usableServers(at: now)
+        let newcomers = servers.map { ($0.nodeID, countsFrom($0.nodeID)) }.filter { $0.1 > 0 }
         return MapView(
-            servers: usableServers(at: now), seeds: seeds, weights: capacity.weights?.values ?? [:],
-            families: MapView.families(of: clusters.values))
+            servers: servers, seeds: seeds, weights: capacity.weights?.values ?? [:],
+            families: MapView.families(of: clusters.values),
+            newcomers: Dictionary(newcomers, uniquingKeysWith: max))
     }
 
     private static func name(_ node: NodeID) -> Bytes16 { Bytes16(node.bytes.prefix(16)) ?? Bytes16() }

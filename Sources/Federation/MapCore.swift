@@ -47,6 +47,7 @@ public struct MapCore: Sendable {
     var snapshots: SnapshotState
     var agreement: MapAgreement
     var capacity: CapacityState
+    var newcomers: NewcomerState
     private var nextPrune: Timestamp
 
     /// The map as the store has it.
@@ -61,6 +62,8 @@ public struct MapCore: Sendable {
         snapshots = SnapshotState(started: now)
         agreement = MapAgreement(now: now)
         capacity = CapacityState(nextWeighing: now)
+        newcomers = NewcomerState(
+            tenure: try Tenure(store), nextPoll: now.adding(milliseconds: MapCore.firstPoll))
         nextPrune = now.adding(milliseconds: MapCore.pruneInterval)
         try restore(now, store)
         try restoreRoots(now, store)
@@ -100,6 +103,7 @@ public struct MapCore: Sendable {
         switch event {
         case .linkUp(let link, let peer):
             linkUp(link, isAgent: peer == nil, now, &entropy, &effects)
+            if peer != nil { try newcomers.tenure.advance(isLinked: true, now, &store) }
         case .linkDown(let link): linkDown(link)
         case .message(let link, let bytes):
             try receive(bytes, link, now, &entropy, &effects, &store)
@@ -172,6 +176,7 @@ public struct MapCore: Sendable {
         try wakeSnapshots(now, &entropy, &effects, &store)
         try wakeView(now, &entropy, &effects, &store)
         try wakeCapacity(now, &effects, &store)
+        try wakeNewcomers(now, &entropy, &effects, &store)
     }
 
     // MARK: Comparison

@@ -78,7 +78,8 @@ extension MapCore {
             peers: admission.graph.peers(of: id).map(MapGraph.short))
         switch admission.reason(for: id) {
         case .root, .unknown: break
-        case .twoPaths(let first, let second): row.paths = [first.map(MapGraph.short), second.map(MapGraph.short)]
+        case .twoPaths(let first, let second), .waiting(let first, let second):
+            row.paths = [first.map(MapGraph.short), second.map(MapGraph.short)]
         case .smallMap(let path): row.paths = [path.map(MapGraph.short)]
         case .onePath(let path, let bottleneck):
             row.paths = [path.map(MapGraph.short)]

@@ -10,15 +10,18 @@ public struct MapView: Sendable {
     public var weights: [NodeID: Double]
     /// Clusters that name one operator, by a number for the operator; others are alone.
     public var families: [VerifyingKey: UInt64]
+    /// Servers that may not hold records yet, and the first epoch in which each may.
+    public var newcomers: [NodeID: UInt64]
 
     public init(
         servers: [ServerDescriptor], seeds: [UInt64: Bytes32] = [:], weights: [NodeID: Double] = [:],
-        families: [VerifyingKey: UInt64] = [:]
+        families: [VerifyingKey: UInt64] = [:], newcomers: [NodeID: UInt64] = [:]
     ) {
         self.servers = servers
         self.seeds = seeds
         self.weights = weights
         self.families = families
+        self.newcomers = newcomers
     }
 
     public func seed(_ epoch: UInt64) -> Bytes32 { seeds[epoch] ?? MixLayers.seed(epoch: epoch, root: nil) }

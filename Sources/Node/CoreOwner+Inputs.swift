@@ -32,7 +32,7 @@ extension CoreOwner {
             }
             handle(.directory(.request(from: nil, token: token, message: request.body)))
         case .map:
-            guard let block = request.replyBlocks.first, let answer = map.answerInquiry(request.body) else {
+            guard let block = request.replyBlocks.first, let answer = map.answerInquiry(request.body, at: .now()) else {
                 ledger.count("service.malformed")
                 return
             }

@@ -32,7 +32,8 @@ extension CoreOwner {
                     servers.map {
                         Placement.Node(
                             id: $0.nodeID, cluster: $0.clusterID, prefix: $0.udp.prefix,
-                            endpoint: Endpoint(linkKey: $0.linkKey, address: $0.udp))
+                            endpoint: Endpoint(linkKey: $0.linkKey, address: $0.udp),
+                            countsFrom: map.countsFrom($0.nodeID))
                     })))
         if directory.contactCount < 20 {
             let own = directory.descriptor

@@ -63,8 +63,8 @@ final class CoreOwner: @unchecked Sendable {
     }
 
     static let tables: [Table] = [
-        Table("map"), Table("roots"), Table("agreed"), Table("capacity"), Table("evidence"), Table("directory/records"),
-        Table("directory/evidence"),
+        Table("map"), Table("roots"), Table("agreed"), Table("capacity"), Table("evidence"), Table("newcomers"),
+        Table("directory/records"), Table("directory/evidence"),
         Table("directory/contacts"),
         Table("directory/expiry"), Table("directory/floors"), Table("directory/quotas"),
         Table("shared/values"), Table("shared/rounds"), Table("shared/history"), Table("shared/evidence"),

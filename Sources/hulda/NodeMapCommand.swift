@@ -101,6 +101,7 @@ enum MapText {
             if let hinge = cluster.hangsOn {
                 return "every path leads through \(name(hinge)): it needs a peering with another cluster"
             }
+            if paths.count == 2 { return "its peers have brought in as many as they may today: wait for tomorrow" }
             if !paths.isEmpty { return "only one root peers with it: it needs a second peering" }
             guard cluster.unreturned.isEmpty else {
                 let endorsers = cluster.unreturned.map(name).joined(separator: ", ")

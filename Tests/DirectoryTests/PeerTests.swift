@@ -43,8 +43,17 @@ private struct Vectors: Decodable {
         let rings: [[String]]
     }
 
+    struct Brakes: Decodable {
+        let epoch: String
+        let shared: String
+        let nodes: [[String]]
+        let lots: [String]
+        let counted: [String]
+    }
+
     let cases: [Case]
     let placement: Circle
+    let brakes: Brakes
 
     static func bytes<T: FixedBytes>(_ hex: String) throws -> T {
         let raw = try #require(Hex.decode(hex))
@@ -105,6 +114,22 @@ private struct Vectors: Decodable {
             nodes: try Vectors.nodes(circle.nodes), epoch: 0, shared: try Vectors.bytes(circle.shared))
         let rings = placement.rings(of: VerifyingKey(try Vectors.bytes(circle.key)))
         #expect(rings.map { $0.map(\.hex) } == circle.rings)
+    }
+
+    @Test(
+        "the nodes that count are those of the vectors: newcomers left out, a cluster and a prefix cut to their share")
+    func counted() throws {
+        let brakes = try vectors().brakes
+        let epoch = try #require(UInt64(brakes.epoch))
+        let shared: Bytes32 = try Vectors.bytes(brakes.shared)
+        var nodes = try Vectors.nodes(brakes.nodes)
+        for (index, node) in brakes.nodes.enumerated() {
+            nodes[index].countsFrom = try #require(UInt64(node[3]))
+            #expect(Placement.lot(of: nodes[index].id, shared: shared).hex == brakes.lots[index])
+        }
+        let counted = Placement.counted(nodes, epoch: epoch, shared: shared)
+        #expect(counted.map(\.id).sorted().map(\.hex) == brakes.counted)
+        #expect(counted.count < 100)
     }
 }
 

@@ -120,7 +120,7 @@ import Wire
         var entropy = Entropy(seed: 11)
         var nodes = PlacementTests.nodes(100, clusters: 100, prefixes: 100, seed: 12)
         let all = Placement(nodes: nodes, epoch: 5)
-        for index in 0..<50 { nodes[index].isCounted = false }
+        for index in 0..<50 { nodes[index].countsFrom = 6 }
         let young = Set(nodes.prefix(50).map(\.id))
         let counted = Placement(nodes: nodes, epoch: 5)
         let reference = Placement(nodes: Array(nodes.dropFirst(50)), epoch: 5)
@@ -138,5 +138,36 @@ import Wire
         #expect(!neighbours.contains { $0.id == nodes[70].id })
         let three = Placement(nodes: Array(nodes.suffix(3)), epoch: 5)
         #expect(three.neighbours(of: nodes[99].id, 8).count == 2)
+    }
+}
+
+extension PlacementTests {
+    @Test("in a network that is too young all count; a cluster and a prefix count for their share, drawn anew each day")
+    func shares() {
+        var young = PlacementTests.nodes(100, clusters: 100, prefixes: 100, seed: 13)
+        for index in 0..<81 { young[index].countsFrom = 6 }
+        #expect(Placement(nodes: young, epoch: 5).nodeCount == 100)
+        #expect(Placement(nodes: young, epoch: 6).nodeCount == 100)
+        young[0].countsFrom = 0
+        #expect(Placement(nodes: young, epoch: 5).nodeCount == 20)
+
+        var nodes = PlacementTests.nodes(2000, clusters: 2000, prefixes: 256, seed: 14)
+        let mine = PlacementTests.nodes(500, clusters: 1, prefixes: 256, seed: 15)
+        var near = PlacementTests.nodes(500, clusters: 500, prefixes: 1, seed: 16)
+        for index in near.indices { near[index].prefix = [99, 99] }
+        nodes += mine + near
+        var counted: [Set<NodeID>] = []
+        for epoch in UInt64(5)...6 {
+            let placement = Placement(nodes: nodes, epoch: epoch)
+            let own = Set(mine.map(\.id).filter { placement.node($0) != nil })
+            #expect(own.count == 3000 / 64)
+            // The cluster's own share comes first, so a prefix has its share of somewhat fewer.
+            #expect(near.count { placement.node($0.id) != nil } == 3000 / 64)
+            counted.append(own)
+            // Another's map, which lacks some of the nodes, leaves out nearly the same.
+            let other = Placement(nodes: nodes.enumerated().filter { $0.offset % 50 != 0 }.map(\.element), epoch: epoch)
+            #expect(own.count { other.node($0) == nil } <= 4)
+        }
+        #expect(counted[0] != counted[1])
     }
 }

@@ -29,7 +29,7 @@ struct CrossCheckTests {
     /// - Returns: what else it did.
     private func wake(
         _ network: inout MapNetwork, _ agent: Int, rounds: Int = 12,
-        tamper: (RootQuestion, [UInt8]) -> [UInt8]? = { $1 }
+        tamper: (MapQuestion, [UInt8]) -> [UInt8]? = { $1 }
     ) throws -> [MapEffect] {
         var others: [MapEffect] = []
         for _ in 0..<rounds {
@@ -42,7 +42,7 @@ struct CrossCheckTests {
                 #expect(questions.count <= 16)
                 for question in questions {
                     let node = try #require((0..<8).first { nodeID($0) == question.server })
-                    let reply = network.cores[node].answerInquiry(question.body)
+                    let reply = network.cores[node].answerInquiry(question.body, at: network.now)
                     let answer = try #require(reply)
                     guard let said = tamper(question, answer) else { continue }
                     others += try handle(&network, .inquired(said), agent)
@@ -143,7 +143,7 @@ struct CrossCheckTests {
             epoch: epoch, root: BLAKE2b.h(Domain("test/lie"), [1]), count: 16,
             certificate: TestSigner(4, cluster: 4).certificate
         ) { TestSigner(4, cluster: 4).key.sign($0) }
-        _ = try handle(&network, .inquired(RootInquiry.roots([lie.encode()]).encode()), victim)
+        _ = try handle(&network, .inquired(MapInquiry.roots([lie.encode()]).encode()), victim)
         var files: [EquivocationEvidence] = []
         for case .evidence(let piece) in try wake(&network, victim) { files.append(piece) }
         #expect(files.count == 1)
@@ -178,19 +178,27 @@ struct CrossCheckTests {
     func messages() throws {
         var entropy = Entropy(seed: 125)
         let names: [Bytes16] = (0..<7).map { _ in entropy.bytes() }
-        let ask = RootInquiry.ask(epoch: 7, clusters: names)
-        let roots = RootInquiry.roots((0..<8).map { _ in entropy.array(SnapshotRoot.encodedSize) })
-        for message in [ask, roots] {
+        let ask = MapInquiry.ask(epoch: 7, clusters: names)
+        let roots = MapInquiry.roots((0..<8).map { _ in entropy.array(SnapshotRoot.encodedSize) })
+        let page = NewcomerPage(
+            epoch: 7, isComplete: true, hasMore: true,
+            entries: (1...200).map { NewcomerPage.Entry(name: $0, isOfToday: $0 % 2 == 0) })
+        for message in [ask, roots, .askNewcomers(tag: 1, after: 2), .newcomers(tag: 3, page)] {
             let bytes = message.encode()
-            #expect(try RootInquiry(decoding: bytes) == message)
+            #expect(try MapInquiry(decoding: bytes) == message)
             for count in bytes.indices {
-                #expect(throws: WireError.self) { try RootInquiry(decoding: Array(bytes[..<count])) }
+                #expect(throws: WireError.self) { try MapInquiry(decoding: Array(bytes[..<count])) }
             }
-            #expect(throws: WireError.self) { try RootInquiry(decoding: bytes + [0]) }
+            #expect(throws: WireError.self) { try MapInquiry(decoding: bytes + [0]) }
         }
-        for wrong in [RootInquiry.ask(epoch: 7, clusters: []), .ask(epoch: 7, clusters: names + [Bytes16()])] {
-            #expect(throws: WireError.outOfRange(field: "clusters")) { try RootInquiry(decoding: wrong.encode()) }
+        for wrong in [MapInquiry.ask(epoch: 7, clusters: []), .ask(epoch: 7, clusters: names + [Bytes16()])] {
+            #expect(throws: WireError.outOfRange(field: "clusters")) { try MapInquiry(decoding: wrong.encode()) }
         }
-        #expect(throws: WireError.unknownKind(3)) { try RootInquiry(decoding: [3]) }
+        var unordered = page
+        unordered.entries.swapAt(0, 1)
+        #expect(throws: WireError.outOfRange(field: "newcomers")) {
+            try MapInquiry(decoding: MapInquiry.newcomers(tag: 3, unordered).encode())
+        }
+        #expect(throws: WireError.unknownKind(5)) { try MapInquiry(decoding: [5]) }
     }
 }

@@ -52,7 +52,13 @@ struct DecoderFuzzTests {
             root, evidence, proof, RootMessage.root(root).encode(),
             RootMessage.ask(epoch: 5, checksum: 6, clusters: names.sorted()).encode(),
             MapMessage.summary(salt: 1, checksums: MapIndex().checksums(salt: 1)).encode(),
-            RootInquiry.ask(epoch: 5, clusters: names).encode(), RootInquiry.roots([root]).encode(),
+            MapInquiry.ask(epoch: 5, clusters: names).encode(), MapInquiry.roots([root]).encode(),
+            MapInquiry.askNewcomers(tag: 1, after: 2).encode(),
+            MapInquiry.newcomers(
+                tag: 3,
+                NewcomerPage(
+                    epoch: 4, isComplete: true, hasMore: true, entries: [.init(name: 5, isOfToday: true)])
+            ).encode(),
             CapacityMessage.have([1, 2]).encode(), CapacityMessage.statements([stated]).encode(), stated,
         ]
         var accepted = 0
@@ -63,7 +69,7 @@ struct DecoderFuzzTests {
                 #expect(read.encode() == bytes)
             }
             if let read = try? MapMessage(decoding: bytes) { #expect(read.encode() == bytes) }
-            if let read = try? RootInquiry(decoding: bytes) { #expect(read.encode() == bytes) }
+            if let read = try? MapInquiry(decoding: bytes) { #expect(read.encode() == bytes) }
             if let read = try? CapacityMessage(decoding: bytes) { #expect(read.encode() == bytes) }
             if let read = try? CapacityStatement(decoding: bytes) {
                 #expect(read.encode() == bytes && read.isSigned == (bytes == stated))

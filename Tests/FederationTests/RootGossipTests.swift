@@ -15,13 +15,13 @@ struct RootGossipTests {
 
     func descriptor(_ number: Int, cluster: Int) throws -> ServerDescriptor {
         let signer = TestSigner(number, cluster: cluster)
-        let address = SocketAddress(v4: (10, UInt8(number), 0, 1), port: 7411)
+        let address = SocketAddress(v4: (10, UInt8(truncatingIfNeeded: number), 0, 1), port: 7411)
         var entropy = Entropy(seed: 3_000_000 + UInt64(number))
         let keys = [RootGossipTests.epoch - 1, RootGossipTests.epoch].map {
             MixKeyEntry(epoch: $0, key: X25519PublicKey(entropy.bytes()))
         }
         return try ServerDescriptor(
-            certificate: signer.certificate, sequence: 1, expiry: RootGossipTests.begin + RootGossipTests.day,
+            certificate: signer.certificate, sequence: 1, expiry: RootGossipTests.begin + 3 * RootGossipTests.day,
             linkKey: X25519PublicKey(entropy.bytes()), tcp: address, udp: address, roles: .relay, mixKeys: keys,
             software: "", key: signer.key)
     }

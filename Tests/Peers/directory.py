@@ -76,6 +76,24 @@ def absence(seed, key, epoch, time):
     return server, digest, sign(seed, digest)[1]
 
 
+def lot(node, shared):
+    return h("hulda/dir-lot", node, shared)
+
+
+def counted(nodes, epoch, shared):
+    """Nodes are (id, cluster, prefix, the epoch from which it counts); those that lie on the circle."""
+    tried = [node for node in nodes if node[3] <= epoch]
+    kept = nodes if len(tried) < RINGS * HOLDERS else tried
+    most = max(20, len(kept) // 64)
+    for part in (1, 2):
+        drawn = sorted(kept, key=lambda node: lot(node[0], shared))
+        passed = set()
+        for group in {node[part] for node in kept}:
+            passed.update(node[0] for node in [node for node in drawn if node[part] == group][:most])
+        kept = [node for node in kept if node[0] in passed]
+    return kept
+
+
 def holders(nodes, shared, key):
     """Nodes are (id, cluster, prefix); the holders by ring."""
     circle = sorted(nodes, key=lambda node: position(node[0], shared))
@@ -172,7 +190,20 @@ def vectors():
         "nodes": [[part.hex() for part in node] for node in nodes],
         "rings": [[node.hex() for node in ring] for ring in holders(nodes, shared, key)],
     }
-    return {"cases": cases, "placement": placement}
+    epoch = 20_781
+    nodes = [
+        (source.randbytes(32), bytes([0 if i < 40 else i]) * 32, bytes([10, 0 if i >= 90 else i]),
+         epoch + 1 if i % 11 == 0 else epoch - i % 3)
+        for i in range(140)
+    ]
+    brakes = {
+        "epoch": str(epoch),
+        "shared": shared.hex(),
+        "nodes": [[part.hex() for part in node[:3]] + [str(node[3])] for node in nodes],
+        "lots": [lot(node[0], shared).hex() for node in nodes],
+        "counted": [node[0].hex() for node in sorted(counted(nodes, epoch, shared))],
+    }
+    return {"cases": cases, "placement": placement, "brakes": brakes}
 
 
 if __name__ == "__main__":

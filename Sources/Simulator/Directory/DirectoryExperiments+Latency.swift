@@ -65,7 +65,7 @@ extension DirectoryExperiments {
         var nodes = world.listed.filter { _ in world.entropy.unit() > mapDifference }
         for _ in 0..<Int(Double(world.listed.count) * mapDifference) {
             let key = VerifyingKey(world.entropy.bytes())
-            nodes.append(Placement.Node(id: Node.id(of: key), cluster: key, prefix: [0, 0]))
+            nodes.append(Placement.Node(id: Node.id(of: key), cluster: key, prefix: Array(key.bytes.bytes.prefix(2))))
         }
         return Placement(nodes: nodes, epoch: world.now.epoch)
     }

@@ -47,16 +47,17 @@ extension World {
     func tellMap(_ server: WorldServer) {
         server.mapChanged = false
         let listed = server.map.currentServers(at: server.clock(now))
-        handle(server, .map(listed.map(World.node)))
+        handle(server, .map(listed.map { World.node($0, server.map) }))
         guard server.directory.contactCount < 20, server.isUp else { return }
         let others = listed.filter { $0.nodeID != server.nodeID }.prefix(16)
         handle(server, .join(others.map { Endpoint(linkKey: $0.linkKey, address: $0.udp) }))
     }
 
-    private static func node(_ server: ServerDescriptor) -> Placement.Node {
+    private static func node(_ server: ServerDescriptor, _ map: MapCore) -> Placement.Node {
         Placement.Node(
             id: server.nodeID, cluster: server.clusterID, prefix: server.udp.prefix,
-            endpoint: Endpoint(linkKey: server.linkKey, address: server.udp))
+            endpoint: Endpoint(linkKey: server.linkKey, address: server.udp),
+            countsFrom: map.countsFrom(server.nodeID))
     }
 
     func perform(_ effects: [DirectoryEffect], _ server: WorldServer) {

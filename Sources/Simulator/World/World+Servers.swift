@@ -230,7 +230,9 @@ extension World {
         else { return }
         switch request.service {
         case .map:
-            guard let block = request.replyBlocks.first, let answer = server.map.answerInquiry(request.body) else {
+            guard let block = request.replyBlocks.first,
+                let answer = server.map.answerInquiry(request.body, at: server.clock(now))
+            else {
                 return
             }
             reply(block, answer, server)
