@@ -76,6 +76,7 @@ final class AgentOwner: @unchecked Sendable {
         }
         guard !isStarted else { return }
         isStarted = true
+        for (epoch, value) in core.sharedValues { handle(.sharedRandom(epoch: epoch, value)) }
         if map.currentTotal(at: .now()) == 0 {
             askBootstrap()
         } else {
@@ -188,6 +189,7 @@ final class AgentOwner: @unchecked Sendable {
             case .envelope(let envelope, let gateway): gateways[gateway]?.send(kind: .envelope, body: envelope)
             case .claim(let secret, let gateway): gateways[gateway]?.send(kind: .claim, body: secret.bytes)
             case .mapAnswer(let answer): handle(.inquired(answer))
+            case .sharedValue(let epoch, let value): handle(.sharedRandom(epoch: epoch, value))
             case .gatewaysChanged: connectGateways()
             default:
                 for observer in observers.values { observer(.success(effect)) }

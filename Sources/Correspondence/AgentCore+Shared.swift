@@ -15,6 +15,9 @@ extension AgentCore {
     /// Lookups that wait for the epoch's value.
     static let waitingLimit = 1024
 
+    /// The shared random values that were made and are known, by epoch: the map draws by them too.
+    public var sharedValues: [UInt64: Bytes32] { shared.values.compactMapValues(\.bytes) }
+
     func isPlacementKnown(_ now: Timestamp) -> Bool { shared.isReady(now.epoch) }
 
     /// Whether the own record can be published: from some hours before midnight on also for the next epoch.
@@ -45,6 +48,7 @@ extension AgentCore {
             // What was published or looked up by the stand-in lies elsewhere.
             if value != .standIn, shared.provisional.contains(epoch) { settings.nextPublish = now }
             self.network.place(shared.values)
+            if let bytes = value.bytes { effects.append(.sharedValue(epoch: epoch, bytes)) }
         }
         guard isPlacementKnown(now), !waitingForPlacement.isEmpty else { return }
         let waiting = waitingForPlacement

@@ -44,6 +44,8 @@ public enum AgentEffect: Sendable {
     case claim(secret: Bytes32, gateway: NodeID)
     /// The answer of a server's map service, for the map (``MapEvent/inquired(_:)``).
     case mapAnswer([UInt8])
+    /// The shared random value of an epoch is known: the map draws by it too (``MapEvent/sharedRandom(epoch:_:)``).
+    case sharedValue(epoch: UInt64, Bytes32)
     /// The gateways to keep links with are others now; see ``AgentCore/wantedGateways``.
     case gatewaysChanged
     /// The home has the account, and enough holders have the record.

@@ -137,6 +137,8 @@ public enum DirectoryEffect: Sendable {
     case alarm(EclipseWatch.Alarm, detail: String)
     /// Send the frame over a stream link to another server.
     case send(link: UInt64, [UInt8])
+    /// The shared random value of an epoch is known: the map draws by it too.
+    case sharedValue(epoch: UInt64, Bytes32)
     /// Tell the operator how the making of a shared random value went.
     case sharedRandom(SharedRandomReport)
 }

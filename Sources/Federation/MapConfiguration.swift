@@ -49,7 +49,8 @@ public enum MapEvent: Sendable {
     case measured(epoch: UInt64, [NodeID: UInt8])
     /// An answer to a question of ``MapEffect/inquire(_:)`` came.
     case inquired([UInt8])
-    /// The directory's shared random value of an epoch (specs/directory.md).
+    /// The directory's shared random value of an epoch, where one was made; not the stand-in of a young network
+    /// (specs/directory.md).
     case sharedRandom(epoch: UInt64, Bytes32)
     /// ``MapCore/nextWake`` has come.
     case wake

@@ -83,10 +83,9 @@ extension MapCore {
     func book(_ epoch: UInt64, _ now: Timestamp) -> CapacityBook {
         let relays = currentServers(at: now).filter { $0.roles.contains(.relay) }
             .map { CapacityBook.Relay(node: $0.nodeID, cluster: $0.clusterID) }
-        let root = epoch > 0 ? agreedRoot(epoch - 1) : nil
         return CapacityBook(
             relays: relays, families: MapView.families(of: clusters.values),
-            seed: MixLayers.seed(epoch: epoch, root: root))
+            seed: seed(epoch))
     }
 
     /// Makes weights of the last epoch's statements; again when more of them came.

@@ -117,14 +117,16 @@ extension MapCore {
         return list
     }
 
-    /// Takes the shared random value of an epoch.
-    mutating func setSharedRandom(_ value: Bytes32, epoch: UInt64) {
+    /// Takes the shared random value of an epoch: speakers, layers and measurers follow from it.
+    mutating func setSharedRandom(_ value: Bytes32, epoch: UInt64, _ effects: inout [MapEffect]) {
         guard snapshots.values[epoch] != value else { return }
         if snapshots.values.count >= MapCore.keptEpochs, let oldest = snapshots.values.keys.min() {
             snapshots.values[oldest] = nil
         }
         snapshots.values[epoch] = value
         snapshots.speakers = [:]
+        capacity.isDirty = true
+        effects.append(.viewChanged)
     }
 
     // MARK: Messages

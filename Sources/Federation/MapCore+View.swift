@@ -53,15 +53,19 @@ extension MapCore {
     /// What paths are drawn from.
     public func view(at now: Timestamp) -> MapView {
         var seeds: [UInt64: Bytes32] = [:]
-        for (epoch, statement) in agreement.roots {
-            seeds[epoch + 1] = MixLayers.seed(epoch: epoch + 1, root: statement.root)
-        }
+        for epoch in now.epoch...now.epoch + 1 { seeds[epoch] = seed(epoch) }
         let servers = usableServers(at: now)
         let newcomers = servers.map { ($0.nodeID, countsFrom($0.nodeID)) }.filter { $0.1 > 0 }
         return MapView(
             servers: servers, seeds: seeds, weights: capacity.weights?.values ?? [:],
             families: MapView.families(of: clusters.values),
             newcomers: Dictionary(newcomers, uniquingKeysWith: max))
+    }
+
+    /// What an epoch's layers and measurers follow from, as far as it is known.
+    func seed(_ epoch: UInt64) -> Bytes32 {
+        MixLayers.seed(
+            epoch: epoch, root: epoch > 0 ? agreedRoot(epoch - 1) : nil, value: snapshots.values[epoch])
     }
 
     private static func name(_ node: NodeID) -> Bytes16 { Bytes16(node.bytes.prefix(16)) ?? Bytes16() }

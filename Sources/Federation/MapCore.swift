@@ -115,7 +115,7 @@ public struct MapCore: Sendable {
         case .inquired(let answer):
             try receiveInquired(answer, now, &effects, &store)
             try wakeView(now, &entropy, &effects, &store)
-        case .sharedRandom(let epoch, let value): setSharedRandom(value, epoch: epoch)
+        case .sharedRandom(let epoch, let value): setSharedRandom(value, epoch: epoch, &effects)
         case .wake:
             try wake(now, &entropy, &effects, &store)
         }

@@ -4,7 +4,7 @@ import Records
 /// What paths are drawn from: the servers of a map, and what the map knows of them beside their descriptors.
 public struct MapView: Sendable {
     public var servers: [ServerDescriptor]
-    /// ``MixLayers/seed(epoch:root:)`` by epoch; an epoch without one uses its own number's.
+    /// ``MixLayers/seed(epoch:root:value:)`` by epoch; an epoch without one uses its own number's.
     public var seeds: [UInt64: Bytes32]
     /// Weights by measured capacity; 1 is the network's median, and what is not named here has that of a newcomer.
     public var weights: [NodeID: Double]
@@ -24,7 +24,7 @@ public struct MapView: Sendable {
         self.newcomers = newcomers
     }
 
-    public func seed(_ epoch: UInt64) -> Bytes32 { seeds[epoch] ?? MixLayers.seed(epoch: epoch, root: nil) }
+    public func seed(_ epoch: UInt64) -> Bytes32 { seeds[epoch] ?? MixLayers.seed(epoch: epoch, root: nil, value: nil) }
 
     /// Clusters whose descriptors name the same contact belong to one operator (specs/map.md, "Families"). To copy
     /// another's contact only keeps oneself out of that other's paths.

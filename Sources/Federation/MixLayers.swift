@@ -13,10 +13,16 @@ public enum MixLayers {
     public static let leastClusters = 8
 
     /// What an epoch's layers, and who measures whom in it, follow from.
-    /// - Parameter root: the snapshot root of the epoch before on which the clusters agree; without one the epoch alone
-    ///   decides, which is foreseeable.
-    public static func seed(epoch: UInt64, root: Bytes32?) -> Bytes32 {
-        BLAKE2b.h(Domain("hulda/path-seed"), root ?? Bytes32(), epoch)
+    /// - Parameters:
+    ///   - root: the snapshot root of the epoch before on which the clusters agree.
+    ///   - value: the epoch's shared random value. It is made after that root, so whoever signs last has nothing to try
+    ///     for; without it the root alone decides, and without either the epoch, which is foreseeable.
+    public static func seed(epoch: UInt64, root: Bytes32?, value: Bytes32?) -> Bytes32 {
+        var hash = BLAKE2b(outputCount: 32, domain: Domain("hulda/path-seed"))
+        hash.update(root ?? Bytes32())
+        hash.update(value ?? Bytes32())
+        hash.update(epoch)
+        return hash.finalize()
     }
 
     /// The relay's layer: the first 8 bytes of `H("hulda/layer", seed ‖ ServerID)`, little-endian, modulo 3.

@@ -51,6 +51,7 @@ extension CoreOwner {
             case .alarm(_, let detail):
                 logger.warning("the directory may be under attack", metadata: ["detail": "\(detail)"])
             case .send(let link, let body): links[link]?.send(kind: .map, body: body)
+            case .sharedValue(let epoch, let value): handle(.map(.sharedRandom(epoch: epoch, value)))
             case .sharedRandom(let report): CoreOwner.log(report, logger)
             }
         }

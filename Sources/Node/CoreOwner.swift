@@ -165,6 +165,9 @@ final class CoreOwner: @unchecked Sendable {
     func start(_ socket: DatagramSocket) {
         self.socket = socket
         tellDirectory()
+        for (epoch, value) in directory.recentValues(at: .now()) {
+            handle(.map(.sharedRandom(epoch: epoch, value)))
+        }
         handle(.directory(.wake))
     }
 

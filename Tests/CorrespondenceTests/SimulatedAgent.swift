@@ -36,6 +36,8 @@ struct SimulatedAgent {
 
     // What the user saw.
     var registered: [RegistrationReport] = []
+    /// What its map is told.
+    var sharedValues: [UInt64: Bytes32] = [:]
     var removed: [UInt64] = []
     var closed: [NodeID] = []
     var names: [String] = []

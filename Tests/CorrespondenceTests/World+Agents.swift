@@ -112,6 +112,7 @@ extension World {
                 schedule(10, .claim(secret, at: index, agent: agent, generation: generation))
             // The map of this world is handed to agents whole.
             case .mapAnswer: break
+            case .sharedValue(let epoch, let value): agents[agent].sharedValues[epoch] = value
             case .gatewaysChanged: try syncLinks(agent)
             case .registered(_, let report): agents[agent].registered.append(report)
             case .homeRemoved(let request): agents[agent].removed.append(request)

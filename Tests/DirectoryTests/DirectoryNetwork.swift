@@ -135,7 +135,7 @@ struct DirectoryNetwork: ~Copyable {
             }
         case .joined(let contacts): joined[index] = contacts
         case .alarm(let alarm, _): alarms[index, default: []].append(alarm)
-        case .send, .sharedRandom: break
+        case .send, .sharedValue, .sharedRandom: break
         }
     }
 

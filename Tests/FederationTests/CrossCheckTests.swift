@@ -96,7 +96,14 @@ struct CrossCheckTests {
         #expect(network.cores[victim].agreedRoot(epoch) == own.root)
         let view = network.cores[victim].view(at: network.now)
         #expect(view.servers.count == 8)
-        #expect(view.seed(epoch + 1) == MixLayers.seed(epoch: epoch + 1, root: own.root))
+        #expect(view.seed(epoch + 1) == MixLayers.seed(epoch: epoch + 1, root: own.root, value: nil))
+        // When the next epoch's shared value is made, its layers follow from that as well.
+        let shared = BLAKE2b.h(Domain("test/shared"), [1])
+        let told = try handle(&network, .sharedRandom(epoch: epoch + 1, shared), victim)
+        #expect(told.contains { if case .viewChanged = $0 { true } else { false } })
+        let drawn = network.cores[victim].view(at: network.now)
+        #expect(drawn.seed(epoch + 1) == MixLayers.seed(epoch: epoch + 1, root: own.root, value: shared))
+        #expect(drawn.seed(epoch) == view.seed(epoch))
         // A restart keeps what was agreed.
         var configuration = MapConfiguration()
         configuration.isAgent = true

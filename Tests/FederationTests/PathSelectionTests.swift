@@ -122,10 +122,12 @@ struct PathSelectionTests {
     @Test("moves relays to other layers with the epoch's seed, a third to each")
     func seeds() throws {
         let servers = try Self.servers(clusters: 300, each: 1)
-        let one = MixLayers.seed(epoch: epoch, root: Bytes32())
+        let root = Bytes32()
+        let one = MixLayers.seed(epoch: epoch, root: root, value: nil)
         var entropy = Entropy(seed: 99)
-        let other = MixLayers.seed(epoch: epoch, root: entropy.bytes())
-        #expect(one == MixLayers.seed(epoch: epoch, root: nil))
+        // The same root with the shared value: who tried roots before it was known has gained nothing.
+        let other = MixLayers.seed(epoch: epoch, root: root, value: entropy.bytes())
+        #expect(one == MixLayers.seed(epoch: epoch, root: nil, value: nil))
         var moves = [Int](repeating: 0, count: 9)
         for server in servers {
             moves[
@@ -134,7 +136,9 @@ struct PathSelectionTests {
         }
         #expect(chiSquare(moves, [Double](repeating: 1.0 / 9, count: 9)) < 26.1)
         let view = MapView(servers: servers, seeds: [epoch: other])
-        #expect(view.seed(epoch) == other && view.seed(epoch + 1) == MixLayers.seed(epoch: epoch + 1, root: nil))
+        #expect(
+            view.seed(epoch) == other && view.seed(epoch + 1) == MixLayers.seed(epoch: epoch + 1, root: nil, value: nil)
+        )
     }
 
     @Test("prefers different networks while the map has them, and does without when it has not")

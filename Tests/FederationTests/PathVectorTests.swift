@@ -12,7 +12,7 @@ private struct PathVectors: Decodable {
         let server, cluster, node, layer, place, firstPoint: String
         let measurers: [String]
     }
-    let epoch, root, seed, seedWithoutRoot, signer, statement, identifier: String
+    let epoch, root, value, seed, seedWithoutValue, seedWithoutBoth, signer, statement, identifier: String
     let relays: [Relay]
     let steps: [String]
 
@@ -30,9 +30,11 @@ struct PathVectorTests {
     func assignment() throws {
         let vectors = try PathVectors.read()
         let epoch = try #require(UInt64(vectors.epoch))
-        let seed = MixLayers.seed(epoch: epoch, root: try bytes32(vectors.root))
+        let root = try bytes32(vectors.root)
+        let seed = MixLayers.seed(epoch: epoch, root: root, value: try bytes32(vectors.value))
         #expect(seed.hex == vectors.seed)
-        #expect(MixLayers.seed(epoch: epoch, root: nil).hex == vectors.seedWithoutRoot)
+        #expect(MixLayers.seed(epoch: epoch, root: root, value: nil).hex == vectors.seedWithoutValue)
+        #expect(MixLayers.seed(epoch: epoch, root: nil, value: nil).hex == vectors.seedWithoutBoth)
         let relays = try vectors.relays.map {
             CapacityBook.Relay(node: try bytes32($0.node), cluster: VerifyingKey(try bytes32($0.cluster)))
         }

@@ -15,8 +15,8 @@ from map import h, public
 from primitives import ed25519
 
 
-def seed_of(epoch, root):
-    return h(b"hulda/path-seed", (root or bytes(32)) + struct.pack("<Q", epoch))
+def seed_of(epoch, root, value):
+    return h(b"hulda/path-seed", (root or bytes(32)) + (value or bytes(32)) + struct.pack("<Q", epoch))
 
 
 def number(digest):
@@ -54,8 +54,8 @@ def statement(epoch, key, steps):
 
 def write_vectors(target):
     source = random.Random(20261125)
-    epoch, root = 20_781, source.randbytes(32)
-    seed = seed_of(epoch, root)
+    epoch, root, shared = 20_781, source.randbytes(32), source.randbytes(32)
+    seed = seed_of(epoch, root, shared)
     clusters = [source.randbytes(32) for _ in range(24)]
     relays = []
     for own in clusters:
@@ -70,7 +70,8 @@ def write_vectors(target):
     steps = [(bytes.fromhex(relay["node"]), index % 7) for index, relay in enumerate(relays[:9])]
     said = statement(epoch, key, steps)
     value = {
-        "epoch": str(epoch), "root": root.hex(), "seed": seed.hex(), "seedWithoutRoot": seed_of(epoch, None).hex(),
+        "epoch": str(epoch), "root": root.hex(), "value": shared.hex(), "seed": seed.hex(),
+        "seedWithoutValue": seed_of(epoch, root, None).hex(), "seedWithoutBoth": seed_of(epoch, None, None).hex(),
         "relays": relays, "signer": key.hex(), "steps": [str(step) for _, step in steps], "statement": said.hex(),
         "identifier": str(number(h(b"hulda/cap-id", said))),
     }

@@ -159,7 +159,7 @@ extension World {
                 guard let delay = network.streamDelay(place(index), server, &entropy) else { continue }
                 schedule(delay, .claim(secret, at: server, agent: index, generation: agent.generation))
             // What a real agent does for its map is not part of this world.
-            case .mapAnswer: break
+            case .mapAnswer, .sharedValue: break
             case .gatewaysChanged: syncLinks(agent)
             case .registered(_, let report):
                 agent.account = report.account

@@ -78,6 +78,7 @@ extension World {
             case .joined: record(.report, from: server.index, [], "joined")
             case .alarm: record(.report, from: server.index, [], "alarm")
             case .send(let link, let body): transmit(body, over: link, from: server)
+            case .sharedValue(let epoch, let value): handle(server, MapEvent.sharedRandom(epoch: epoch, value))
             case .sharedRandom(.agreed): figures.valuesAgreed += 1
             case .sharedRandom: figures.valuesFailed += 1
             }

@@ -37,6 +37,9 @@ extension World {
             handle(server, .linkUp(UInt64(link)))
             handle(other, .linkUp(UInt64(link)))
         }
+        for (epoch, value) in server.directory.recentValues(at: server.clock(now)) {
+            handle(server, MapEvent.sharedRandom(epoch: epoch, value))
+        }
         changeMap(server)
         arm(server)
     }
