@@ -150,7 +150,7 @@ extension DirectoryEffect {
         switch self {
         case .answer(_, let message): DirectoryMessage.isPromise(message)
         case .send, .sharedRandom: true
-        case .call, .joined, .alarm: false
+        case .call, .joined, .alarm, .sharedValue: false
         }
     }
 }
