@@ -119,7 +119,7 @@ let package = Package(
         tests(
             "OverlayTests",
             [
-                "hulda", "Node", "Agent", "Transport", "Federation", "Envelope", "Storage", "Fuzz",
+                "hulda", "Node", "Home", "Agent", "Transport", "Federation", "Envelope", "LMDB", "Storage", "Fuzz",
                 "SecondImplementation",
             ]),
     ],

@@ -13,6 +13,9 @@ import Wire
 
 /// A user's agent: opens the identity, connects to gateways, and does what it is asked.
 public final class AgentRuntime: Sendable {
+    /// How long what is under way at the end of a run has to arrive.
+    public static let linger = TimeAmount.seconds(4)
+
     public let id: NetworkID
     private let owner: AgentOwner
     private let group: MultiThreadedEventLoopGroup
@@ -94,7 +97,7 @@ public final class AgentRuntime: Sendable {
 
     /// Ends the agent. Messages, receipts and acknowledgements that are on their way get `linger` to arrive; what does
     /// not is kept and goes out with the next run.
-    public func stop(linger: TimeAmount = .seconds(4)) async {
+    public func stop(linger: TimeAmount = AgentRuntime.linger) async {
         let deadline = NIODeadline.now() + linger
         while NIODeadline.now() < deadline {
             let isIdle = (try? await onLoop { !$0.isConnected || $0.core.isIdle || $0.failure != nil }) ?? true

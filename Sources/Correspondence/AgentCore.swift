@@ -42,7 +42,7 @@ public struct AgentCore: Sendable {
     public internal(set) var counters = AgentCounters()
 
     var network = NetworkView()
-    var health = RelayHealth()
+    var health: RelayHealth
     var guards: GuardList
     /// The gateways whose links stand.
     var gateways: [NodeID] = []
@@ -86,6 +86,7 @@ public struct AgentCore: Sendable {
         shared = try SharedKnowledge(now, store)
         network.place(shared.values)
         guards = try GuardList(store)
+        health = try RelayHealth(store)
         serials = try ContactSerials(store)
         names = try OwnNames(store)
         // Stopped while a record was being published: that is done again.
@@ -217,6 +218,7 @@ public struct AgentCore: Sendable {
         guard !gateways.isEmpty else { return }
         health.expire(now)
         network.suspects = health.suspects
+        try health.save(&store)
         if let deaf = health.deafGateway(now) {
             try giveUp(deaf, isDeaf: true, now, &entropy, &effects, &store)
         }

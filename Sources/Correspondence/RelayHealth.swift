@@ -1,5 +1,6 @@
 import Primitives
 import Records
+import Storage
 import Wire
 
 /// Which relays the agent's own loops come back from (specs/correspondence.md, "Relays that do not answer").
@@ -20,10 +21,33 @@ struct RelayHealth: Sendable {
     /// Milliseconds between two gateways given up, so that nobody makes an agent try them all by losing its loops.
     static let gatewayPause: UInt64 = 120_000
 
+    /// Suspects that the next run of the agent knows.
+    private static let keptLimit = 64
+    private static let key = Array("suspects".utf8)
+
     private var loops: [Bytes16: (gateway: NodeID, mixes: [NodeID], due: Timestamp)] = [:]
     private var losses: [NodeID: Int] = [:]
     private var gatewayLosses: [NodeID: Int] = [:]
     private var nextReplacement = Timestamp(milliseconds: 0)
+    /// What is on disk.
+    private var kept: Set<NodeID> = []
+
+    init(_ store: borrowing some (KeyValueStore & ~Copyable)) throws(StorageError) {
+        var rest = try store.get(AgentCore.state, RelayHealth.key)?[...] ?? []
+        while let node = NodeID(rest.prefix(NodeID.count)), kept.count < RelayHealth.keptLimit {
+            kept.insert(node)
+            losses[node] = RelayHealth.lossLimit
+            rest = rest.dropFirst(NodeID.count)
+        }
+    }
+
+    /// Writes down whom the next run should not have to find out again.
+    mutating func save(_ store: inout some (KeyValueStore & ~Copyable)) throws(StorageError) {
+        let nodes = suspects.sorted().prefix(RelayHealth.keptLimit)
+        guard Set(nodes) != kept else { return }
+        kept = Set(nodes)
+        try store.put(AgentCore.state, RelayHealth.key, nodes.flatMap(\.bytes))
+    }
 
     var suspects: Set<NodeID> { Set(losses.filter { $0.value >= RelayHealth.lossLimit }.keys) }
 

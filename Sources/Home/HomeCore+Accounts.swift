@@ -33,7 +33,7 @@ extension HomeCore {
             }
             var row = try HomeTables.freshRow(registration.key, store)
             row.recovery = registration.recovery ?? Bytes32()
-            try store.put(HomeTables.accounts, account.bytes, row.encode())
+            try save(row, account, &store)
             counters.registrations += 1
             return .registered(account: account)
         }
@@ -48,7 +48,7 @@ extension HomeCore {
                 return .refused(.superseded)
             }
             row.recovery = recovery
-            try store.put(HomeTables.accounts, account.bytes, row.encode())
+            try save(row, account, &store)
         }
         counters.registrations += 1
         return .registered(account: account)
@@ -85,7 +85,7 @@ extension HomeCore {
         try removeBlocks(request.account, &row, &store)
         try forgetRecent(request.account, &store)
         forgetFlights(request.account)
-        try store.put(HomeTables.accounts, request.account.bytes, row.encode())
+        try save(row, request.account, &store)
         counters.takenOver += 1
         return .takenOver(serial: row.serial)
     }
@@ -115,7 +115,7 @@ extension HomeCore {
         row.itemCount = 0
         row.itemBytes = 0
         row.isClosed = true
-        try store.put(HomeTables.accounts, request.account.bytes, row.encode())
+        try save(row, request.account, &store)
         let end = now.adding(seconds: HomeCore.closedFor).seconds
         try store.put(HomeTables.closed, HomeTables.number(end) + request.account.bytes, [])
         counters.closed += 1
@@ -147,13 +147,19 @@ extension HomeCore {
         return row
     }
 
+    func save(
+        _ row: AccountRow, _ account: Bytes16, _ store: inout some (KeyValueStore & ~Copyable)
+    ) throws(StorageError) {
+        try store.put(HomeTables.accounts, account.bytes, row.encode(of: account))
+    }
+
     /// What is known of an account, open or closed. A damaged entry counts as none: its owner registers again when told
-    /// so. An account that was never taken over has the key that it is called after.
+    /// so.
     private mutating func storedRow(
         _ account: Bytes16, _ store: borrowing some (KeyValueStore & ~Copyable)
     ) throws(StorageError) -> AccountRow? {
         guard let bytes = try store.get(HomeTables.accounts, account.bytes) else { return nil }
-        guard let row = try? AccountRow(decoding: bytes), row.serial > 0 || Account.id(of: row.key) == account else {
+        guard let row = try? AccountRow(decoding: bytes, of: account) else {
             counters.damaged += 1
             return nil
         }

@@ -35,7 +35,7 @@ extension HomeCore {
             counters.replayed += 1
             return .refused(.replayed)
         }
-        try store.put(HomeTables.accounts, request.account.bytes, row.encode())
+        try save(row, request.account, &store)
         if request.isRelease {
             try release(request.label, request.account, now, &store)
             return .released(label: request.label)

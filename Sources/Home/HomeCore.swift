@@ -79,7 +79,7 @@ public struct HomeCore: Sendable {
     ) throws(StorageError) -> [(account: Bytes16, items: Int, replyBlocks: Int)] {
         var rows: [(account: Bytes16, items: Int, replyBlocks: Int)] = []
         try store.scan(HomeTables.accounts, from: []) { key, value in
-            if let account = Bytes16(key), let row = try? AccountRow(decoding: value), !row.isClosed {
+            if let account = Bytes16(key), let row = try? AccountRow(decoding: value, of: account), !row.isClosed {
                 rows.append((account, Int(row.itemCount), Int(row.blockCount)))
             }
             return true
@@ -160,7 +160,7 @@ public struct HomeCore: Sendable {
         counters.accepted += 1
         var spare: [ReplyBlock] = []
         try send(&row, delivery.account, &spare, now, &effects, &store)
-        try store.put(HomeTables.accounts, delivery.account.bytes, row.encode())
+        try save(row, delivery.account, &store)
         return .accepted(messageID: delivery.messageID)
     }
 
@@ -202,7 +202,7 @@ public struct HomeCore: Sendable {
                 pending: row.itemCount, blocks: UInt8(clamping: row.blockCount))
             effects.append(.send(block, content: answer.encode()))
         }
-        try store.put(HomeTables.accounts, account.bytes, row.encode())
+        try save(row, account, &store)
         return nil
     }
 
@@ -225,7 +225,7 @@ public struct HomeCore: Sendable {
             }
             var spare: [ReplyBlock] = []
             try send(&row, account, &spare, now, &effects, &store)
-            try store.put(HomeTables.accounts, account.bytes, row.encode())
+            try save(row, account, &store)
             // What is still due could not be sent, or is gone; it is found again when the owner attaches.
             inFlight[account] = inFlight[account]?.filter { $0.value.due > now }
         }
@@ -254,7 +254,7 @@ public struct HomeCore: Sendable {
                 continue
             }
             try remove(number, account, &row, &store)
-            try store.put(HomeTables.accounts, account.bytes, row.encode())
+            try save(row, account, &store)
             counters.expired += 1
         }
         try sweepClosed(now, &store)

@@ -80,7 +80,8 @@ struct AccountRow {
 
     init(key: VerifyingKey) { self.key = key }
 
-    init(decoding bytes: [UInt8]) throws(WireError) {
+    /// - Parameter account: whose entry this is said to be.
+    init(decoding bytes: [UInt8], of account: Bytes16) throws(WireError) {
         var reader = Reader(bytes)
         key = VerifyingKey(try reader.fixed())
         counter = try reader.uint64()
@@ -91,17 +92,36 @@ struct AccountRow {
         itemBytes = try reader.uint32()
         blockCount = try reader.uint32()
         // Rows of the first version end here.
-        guard reader.remaining > 0 else { return }
-        recovery = try reader.fixed()
-        serial = try reader.uint64()
-        let flags = try reader.uint8()
-        guard flags <= 1 else { throw .outOfRange(field: "flags") }
-        isClosed = flags == 1
+        if reader.remaining > 0 {
+            recovery = try reader.fixed()
+            serial = try reader.uint64()
+            let flags = try reader.uint8()
+            guard flags <= AccountRow.closedFlag | AccountRow.checkedFlag else { throw .outOfRange(field: "flags") }
+            isClosed = flags & AccountRow.closedFlag != 0
+            if flags & AccountRow.checkedFlag != 0 {
+                let check: Bytes32 = try reader.fixed()
+                try reader.finish()
+                guard check == AccountRow.check(account, bytes.dropLast(Bytes32.count)) else {
+                    throw .outOfRange(field: "check")
+                }
+                return
+            }
+        }
         try reader.finish()
+        // Rows of the first two versions have no check: their keys are one where the account was never taken over.
+        guard serial > 0 || Account.id(of: key) == account else { throw .outOfRange(field: "key") }
     }
 
-    func encode() -> [UInt8] {
-        var writer = Writer(capacity: 128)
+    private static let closedFlag: UInt8 = 1
+    private static let checkedFlag: UInt8 = 2
+
+    /// Tells a damaged row: a taken-over account's key says nothing about the account.
+    private static func check(_ account: Bytes16, _ row: [UInt8]) -> Bytes32 {
+        BLAKE2b.h(Domain("hulda/home-row"), account.bytes + row)
+    }
+
+    func encode(of account: Bytes16) -> [UInt8] {
+        var writer = Writer(capacity: 149)
         writer.fixed(key.bytes)
         writer.uint64(counter)
         writer.uint64(window)
@@ -112,7 +132,8 @@ struct AccountRow {
         writer.uint32(blockCount)
         writer.fixed(recovery)
         writer.uint64(serial)
-        writer.uint8(isClosed ? 1 : 0)
+        writer.uint8(AccountRow.checkedFlag | (isClosed ? AccountRow.closedFlag : 0))
+        writer.fixed(AccountRow.check(account, writer.bytes))
         return writer.bytes
     }
 

@@ -3,6 +3,7 @@ import ArgumentParser
 import Correspondence
 import FoundationEssentials
 import Glibc
+import NIOCore
 import Primitives
 import Records
 
@@ -77,7 +78,10 @@ struct AgentOptions: ParsableArguments {
     private var environmentAddress: String? { ProcessInfo.processInfo.environment["HULDA_BIND"] }
 
     /// Opens the identity, runs `body` with the agent connected, and stops it.
-    func withAgent<T>(_ body: (AgentRuntime) async throws -> T) async throws -> T {
+    /// - Parameter linger: what is under way at the end gets so long.
+    func withAgent<T>(
+        linger: TimeAmount = AgentRuntime.linger, _ body: (AgentRuntime) async throws -> T
+    ) async throws -> T {
         let unlock = try unlocking.unlock()
         let agent = try AgentFailureText.translate {
             try AgentRuntime(
@@ -88,10 +92,10 @@ struct AgentOptions: ParsableArguments {
             if try await agent.isMapRefused() {
                 StandardStream.write(AgentFailureText.refusedMap + "\n", to: STDERR_FILENO)
             }
-            await agent.stop()
+            await agent.stop(linger: linger)
             return result
         } catch {
-            await agent.stop()
+            await agent.stop(linger: linger)
             throw AgentFailureText.failure(error)
         }
     }

@@ -1,3 +1,4 @@
+import Agent
 import ArgumentParser
 import Correspondence
 import Glibc
@@ -41,7 +42,8 @@ struct SendCommand: AsyncParsableCommand {
                     "there is no text to send", next: "Give it after the ID, or on standard input; nothing was sent.",
                     code: SysExit.data)
             }
-            try await agent.withAgent { agent in
+            // Who does not want to wait for the message does not want to wait for the end either.
+            try await agent.withAgent(linger: min(AgentRuntime.linger, timeout.amount)) { agent in
                 let target = try await address.resolve(agent, accepts: person.acceptChange, timeout: timeout)
                 if !output.json, let explanation = target.explanation {
                     StandardStream.write(explanation + "\n", to: STDERR_FILENO)

@@ -49,6 +49,27 @@ import Wire
         #expect(try world.agents[1].inbox() == [Array("around it".utf8)])
     }
 
+    @Test("a relay that was found dead is passed over from the start by the next run of the agent")
+    func suspectsAreKept() throws {
+        var world = try DeliveryTests.pair(18)
+        world.kill(agent: 1)
+        let gateways = try #require(world.agents[0].core?.wantedGateways)
+        let dead = try #require((2..<7).first { !gateways.contains(world.servers[$0].nodeID) })
+        world.kill(dead)
+        world.undelivered = 0
+        try world.run(seconds: 5)
+        let atFirst = world.undelivered
+        #expect(atFirst > 10)
+        try world.run(seconds: 60)
+        world.kill(agent: 0)
+        try world.run(seconds: 5)
+        try world.start(agent: 0)
+        world.undelivered = 0
+        try world.run(seconds: 5)
+        // What is left are loops that ask whether it is back, and cover that ends there.
+        #expect(world.undelivered * 2 < atFirst, "\(world.undelivered) after \(atFirst)")
+    }
+
     @Test("messages arrive exactly once over a network that loses a tenth of all envelopes and repeats a third")
     func lossAndReplay() throws {
         var world = try DeliveryTests.pair(13)

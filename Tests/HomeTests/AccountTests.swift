@@ -123,12 +123,14 @@ import Wire
         #expect(try fixture.store.count(HomeTables.closed) == 0)
     }
 
-    @Test("a row that the first version wrote is read")
-    func oldRow() throws {
+    @Test("rows that the first two versions wrote are read", arguments: [76, 117])
+    func oldRow(_ size: Int) throws {
         var fixture = Fixture(seed: 34)
         _ = try fixture.register()
-        let row = try #require(try fixture.store.get(HomeTables.accounts, fixture.account.bytes))
-        try fixture.store.put(HomeTables.accounts, fixture.account.bytes, Array(row.prefix(76)))
+        var row = try #require(try fixture.store.get(HomeTables.accounts, fixture.account.bytes)).prefix(size)
+        // Without the flag that a check follows.
+        if size > 76 { row[size - 1] = 0 }
+        try fixture.store.put(HomeTables.accounts, fixture.account.bytes, Array(row))
         #expect(try fixture.attach() == [.attached(pending: 0, blocks: 2)])
         #expect(try fixture.deliver([1]).isAccepted)
     }

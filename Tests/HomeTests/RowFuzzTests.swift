@@ -15,13 +15,16 @@ struct RowFuzzTests {
         var row = AccountRow(key: fixture.owner.publicKey)
         row.counter = 9
         let valid = [
-            row.encode(), ItemRow(expiry: 3, messageID: garbage.entropy.bytes(), blob: [1, 2, 3]).encode(),
+            row.encode(of: fixture.account),
+            ItemRow(expiry: 3, messageID: garbage.entropy.bytes(), blob: [1, 2, 3]).encode(),
             BlockRow(expiry: 4, block: try fixture.block()).encode(),
         ]
         for _ in 0..<10_000 {
             let bytes = garbage.bytes(like: valid)
-            // Rows of the first version, of 76 bytes, are written longer.
-            if let read = try? AccountRow(decoding: bytes), bytes.count != 76 { #expect(read.encode() == bytes) }
+            // Rows of the first versions, of 76 and 117 bytes, are written longer.
+            if let read = try? AccountRow(decoding: bytes, of: fixture.account), ![76, 117].contains(bytes.count) {
+                #expect(read.encode(of: fixture.account) == bytes)
+            }
             if let read = try? ItemRow(decoding: bytes) { #expect(read.encode() == bytes) }
             if let read = try? BlockRow(decoding: bytes) { #expect(read.encode() == bytes) }
         }
@@ -69,5 +72,26 @@ struct RowFuzzTests {
             _ = try fixture.attach(acknowledging: items.map(\.number))
             #expect(try HomeCore.accounts(fixture.store).map(\.items) == [0])
         }
+    }
+
+    @Test("no bit of an account's entry changes without being noticed, also after a take-over")
+    func everyBit() throws {
+        var fixture = Fixture(seed: 334)
+        let recovery = try AccountTests.open(&fixture)
+        let next = SigningKey(&fixture.entropy)
+        let request = AccountTests.takeOver(fixture, 1, next.publicKey, recovery)
+        #expect(try AccountTests.answer(&fixture, request) == .takenOver(serial: 1))
+        let whole = try #require(try fixture.store.get(HomeTables.accounts, fixture.account.bytes))
+        for bit in 0..<whole.count * 8 {
+            var row = whole
+            row[bit / 8] ^= 1 << UInt8(bit % 8)
+            try fixture.store.put(HomeTables.accounts, fixture.account.bytes, row)
+            fixture.restart()
+            #expect(try fixture.deliver([1]) == [.refused(.unknownAccount)], "bit \(bit)")
+            #expect(fixture.home.counters.damaged == 1)
+        }
+        // Nor is the entry of one account another's.
+        try fixture.store.put(HomeTables.accounts, Bytes16().bytes, whole)
+        #expect(try HomeCore.accounts(fixture.store).isEmpty)
     }
 }

@@ -88,43 +88,4 @@ private enum SmallDisk {
         #expect(output.status == 74)
         #expect(output.errors.contains("Permission denied"))
     }
-
-    @Test("a home whose store is full refuses and says so, and loses and doubles nothing", .timeLimit(.minutes(8)))
-    func fullHome() throws {
-        let overlay = try Overlay(clusters: 5, network: 130)
-        _ = try Program.run(["testbed", "down", "--dir", overlay.folder.path])
-        let text = try String(contentsOfFile: overlay.configuration(2), encoding: .utf8)
-        let lines = text.split(separator: "\n").map { $0.hasPrefix("store_mib") ? "store_mib = 1" : String($0) }
-        try lines.joined(separator: "\n").write(toFile: overlay.configuration(2), atomically: true, encoding: .utf8)
-        try overlay.restart()
-
-        let alice = try User(overlay, address: "127.130.1.1")
-        let bob = try User(overlay, address: "127.130.2.1")
-        try alice.run("register", "--home", "cluster-1")
-        try bob.run("register", "--home", "cluster-2")
-        try #require(try overlay.status(2).home.accounts.count == 1)
-        // More than the store holds, so that some must be refused.
-        let messages = (0..<12).map { String(format: "%02d", $0) + String(repeating: "ab", count: 30_000) }
-        for message in messages {
-            let output = try Program.run(
-                ["send", bob.id, "-", "--timeout", "1"], environment: alice.environment, input: message)
-            #expect(output.status == 0 || output.status == 75, "\(output.errors)")
-        }
-        var refused = 0
-        for _ in 0..<3 where refused == 0 {
-            // Long enough to get somewhere: a fragment whose answer was still under way is sent again by the next.
-            _ = try Program.run(["inbox", "--flush", "--timeout", "60"], environment: alice.environment)
-            refused = try overlay.status(2).counters["home.full", default: 0]
-        }
-        #expect(refused > 0)
-        #expect(try overlay.status(2).counters["core.storage.failed", default: 0] == 0)
-
-        var received: [User.Message] = []
-        for _ in 0..<12 where received.count < messages.count {
-            _ = try Program.run(["inbox", "--wait", "3", "--timeout", "15"], environment: bob.environment)
-            _ = try Program.run(["inbox", "--flush", "--timeout", "30"], environment: alice.environment)
-            received = try bob.inbox("--stored")
-        }
-        #expect(received.map(\.text).sorted() == messages)
-    }
 }
