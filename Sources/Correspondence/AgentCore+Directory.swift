@@ -27,7 +27,7 @@ extension AgentCore {
                 enqueue(
                     .service(
                         .directory, destination: holder,
-                        body: DirectoryMessage.put(record: publication.record).encode(),
+                        body: publication.request(to: holder).encode(),
                         reply: .publish(epoch: epoch, holder: holder)))
             }
             publications[epoch] = publication.isFinished ? nil : publication
@@ -85,6 +85,7 @@ extension AgentCore {
         case .stored(let sequence) where sequence < publication.sequence: return
         case .stored: publication.answer(from: holder, stored: true)
         case .refused: publication.answer(from: holder, stored: false)
+        case .puzzle(let level): publication.demand(from: holder, level: level, now)
         default: counters.malformedAnswers += 1
         }
         publications[epoch] = publication.isFinished ? nil : publication

@@ -90,7 +90,7 @@ extension AgentCore {
             guard var publication = names.publications[key] else { continue }
             for holder in publication.due(now, queueDelay: queueDelay(publication.asked)) {
                 ask(
-                    holder, .put(record: publication.record),
+                    holder, publication.request(to: holder),
                     .publishName(label: key.label, epoch: key.epoch, holder: holder))
             }
             names.publications[key] = publication.isFinished ? nil : publication
@@ -170,6 +170,7 @@ extension AgentCore {
         case .stored(let sequence) where sequence < publication.sequence: return
         case .stored: publication.answer(from: holder, stored: true)
         case .refused: publication.answer(from: holder, stored: false)
+        case .puzzle(let level): publication.demand(from: holder, level: level, now)
         default: counters.malformedAnswers += 1
         }
         names.publications[key] = publication.isFinished ? nil : publication

@@ -141,7 +141,7 @@ public struct AgentCore: Sendable {
         due += nameLookups.values.map(\.lookup.deadline)
         due += names.wakes
         if let next = coverLookups.next { due.append(next) }
-        due += publications.values.filter { !$0.isFinished }.map(\.nextTry)
+        due += publications.values.filter { !$0.isFinished }.map(\.nextStep)
         due += outbox.open.values.filter { lookups[$0.recipient] == nil }.map(\.nextAttempt)
         if settings.isRegistered, canPublish(now) { due.append(settings.nextPublish) }
         return due.min()

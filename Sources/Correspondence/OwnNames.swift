@@ -84,7 +84,7 @@ struct OwnNames: Sendable {
     var isIdle: Bool { waiting.isEmpty }
 
     var wakes: [Timestamp] {
-        questions.values.map(\.nextTry) + publications.values.filter { !$0.isFinished }.map(\.nextTry)
+        questions.values.map(\.nextTry) + publications.values.filter { !$0.isFinished }.map(\.nextStep)
     }
 
     mutating func put(

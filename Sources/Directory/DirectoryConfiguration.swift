@@ -18,6 +18,10 @@ public struct DirectoryConfiguration: Sendable {
     public var checkRate = 4000
     /// Negative statements signed a second; further misses are not signed.
     public var signatureRate = 4000
+    /// Puts of the last seconds beyond which they cost work.
+    public var freePuts = 1000
+    /// Whether that and a store half full make puts cost work.
+    public var demandsPuzzles = true
     /// Searches under way at a time.
     public var iterationLimit = 64
     /// Calls under way at a time.
@@ -72,6 +76,9 @@ public struct DirectoryCounters: Equatable, Sendable {
     public var overQuota: UInt64 = 0
     /// Records refused because a higher sequence of an expired one is remembered.
     public var belowFloor: UInt64 = 0
+    /// Puts that have to come again with a puzzle solved, and solutions that were good enough.
+    public var puzzlesDemanded: UInt64 = 0
+    public var puzzlesAccepted: UInt64 = 0
     /// Negative statements signed.
     public var signedMisses: UInt64 = 0
     public var callsFailed: UInt64 = 0

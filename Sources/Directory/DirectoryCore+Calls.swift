@@ -59,7 +59,7 @@ extension DirectoryCore {
             try advance(iteration, now, &effects, &store)
         case (.iteration(let iteration, let node), .record(let record)):
             try found(record, iteration, from: node, now, &entropy, &effects, &store)
-        case (.put(let node), .stored), (.put(let node), .refused): heard(node)
+        case (.put(let node), .stored), (.put(let node), .refused), (.put(let node), .puzzle): heard(node)
         case (.shared(let node), .shared(let answer)):
             try randomise(.answer(node, answer), now, &entropy, &effects, &store)
         default:

@@ -49,6 +49,7 @@ extension DirectoryCore {
         silent.formIntersection(listed)
         unanswered = unanswered.filter { listed.contains($0.key) }
         self.nodes = nodes
+        listedLinks = nil
         placements = [:]
         neighbours = []
         nextNeighbours = now

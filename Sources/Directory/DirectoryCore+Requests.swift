@@ -28,9 +28,10 @@ extension DirectoryCore {
             answer(token, held == .missing ? absence(key, epoch, now) : held, &effects)
         case .put(let record):
             let item = FairQueue.Item(from: from, token: token, record: record)
-            if let answer = try put(item, isChecked: false, now, &effects, &store) {
-                self.answer(token, answer, &effects)
-            }
+            try put(item, now, &effects, &store)
+        case .solvedPut(let record, let solution):
+            try put(
+                FairQueue.Item(from: from, token: token, record: record, solution: solution), now, &effects, &store)
         case .findNode(let target):
             answer(token, nodes(near: target, now), &effects)
         case .findValue(let key, let epoch):
@@ -51,7 +52,7 @@ extension DirectoryCore {
             }
             try advance(id, now, &effects, &store)
         case .askShared(let epoch): answer(token, .shared(random.answer(epoch)), &effects)
-        case .record, .missing, .absent, .stored, .refused, .nodes, .shared:
+        case .record, .missing, .absent, .stored, .refused, .nodes, .shared, .puzzle:
             counters.malformed += 1
             answer(token, .refused(.malformed), &effects)
         }
@@ -104,8 +105,16 @@ extension DirectoryCore {
         }
     }
 
-    /// Checks in the design's order: size, epoch, responsibility, sequence, quota, and the signature last, which costs
-    /// most.
+    private mutating func put(
+        _ item: FairQueue.Item, _ now: Timestamp, _ effects: inout [DirectoryEffect],
+        _ store: inout some (KeyValueStore & ~Copyable)
+    ) throws(StorageError) {
+        guard let answer = try put(item, isChecked: false, now, &effects, &store) else { return }
+        self.answer(item.token, answer, &effects)
+    }
+
+    /// Checks in the design's order: size, epoch, responsibility, puzzle, sequence, quota, and the signature last, which
+    /// costs most.
     /// - Parameter isChecked: whether the budget for signatures was already charged.
     /// - Returns: the answer, or `nil` when the record waits.
     private mutating func put(
@@ -127,6 +136,10 @@ extension DirectoryCore {
         }
         let old = try RecordStore.get(record.blindedKey, store)
         if let old, old == record { return .stored(sequence: record.sequence) }
+        if !isChecked, let level = try demand(record, item, isNew: old == nil, now, store) {
+            counters.puzzlesDemanded += 1
+            return .puzzle(level: level)
+        }
         let group = RecordStore.Group(item.from)
         if let refusal = try refusal(record, old, group, store) { return .refused(refusal) }
         guard isChecked || (waiting.isEmpty && budget.check(configuration, now)) else {

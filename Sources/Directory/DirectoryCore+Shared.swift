@@ -14,6 +14,7 @@ extension DirectoryCore {
         _ nodes: [Placement.Node], placements: [UInt64: Placement], checked: CheckedSignatures? = nil
     ) {
         self.nodes = nodes
+        listedLinks = nil
         self.placements = placements
         self.checked = checked
         markListed()

@@ -70,6 +70,9 @@ public struct DirectoryCore: Sendable {
     var joining: UInt64?
     var budget = RequestBudget()
     var waiting = FairQueue()
+    var gate = PuzzleGate()
+    /// Link keys of servers on the map, once somebody's put asks for them.
+    var listedLinks: Set<X25519PublicKey>?
     var watch: EclipseWatch
     var nextWatch: Timestamp
     var anchorCheck: Timestamp?

@@ -18,6 +18,8 @@ public enum DirectoryMessage: Hashable, Sendable {
     case iterate(key: VerifyingKey, epoch: UInt64)
     /// What do you know of the epoch's shared random value?
     case askShared(epoch: UInt64)
+    /// Keep this record; here is the number that you demanded.
+    case solvedPut(record: [UInt8], solution: UInt64)
 
     case record([UInt8])
     case missing
@@ -28,6 +30,8 @@ public enum DirectoryMessage: Hashable, Sendable {
     /// The answerer's own signed descriptor, which proves who it is, and contacts.
     case nodes(descriptor: [UInt8], [Contact])
     case shared(SharedAnswer)
+    /// The record is looked at when a number comes with it that makes so many bits zero.
+    case puzzle(level: Int)
 
     public enum Refusal: UInt8, Sendable {
         case malformed = 1
@@ -63,6 +67,10 @@ public enum DirectoryMessage: Hashable, Sendable {
         case 5: self = .ping
         case 6: self = .iterate(key: VerifyingKey(try reader.fixed()), epoch: try reader.uint64())
         case 7: self = .askShared(epoch: try reader.uint64())
+        case 8:
+            let solution = try reader.uint64()
+            self = .solvedPut(
+                record: try reader.prefixed(limit: Limits.recordSize, field: "record"), solution: solution)
         case 65:
             self = .record(try reader.prefixed(limit: Limits.recordSize, field: "record"))
             try DirectoryMessage.checkPadding(&reader)
@@ -85,6 +93,10 @@ public enum DirectoryMessage: Hashable, Sendable {
         case 70:
             self = .shared(try SharedAnswer(&reader))
             try DirectoryMessage.checkPadding(&reader)
+        case 71:
+            let level = Int(try reader.uint8())
+            guard PutPuzzle.levels.contains(level) else { throw .outOfRange(field: "level") }
+            self = .puzzle(level: level)
         default: throw .unknownKind(kind)
         }
         try reader.finish()
@@ -129,6 +141,10 @@ public enum DirectoryMessage: Hashable, Sendable {
         case .askShared(let epoch):
             writer.uint8(7)
             writer.uint64(epoch)
+        case .solvedPut(let record, let solution):
+            writer.uint8(8)
+            writer.uint64(solution)
+            writer.prefixed(record)
         case .record(let bytes):
             writer.uint8(65)
             writer.prefixed(bytes)
@@ -156,6 +172,9 @@ public enum DirectoryMessage: Hashable, Sendable {
             writer.uint8(70)
             answer.encode(&writer)
             writer.pad(to: DirectoryMessage.answerSize)
+        case .puzzle(let level):
+            writer.uint8(71)
+            writer.uint8(UInt8(truncatingIfNeeded: level))
         }
         return writer.bytes
     }

@@ -67,6 +67,7 @@ struct FairQueue: Sendable {
         let from: Endpoint?
         let token: UInt64
         let record: [UInt8]
+        var solution: UInt64?
     }
 
     private var queues: [UInt64: [Item]] = [:]

@@ -67,6 +67,8 @@ extension CoreOwner {
             "directory.alarms": directory.alarms, "directory.over_rate": directory.overRate,
             "directory.over_quota": directory.overQuota, "directory.below_floor": directory.belowFloor,
             "directory.forged_answers": directory.forgedAnswers, "directory.misleading": directory.misleading,
+            "directory.puzzles_demanded": directory.puzzlesDemanded,
+            "directory.puzzles_accepted": directory.puzzlesAccepted,
             "directory.silent_holders": directory.silentHolders, "directory.signed_misses": directory.signedMisses,
             "datagram.handshakes": datagrams.handshakes, "datagram.malformed": datagrams.malformed,
             "datagram.unauthenticated": datagrams.unauthenticated, "datagram.replayed": datagrams.replayed,

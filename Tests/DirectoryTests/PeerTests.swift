@@ -36,6 +36,17 @@ private struct Vectors: Decodable {
         let absence: Statement
     }
 
+    struct Puzzle: Decodable {
+        let key: String
+        let epoch: String
+        let sequence: String
+        let holder: String
+        let level: Int
+        let solution: String
+        let digest: String
+        let strength: Int
+    }
+
     struct Circle: Decodable {
         let shared: String
         let key: String
@@ -52,6 +63,7 @@ private struct Vectors: Decodable {
     }
 
     let cases: [Case]
+    let puzzles: [Puzzle]
     let placement: Circle
     let brakes: Brakes
 
@@ -107,6 +119,23 @@ private struct Vectors: Decodable {
         }
     }
 
+    @Test("puzzles and their first solutions are those of the vectors")
+    func puzzles() throws {
+        let puzzles = try vectors().puzzles
+        #expect(puzzles.count == 4)
+        for one in puzzles {
+            var puzzle = PutPuzzle(
+                key: VerifyingKey(try Vectors.bytes(one.key)), epoch: try #require(UInt64(one.epoch)),
+                sequence: try #require(UInt64(one.sequence)), holder: try Vectors.bytes(one.holder))
+            let solution = try #require(UInt64(one.solution))
+            #expect(puzzle.digest(solution).hex == one.digest)
+            #expect(puzzle.strength(of: solution) == one.strength)
+            var solver = try #require(PuzzleSolver(puzzle, level: one.level))
+            while !solver.isOver { solver.step() }
+            #expect(solver.solution == solution)
+        }
+    }
+
     @Test("the holders are those of the vectors")
     func holders() throws {
         let circle = try vectors().placement
@@ -135,7 +164,18 @@ private struct Vectors: Decodable {
 
 @Suite("An independent computation of the directory in Python", .enabled(if: Peer.isWanted, "HULDA_PYTHON is not set"))
 struct DirectoryPeerTests {
-    @Test("agrees about holders, places, shared values and negative statements")
+    /// What Python says of a number, and the first that makes eight bits zero.
+    private static func answer(_ puzzle: PutPuzzle, _ guess: UInt64) -> [String: String] {
+        var puzzle = puzzle
+        var solver = PuzzleSolver(puzzle, level: 8)
+        while solver?.isOver == false { solver?.step() }
+        return [
+            "digest": puzzle.digest(guess).hex, "strength": String(puzzle.strength(of: guess)),
+            "first": solver?.solution.map { String($0) } ?? "none",
+        ]
+    }
+
+    @Test("agrees about holders, places, shared values, puzzles and negative statements")
     func agreement() throws {
         let seed: UInt64 = 600
         print("directory against Python: seed \(seed)")
@@ -169,6 +209,13 @@ struct DirectoryPeerTests {
                 "secrets": secrets.map { [$0.key.bytes.hex, $0.value.hex] },
             ])
             expected.append(["value": SharedRandom.value(previous: shared, epoch: epoch, secrets: secrets).hex])
+            let puzzle = PutPuzzle(key: key, epoch: epoch, sequence: UInt64(round), holder: nodes[0].id)
+            let guess = entropy.uint64()
+            requests.append([
+                "operation": "puzzle", "epoch": String(epoch), "key": key.bytes.hex, "sequence": String(round),
+                "holder": nodes[0].id.hex, "solution": String(guess), "level": "8",
+            ])
+            expected.append(DirectoryPeerTests.answer(puzzle, guess))
             var raw = entropy.array(32)
             let time = UInt64(entropy.below(1 << 40))
             requests.append([

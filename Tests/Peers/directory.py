@@ -94,6 +94,19 @@ def counted(nodes, epoch, shared):
     return kept
 
 
+def puzzle(key, epoch, sequence, holder, solution):
+    """The digest, and the zero bits with which it begins."""
+    digest = h("hulda/dir-puzzle", key, number(epoch), number(sequence), holder, number(solution))
+    return digest, 256 - int.from_bytes(digest, "big").bit_length()
+
+
+def solve(key, epoch, sequence, holder, level):
+    solution = 0
+    while puzzle(key, epoch, sequence, holder, solution)[1] < level:
+        solution += 1
+    return solution
+
+
 def holders(nodes, shared, key):
     """Nodes are (id, cluster, prefix); the holders by ring."""
     circle = sorted(nodes, key=lambda node: position(node[0], shared))
@@ -136,6 +149,12 @@ def answer(request):
     if operation == "absence":
         server, digest, signature = absence(raw("seed"), raw("key"), epoch, int(request["time"]))
         return {"server": server.hex(), "digest": digest.hex(), "signature": signature.hex()}
+    if operation == "puzzle":
+        of = (raw("key"), epoch, int(request["sequence"]), raw("holder"))
+        digest, strength = puzzle(*of, int(request["solution"]))
+        return {
+            "digest": digest.hex(), "strength": str(strength), "first": str(solve(*of, int(request["level"])))
+        }
     if operation == "holders":
         nodes = [tuple(bytes.fromhex(part) for part in node) for node in request["nodes"]]
         rings = holders(nodes, raw("shared"), raw("key"))
@@ -182,6 +201,24 @@ def vectors():
                 },
             }
         )
+    puzzles = []
+    other = random.Random(20261124)
+    for level in (8, 10, 12, 13):
+        of = (other.randbytes(32), 20635 + level, other.randrange(2**40), other.randbytes(32))
+        solution = solve(*of, level)
+        digest, strength = puzzle(*of, solution)
+        puzzles.append(
+            {
+                "key": of[0].hex(),
+                "epoch": str(of[1]),
+                "sequence": str(of[2]),
+                "holder": of[3].hex(),
+                "level": level,
+                "solution": str(solution),
+                "digest": digest.hex(),
+                "strength": strength,
+            }
+        )
     nodes = [(source.randbytes(32), bytes([i % 30]) * 32, bytes([10, i % 25])) for i in range(40)]
     shared, key = source.randbytes(32), source.randbytes(32)
     placement = {
@@ -203,7 +240,7 @@ def vectors():
         "lots": [lot(node[0], shared).hex() for node in nodes],
         "counted": [node[0].hex() for node in sorted(counted(nodes, epoch, shared))],
     }
-    return {"cases": cases, "placement": placement, "brakes": brakes}
+    return {"cases": cases, "puzzles": puzzles, "placement": placement, "brakes": brakes}
 
 
 if __name__ == "__main__":

@@ -145,20 +145,22 @@ final class DirectoryWorld {
                     continue
                 }
                 let effects = try nodes[index].handle(
-                    .request(from: nil, token: 1, message: DirectoryMessage.put(record: user.record).encode()),
+                    .request(from: nil, token: 1, message: publication.request(to: holder).encode()),
                     now: now, entropy: &entropy)
                 for effect in effects {
-                    if case .answer(1, let bytes) = effect, case .stored = try? DirectoryMessage(decoding: bytes) {
-                        publication.answer(from: holder, stored: true)
-                    } else if case .answer(1, _) = effect {
-                        publication.answer(from: holder, stored: false)
-                    } else {
+                    guard case .answer(1, let bytes) = effect else {
                         perform(effect, of: index)
+                        continue
+                    }
+                    switch try? DirectoryMessage(decoding: bytes) {
+                    case .stored: publication.answer(from: holder, stored: true)
+                    case .puzzle(let level): publication.demand(from: holder, level: level, time)
+                    default: publication.answer(from: holder, stored: false)
                     }
                 }
                 schedule(index)
             }
-            time = time.adding(milliseconds: Publication.retry)
+            time = max(publication.nextStep, time.adding(milliseconds: 1))
         }
         return publication.stored.count
     }
