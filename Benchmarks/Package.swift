@@ -25,6 +25,7 @@ let package = Package(
         .executable(name: "idle-memory", targets: ["IdleMemory"]),
         .executable(name: "directory-lookups", targets: ["DirectoryLookups"]),
         .executable(name: "directory-restart", targets: ["DirectoryRestart"]),
+        .executable(name: "directory-cost", targets: ["DirectoryCost"]),
     ],
     dependencies: [
         .package(name: "hulda", path: ".."),
@@ -58,6 +59,11 @@ let package = Package(
             name: "DirectoryLookups",
             dependencies: hulda("Directory", "Federation", "Primitives", "Records", "Transport", "Wire")
                 + ["DirectoryClient"],
+            swiftSettings: strict),
+        .executableTarget(
+            name: "DirectoryCost",
+            dependencies: hulda("Directory", "LMDB", "Link", "Primitives", "Records", "Storage", "Wire")
+                + ["DirectoryClient", "Operations"],
             swiftSettings: strict),
         .executableTarget(
             name: "DirectoryRestart",

@@ -168,6 +168,11 @@ public struct DirectoryCore: Sendable {
         try store.count(RecordStore.table)
     }
 
+    /// Proofs against those who signed two statements on a shared random value, of earlier runs too.
+    public static func evidence(
+        _ store: borrowing some (KeyValueStore & ~Copyable)
+    ) throws(StorageError) -> [SharedRandomEvidence] { try SharedRandomStore.evidence(store) }
+
     public mutating func handle(
         _ event: DirectoryEvent, now: Timestamp, entropy: inout Entropy,
         store: inout some (KeyValueStore & ~Copyable)

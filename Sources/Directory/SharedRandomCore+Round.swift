@@ -65,8 +65,10 @@ extension SharedRandomCore {
             }
         }
         for (cluster, proof) in round.evidence where !known.contains(cluster) {
-            try SharedRandomStore.put(evidence: proof, of: cluster, epoch: round.epoch, &store)
-            effects.append(.report(.equivocated(cluster, epoch: round.epoch)))
+            guard let one = proof.first, let other = proof.last, let evidence = try? SharedRandomEvidence(one, other)
+            else { continue }
+            try SharedRandomStore.put(evidence, &store)
+            effects.append(.report(.equivocated(evidence)))
         }
     }
 

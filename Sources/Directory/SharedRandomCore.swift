@@ -9,8 +9,8 @@ public enum SharedRandomReport: Hashable, Sendable {
     case agreed(epoch: UInt64, votes: Int, participants: Int)
     /// No agreement: the value follows from the last one.
     case failed(epoch: UInt64, SharedRandom.Failure)
-    /// A participant signed two commitments or votes; both are kept.
-    case equivocated(VerifyingKey, epoch: UInt64)
+    /// A participant signed two commitments or votes; the proof is kept.
+    case equivocated(SharedRandomEvidence)
 }
 
 /// What came of shared random values since the start.

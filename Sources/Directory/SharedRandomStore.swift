@@ -9,7 +9,7 @@ enum SharedRandomStore {
     /// Epoch 8, high byte first → names of participants; with kind 1 ‖ participant 32 ‖ first 8 bytes of the content
     /// after the epoch → a message.
     static let roundTable = Table("shared/rounds")
-    /// Participant 32 ‖ epoch 8 → two messages.
+    /// Participant 32 ‖ epoch 8 → the file that proves it.
     static let evidenceTable = Table("shared/evidence")
     static let evidenceLimit = 1024
     /// Values that are kept beside those of today and tomorrow, for one that follows from them.
@@ -72,11 +72,24 @@ enum SharedRandomStore {
     }
 
     static func put(
-        evidence: [SharedRandom.Message], of participant: VerifyingKey, epoch: UInt64,
-        _ store: inout some (KeyValueStore & ~Copyable)
+        _ evidence: SharedRandomEvidence, _ store: inout some (KeyValueStore & ~Copyable)
     ) throws(StorageError) {
         guard try store.count(evidenceTable) < evidenceLimit else { return }
-        try store.put(evidenceTable, participant.bytes.bytes + prefix(epoch), evidence.flatMap { $0.encode() })
+        try store.put(
+            evidenceTable, evidence.clusterID.bytes.bytes + prefix(evidence.epoch), evidence.encode())
+    }
+
+    static func evidence(
+        _ store: borrowing some (KeyValueStore & ~Copyable)
+    ) throws(StorageError) -> [SharedRandomEvidence] {
+        var kept: [SharedRandomEvidence] = []
+        var left = evidenceLimit
+        try store.scan(evidenceTable, from: []) { _, value in
+            if let evidence = try? SharedRandomEvidence(decoding: value) { kept.append(evidence) }
+            left -= 1
+            return left > 0
+        }
+        return kept
     }
 
     /// Forgets exchanges that are over, and values that are too old for another to follow from them.

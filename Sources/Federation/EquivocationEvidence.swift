@@ -19,6 +19,17 @@ public enum EvidenceError: Error, Equatable, Sendable {
     case sameStatement
     /// The statements stand in the wrong order: one contradiction has one file.
     case wrongOrder
+
+    public init(_ failure: EvidenceFile.Failure) {
+        self =
+            switch failure {
+            case .notEvidence: .notEvidence
+            case .unknownVersion(let version): .unknownVersion(version)
+            case .malformed(let error): .malformed(error)
+            case .sameStatement: .sameStatement
+            case .wrongOrder: .wrongOrder
+            }
+    }
 }
 
 /// Two validly signed statements that contradict each other, as a file that anybody can check with nothing else at
@@ -35,11 +46,6 @@ public struct EquivocationEvidence: Hashable, Sendable {
         /// Two descriptors of one sequence by one server.
         case serverDescriptors = 4
     }
-
-    static let magic = Array("hulda-evidence\n".utf8)
-    private static let version: UInt8 = 1
-    /// Magic 15 ‖ version 1 ‖ kind 1 ‖ twice a length of 2 and a statement.
-    public static let sizeLimit = 17 + 2 * (2 + Limits.descriptorSize)
 
     public let kind: Kind
     /// The two statements as their signers encoded them, ascending as bytes.
@@ -74,41 +80,20 @@ public struct EquivocationEvidence: Hashable, Sendable {
 
     /// Reads a file; believe it only after ``verify()``.
     public init(decoding bytes: [UInt8]) throws(EvidenceError) {
-        guard bytes.starts(with: EquivocationEvidence.magic) else { throw .notEvidence }
-        guard bytes.count <= EquivocationEvidence.sizeLimit else {
-            throw .malformed(.trailingBytes(bytes.count - EquivocationEvidence.sizeLimit))
+        let file: EvidenceFile
+        do throws(EvidenceFile.Failure) { file = try EvidenceFile(decoding: bytes) } catch {
+            throw EvidenceError(error)
         }
-        var reader = Reader(bytes.dropFirst(EquivocationEvidence.magic.count))
-        let version: UInt8
-        let kind: Kind?
-        do throws(WireError) {
-            version = try reader.uint8()
-            let number = try reader.uint8()
-            kind = Kind(rawValue: number)
-            if version == EquivocationEvidence.version, kind == nil { throw .unknownKind(number) }
-            first = try reader.prefixed(limit: Limits.descriptorSize, field: "first")
-            second = try reader.prefixed(limit: Limits.descriptorSize, field: "second")
-            try reader.finish()
-        } catch { throw .malformed(error) }
-        guard let kind, version == EquivocationEvidence.version else { throw .unknownVersion(version) }
+        guard let kind = Kind(rawValue: file.kind) else { throw .malformed(.unknownKind(file.kind)) }
         self.kind = kind
-        guard first != second else { throw .sameStatement }
-        guard first.lexicographicallyPrecedes(second) else { throw .wrongOrder }
+        (first, second) = (file.first, file.second)
         (subject, clusterID) = try EquivocationEvidence.subject(kind, first, second)
     }
 
     /// `kind-key.evidence`, with the key of whoever contradicts himself in hexadecimal: one contradiction has one file.
     public var fileName: String { "\(kind)-\(subject.bytes.hex).evidence" }
 
-    public func encode() -> [UInt8] {
-        var writer = Writer(capacity: EquivocationEvidence.sizeLimit)
-        writer.append(EquivocationEvidence.magic)
-        writer.uint8(EquivocationEvidence.version)
-        writer.uint8(kind.rawValue)
-        writer.prefixed(first)
-        writer.prefixed(second)
-        return writer.bytes
-    }
+    public func encode() -> [UInt8] { EvidenceFile(kind: kind.rawValue, first, second).encode() }
 
     /// Checks every signature; returns when the file proves what it says. Needs no clock, map or network.
     public func verify() throws(EvidenceError) {

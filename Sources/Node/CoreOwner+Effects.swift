@@ -52,7 +52,9 @@ extension CoreOwner {
                 logger.warning("the directory may be under attack", metadata: ["detail": "\(detail)"])
             case .send(let link, let body): links[link]?.send(kind: .map, body: body)
             case .sharedValue(let epoch, let value): handle(.map(.sharedRandom(epoch: epoch, value)))
-            case .sharedRandom(let report): CoreOwner.log(report, logger)
+            case .sharedRandom(let report):
+                CoreOwner.log(report, logger)
+                if case .equivocated(let piece) = report { evidence?.write(piece.fileName, piece.encode(), logger) }
             }
         }
     }

@@ -99,10 +99,10 @@ extension CoreOwner {
             logger.warning(
                 "no agreement on the shared random value: it follows from the last one, which everybody can compute",
                 metadata: ["epoch": "\(epoch)", "reason": "\(reason(failure))"])
-        case .equivocated(let cluster, let epoch):
+        case .equivocated(let evidence):
             logger.warning(
                 "a cluster signed two statements on the shared random value; both are kept",
-                metadata: ["epoch": "\(epoch)", "cluster": "\(cluster)"])
+                metadata: ["epoch": "\(evidence.epoch)", "cluster": "\(evidence.clusterID.bytes.hex)"])
         }
     }
 

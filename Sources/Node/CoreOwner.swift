@@ -125,11 +125,12 @@ final class CoreOwner: @unchecked Sendable {
         let now = Timestamp.now()
         var map: MapCore?
         var directory: DirectoryCore?
-        var kept: [EquivocationEvidence] = []
+        var kept: [(name: String, bytes: [UInt8])] = []
         try environment.read { (transaction: inout LMDBTransaction) throws(StorageError) in
             map = try MapCore(
                 configuration: mapConfiguration, admission: admission, now: now, store: transaction)
-            kept = try MapCore.evidence(transaction)
+            kept = try MapCore.evidence(transaction).map { ($0.fileName, $0.encode()) }
+            kept += try DirectoryCore.evidence(transaction).map { ($0.fileName, $0.encode()) }
             directory = try DirectoryCore(
                 serverID: keys.server.publicKey, descriptor: descriptor, configuration: directoryConfiguration,
                 now: now, store: transaction)
@@ -148,7 +149,7 @@ final class CoreOwner: @unchecked Sendable {
         checkSpace(environment.usedBytes)
         ledger.replaceServers(map.currentServers(at: now), view: map.view(at: now))
         // A crash may have come between the store and the file.
-        for piece in kept { evidence?.write(piece.fileName, piece.encode(), logger) }
+        for piece in kept { evidence?.write(piece.name, piece.bytes, logger) }
     }
 
     /// The server's certificate may have been renewed.

@@ -1,6 +1,8 @@
 import ArgumentParser
+import Directory
 import Federation
 import FoundationEssentials
+import Records
 import Transport
 
 /// `hulda audit`: checks that anybody can repeat, with nothing but a file.
@@ -29,18 +31,15 @@ struct AuditCommand: AsyncParsableCommand {
         func run() async throws {
             try await output.run {
                 let bytes = try AuditCommand.read(file)
-                let evidence: EquivocationEvidence
-                do throws(EvidenceError) {
-                    evidence = try EquivocationEvidence(decoding: bytes)
-                    try evidence.verify()
-                } catch {
+                let report: Report
+                do throws(Reason) { report = try AuditCommand.check(bytes) } catch {
                     throw Failure(
-                        "\(file) proves nothing: \(AuditCommand.reason(error))",
+                        "\(file) proves nothing: \(error.text)",
                         next:
                             "Ask whoever gave it to you for the file as the node wrote it; blame nobody for this one.",
                         code: SysExit.data)
                 }
-                output.print(Report(evidence)) { "The evidence holds: \(evidence)" }
+                output.print(report) { "The evidence holds: \(report.text)" }
             }
         }
     }
@@ -50,12 +49,43 @@ struct AuditCommand: AsyncParsableCommand {
         let kind: String
         let subject: String
         let cluster: String
+        /// For a person.
+        let text: String
+
+        enum CodingKeys: CodingKey { case holds, kind, subject, cluster }
 
         init(_ evidence: EquivocationEvidence) {
             kind = "\(evidence.kind)"
             subject = evidence.subject.bytes.hex
             cluster = evidence.clusterID.bytes.hex
+            text = "\(evidence)"
         }
+
+        init(_ evidence: SharedRandomEvidence) {
+            kind = "\(evidence.kind)"
+            subject = evidence.clusterID.bytes.hex
+            cluster = subject
+            text = "\(evidence)"
+        }
+    }
+
+    /// Why a file proves nothing, in words.
+    private struct Reason: Error { let text: String }
+
+    private static func check(_ bytes: [UInt8]) throws(Reason) -> Report {
+        let kind = (try? EvidenceFile(decoding: bytes))?.kind
+        if kind.flatMap({ SharedRandomEvidence.Kind(rawValue: $0) }) != nil {
+            do throws(SharedRandomEvidence.Failure) {
+                let evidence = try SharedRandomEvidence(decoding: bytes)
+                try evidence.verify()
+                return Report(evidence)
+            } catch { throw Reason(text: reason(error)) }
+        }
+        do throws(EvidenceError) {
+            let evidence = try EquivocationEvidence(decoding: bytes)
+            try evidence.verify()
+            return Report(evidence)
+        } catch { throw Reason(text: reason(error)) }
     }
 
     /// The file's bytes; none of one that is longer than evidence can be.
@@ -63,12 +93,23 @@ struct AuditCommand: AsyncParsableCommand {
         do {
             let url = URL(fileURLWithPath: path)
             let size = try FileManager.default.attributesOfItem(atPath: url.path)[.size] as? UInt64 ?? .max
-            guard size <= UInt64(EquivocationEvidence.sizeLimit) else { return [] }
+            guard size <= UInt64(EvidenceFile.sizeLimit) else { return [] }
             return Array(try Data(contentsOf: url))
         } catch {
             throw Failure(
                 "\(path) cannot be read: \(FileFailure.reason(error))", next: "Give the path of an evidence file.",
                 code: SysExit.noInput)
+        }
+    }
+
+    private static func reason(_ error: SharedRandomEvidence.Failure) -> String {
+        switch error {
+        case .file(let failure): reason(EvidenceError(failure))
+        case .otherKind: "it is not about a shared random value"
+        case .malformed(let part, _): "statement \(part + 1) is no commitment and no vote"
+        case .notSigned(let part): "statement \(part + 1) is not signed by a server that its cluster had certified then"
+        case .unrelated: reason(EvidenceError.unrelated)
+        case .sameStatement: reason(EvidenceError.sameStatement)
         }
     }
 

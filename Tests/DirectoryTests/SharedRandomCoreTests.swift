@@ -107,7 +107,9 @@ import Wire
         try network.run(toHour: 20)
         #expect(network.isAgreed(1))
         for index in 0..<5 {
-            #expect(try network.members[index].store.count(SharedRandomStore.evidenceTable) == 1)
+            let kept = try DirectoryCore.evidence(network.members[index].store)
+            #expect(kept.map(\.clusterID) == [liar.id] && kept.map(\.kind) == [.commitments])
+            for evidence in kept { try SharedRandomEvidence(decoding: evidence.encode()).verify() }
             #expect(network.members[index].core.round?.evidence[liar.id]?.count == 2)
         }
     }

@@ -96,6 +96,7 @@ private struct VastStore: KeyValueStore {
     @Test("the servers of one prefix, and all agents together, fill no more than their share; nobody else is kept out")
     func quotas() throws {
         var configuration = DirectoryConfiguration()
+        configuration.demandsPuzzles = false
         configuration.recordLimit = 20
         configuration.prefixRecordLimit = 5
         configuration.sealedRecordLimit = 10

@@ -31,7 +31,7 @@ struct EvidenceTests {
             #expect(read.kind == kind)
             #expect(read.clusterID == TestCluster(1).id)
             #expect(read.description.contains(read.subject.bytes.hex))
-            #expect(evidence.encode().count <= EquivocationEvidence.sizeLimit)
+            #expect(evidence.encode().count <= EvidenceFile.sizeLimit)
         }
         let signer = TestSigner(1, cluster: 1)
         let one = try EquivocationEvidence(signer.root(1), signer.root(2))
@@ -90,7 +90,7 @@ struct EvidenceTests {
     @Test("is refused of the wrong kind, in the wrong order, with a part forged, and in another format")
     func forged() throws {
         let evidence = try all()[0]
-        let head = EquivocationEvidence.magic + [1, 1]
+        let head = EvidenceFile.magic + [1, 1]
         func file(_ parts: [UInt8]...) -> [UInt8] {
             var writer = Writer()
             writer.append(head)

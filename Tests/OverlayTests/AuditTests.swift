@@ -7,8 +7,9 @@ import Testing
 struct AuditTests {
     /// The files of specs/vectors/map.json.
     private func vectors() throws -> [[String: String]] {
-        struct File: Decodable { let evidence: [[String: String]] }
-        return try Peer.vectors("map", as: File.self).evidence
+        struct File: Decodable { let evidence, sharedEvidence: [[String: String]] }
+        let file = try Peer.vectors("map", as: File.self)
+        return file.evidence + file.sharedEvidence
     }
 
     @Test("accepts evidence of each kind, and refuses it damaged, of another kind of file, and missing")

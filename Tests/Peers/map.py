@@ -21,6 +21,7 @@ from primitives import blake2b, ed25519
 DAY = 86_400
 MAGIC = b"hulda-evidence\n"
 ROOTS_OF_SERVER, ROOTS_OF_CLUSTER, CLUSTER_DESCRIPTORS, SERVER_DESCRIPTORS = 1, 2, 3, 4
+COMMITMENTS, VOTES = 5, 6
 
 
 def h(domain, data):
@@ -126,6 +127,21 @@ def open_descriptor(data):
     raise ValueError("layout")
 
 
+def shared_statement(kind, epoch, content, cert, seed):
+    """A commitment (1) or vote (3) on the shared random value (specs/directory.md, "Messages")."""
+    body = struct.pack("<BQ", kind, epoch) + content
+    return body + cert + ed25519(seed, h(b"hulda/srv-sign", body))
+
+
+def open_shared(data):
+    kind, epoch, content, version, cluster, server, end, word, signature = struct.unpack("<BQ32sB32s32sQ64s64s", data)
+    if version != 1 or not 0 < epoch < 2**32 or end <= (epoch - 1) * DAY:
+        raise ValueError("dates")
+    check(server, signature, h(b"hulda/srv-sign", data[:41]))
+    check(cluster, word, h(b"hulda/cert", cluster + server + struct.pack("<Q", end)))
+    return kind, epoch, content, cluster
+
+
 # Evidence.
 
 
@@ -161,6 +177,13 @@ def judge(data):
         if parts[0][0] != parts[1][0] or parts[0][0] != kind - 2:
             raise ValueError("kind")
         subject, cluster = one[0], one[1]
+    elif kind in (COMMITMENTS, VOTES):
+        one, other = (open_shared(part) for part in parts)
+        if one[:2] != other[:2] or one[3] != other[3] or one[2] == other[2]:
+            raise ValueError("no contradiction")
+        if one[0] != (1 if kind == COMMITMENTS else 3):
+            raise ValueError("kind")
+        subject = cluster = one[3]
     else:
         raise ValueError("kind")
     return {"kind": str(kind), "subject": subject.hex(), "cluster": cluster.hex()}
@@ -199,6 +222,13 @@ def write_vectors(target):
         evidence(CLUSTER_DESCRIPTORS, *names),
         evidence(SERVER_DESCRIPTORS, *ports),
     ]
+    shared = [
+        evidence(
+            kind,
+            shared_statement(number, epoch, h(b"test", b"one"), first["cert"], first["seed"]),
+            shared_statement(number, epoch, h(b"test", b"other"), signer["cert"], signer["seed"]))
+        for kind, number, signer in ((COMMITMENTS, 1, first), (VOTES, 3, second))
+    ]
     value = {
         "epoch": str(epoch),
         "clusters": [seed.hex() for seed in clusters],
@@ -216,6 +246,7 @@ def write_vectors(target):
         "root": root.hex(),
         "signedRoot": honest.hex(),
         "evidence": [dict(judge(data), file=data.hex()) for data in files],
+        "sharedEvidence": [dict(judge(data), file=data.hex()) for data in shared],
     }
     with open(target, "w") as file:
         json.dump(value, file, indent=2)
