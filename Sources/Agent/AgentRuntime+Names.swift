@@ -8,8 +8,26 @@ import Records
 extension AgentRuntime {
     /// A friendly address that was looked up.
     public struct ResolvedName: Sendable {
-        public let report: NameReport
+        public enum Standing: Sendable, Equatable {
+            /// Seen for the first time: this ID is expected from now on.
+            case new
+            /// It leads where it led before.
+            case known
+            /// It led to another ID before.
+            case changed(from: NetworkID)
+            /// It leads nowhere now; this is the ID that it led to.
+            case remembered
+        }
+
+        public let id: NetworkID
         public let cluster: VerifyingKey
+        public let standing: Standing
+    }
+
+    /// A name at a home that is left, and the same at the new one if that gives it.
+    public struct MovedName: Sendable {
+        public let old: String
+        public let new: String?
     }
 
     /// Asks a home for a name, and publishes its record.
@@ -33,6 +51,29 @@ extension AgentRuntime {
         return try await onLoop { "\(granted)@\($0.clusterText(server.clusterID))" }
     }
 
+    /// Asks the home that the user has moved to for the names that he has at homes that he leaves.
+    public func moveNames(to home: String, timeout: TimeAmount) async throws -> [MovedName] {
+        let node = try await ownHome(home)
+        let names = try await onLoop { owner in
+            let left = Set(owner.core.homes.filter { $0.stage == .leaving }.map(\.node))
+            let here = Set(owner.core.ownNames.filter { $0.home == node }.map(\.name))
+            return owner.core.ownNames.filter { left.contains($0.home) && !here.contains($0.name) }
+                .map { (name: $0.name, old: "\($0.name)@\(owner.clusterText(of: $0.home))") }
+        }
+        let deadline = NIODeadline.now() + timeout
+        var moved: [MovedName] = []
+        for (name, old) in names {
+            var new: String?
+            do {
+                new = try await claimName(name, home: home, timeout: max(.seconds(5), deadline - .now()))
+            } catch AgentFailure.refused, AgentFailure.timedOut {
+                // Somebody else has it there, or the home gives none: the user chooses another.
+            }
+            moved.append(MovedName(old: old, new: new))
+        }
+        return moved
+    }
+
     /// Gives a name up.
     public func releaseName(_ name: String, home: String?, timeout: TimeAmount) async throws {
         let node = try await ownHome(home)
@@ -49,7 +90,8 @@ extension AgentRuntime {
         try await writeNames()
     }
 
-    /// Looks a friendly address up: at each home server of the cluster until one has it.
+    /// Looks a friendly address up: at each home server of the cluster until one has it. When none has, the ID to which
+    /// it led before still stands for its owner, who may have left the home that gave it.
     /// - Parameter accepts: whether another ID than at the first time is expected from now on.
     public func resolveName(
         _ address: FriendlyName, accepts: Bool, timeout: TimeAmount
@@ -72,10 +114,18 @@ extension AgentRuntime {
                     default: nil
                     }
                 }
-                return ResolvedName(report: report, cluster: cluster)
+                let standing: ResolvedName.Standing =
+                    report.expected.map { .changed(from: $0) } ?? (report.isNew ? .new : .known)
+                return ResolvedName(id: report.id, cluster: cluster, standing: standing)
             } catch let error as AgentFailure {
                 failure = error
             }
+        }
+        if case .unknownName = failure {
+            let known = try await onLoop {
+                try AgentCore.rememberedID(of: address.name, at: cluster, $0.store)
+            }
+            if let known { return ResolvedName(id: known, cluster: cluster, standing: .remembered) }
         }
         throw failure
     }

@@ -45,6 +45,10 @@ public struct AgentConfiguration: Sendable {
     public var attachInterval: UInt64 = 60_000
     /// How long a contact's record is believed without asking again.
     public var recordLifetime: UInt64 = 3_600_000
+    /// Contacts whose records are known at a time.
+    public var contactLimit = 4096
+    /// Lookups of IDs, and of names, that are under way at a time.
+    public var lookupLimit = 1024
     /// Mean of the times between two lookups that nobody asked for; 0 makes none.
     public var coverLookupInterval: UInt64 = 600_000
 

@@ -152,6 +152,9 @@ extension AgentCore {
     /// Starts a lookup unless one is under way.
     mutating func startLookup(_ id: NetworkID, _ now: Timestamp, _ entropy: inout Entropy) -> AgentError? {
         guard lookups[id] == nil else { return nil }
+        guard lookups.count < configuration.lookupLimit else {
+            return .tooManyLookups(limit: configuration.lookupLimit)
+        }
         let key: VerifyingKey
         do { key = try DirectoryRecord.blindedKey(of: id.key, epoch: now.epoch) } catch { return .invalidID }
         let rings = network.rings(of: key, epoch: now.epoch)

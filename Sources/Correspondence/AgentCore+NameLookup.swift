@@ -20,6 +20,9 @@ extension AgentCore {
             nameLookups[label]?.requests.append(request)
             return
         }
+        guard nameLookups.count < configuration.lookupLimit else {
+            return effects.append(.failed(request: request, .tooManyLookups(limit: configuration.lookupLimit)))
+        }
         let directories = network.servers.filter { $0.roles.contains(.directory) }.map(\.nodeID)
         guard nameLookups[label] == nil, !directories.isEmpty,
             let key = try? query.secret.blindedKey(epoch: now.epoch)
@@ -83,16 +86,26 @@ extension AgentCore {
         }
     }
 
+    /// The ID that a name led to, for a name that leads nowhere now: its owner has left the home that gave it.
+    public static func rememberedID(
+        of name: String, at cluster: VerifyingKey, _ store: borrowing some (KeyValueStore & ~Copyable)
+    ) throws(StorageError) -> NetworkID? {
+        try store.get(pins, pinKey(name, cluster)).flatMap { Bytes32($0) }.map { NetworkID(key: VerifyingKey($0)) }
+    }
+
+    private static func pinKey(_ name: String, _ cluster: VerifyingKey) -> [UInt8] {
+        cluster.bytes.bytes + Array(name.utf8)
+    }
+
     /// The first ID that a name leads to is the one that is expected later.
     private func report(
         _ id: NetworkID, _ lookup: NameLookup, _ now: Timestamp, _ store: inout some (KeyValueStore & ~Copyable)
     ) throws(StorageError) -> NameReport {
-        let key = lookup.query.cluster.bytes.bytes + Array(lookup.query.name.utf8)
-        let pinned = try store.get(AgentCore.pins, key).flatMap { Bytes32($0) }
-        let known = pinned.map { NetworkID(key: VerifyingKey($0)) }
+        let (name, cluster) = (lookup.query.name, lookup.query.cluster)
+        let known = try AgentCore.rememberedID(of: name, at: cluster, store)
         let hasRoom = try store.count(AgentCore.pins) < AgentCore.pinLimit
         if known == nil ? hasRoom : lookup.query.accepts {
-            try store.put(AgentCore.pins, key, id.key.bytes.bytes)
+            try store.put(AgentCore.pins, AgentCore.pinKey(name, cluster), id.key.bytes.bytes)
         }
         return NameReport(
             id: id, isNew: known == nil, expected: known == id || lookup.query.accepts ? nil : known,

@@ -64,7 +64,7 @@ public struct AgentCore: Sendable {
     var names: OwnNames
     var nameLookups: [Bytes32: NameLookup] = [:]
     var coverLookups = CoverLookups()
-    var contacts: [NetworkID: KnownContact] = [:]
+    var contacts: ContactBook
     var serials: ContactSerials
     var claimedEpoch: UInt64 = 0
     var nextExpiry: Timestamp?
@@ -79,6 +79,7 @@ public struct AgentCore: Sendable {
         self.identity = identity
         lastEvent = now
         self.configuration = configuration
+        contacts = ContactBook(limit: configuration.contactLimit)
         replies = try ReplyTable(limit: configuration.replyLimit, now, &store)
         outbox = try Outbox(now, store)
         inbox = try Inbox(store)

@@ -80,6 +80,8 @@ public enum AgentError: Error, Equatable, Sendable {
     case notFound(asked: Int, missing: Int)
     /// No holder answered.
     case noAnswer(asked: Int)
+    /// So many lookups are under way already.
+    case tooManyLookups(limit: Int)
     /// The map has relays of too few clusters for a path.
     case mapTooSmall(clusters: Int)
     /// The server is not on the map, or is no home.

@@ -33,13 +33,13 @@ struct AddressOptions: ParsableArguments {
             case .id(let id): return Target(id: id, name: nil)
             case .name(let name):
                 let resolved = try await agent.resolveName(name, accepts: accepts, timeout: timeout.amount)
-                if let expected = resolved.report.expected {
+                if case .changed(let expected) = resolved.standing {
                     throw Failure(
-                        "\(name) leads to \(resolved.report.id) now; before it led to \(expected)",
+                        "\(name) leads to \(resolved.id) now; before it led to \(expected)",
                         next: "Ask its owner by another way. If it is right, add --accept-change.",
                         code: SysExit.protocolError)
                 }
-                return Target(id: resolved.report.id, name: resolved)
+                return Target(id: resolved.id, name: resolved)
             }
         }
     }
@@ -50,11 +50,15 @@ struct AddressOptions: ParsableArguments {
 
         /// What a person is told of a friendly address, before anything is done with it.
         var explanation: String? {
-            name.map {
-                "\(id.text)\n  name       "
-                    + ($0.report.isNew ? "seen for the first time: this ID is expected from now on" : "as before")
-                    + "; cluster \(ClusterText.encode($0.cluster))"
-            }
+            guard let name else { return nil }
+            let standing =
+                switch name.standing {
+                case .new: "seen for the first time: this ID is expected from now on"
+                case .known: "as before"
+                case .changed(let expected): "led to \(expected) before"
+                case .remembered: "leads nowhere now; this is the ID that it led to"
+                }
+            return "\(id.text)\n  name       \(standing); cluster \(ClusterText.encode(name.cluster))"
         }
     }
 }

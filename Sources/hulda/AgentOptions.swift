@@ -232,6 +232,9 @@ enum AgentFailureText {
             Failure(
                 "no directory server answered (asked \(asked))", next: "Try again in a minute.", code: SysExit.temporary
             )
+        case .tooManyLookups(let limit):
+            Failure(
+                "\(limit) lookups are under way already", next: "Try again in a minute.", code: SysExit.temporary)
         case .mapTooSmall(let clusters):
             Failure(
                 "the map has only \(clusters) clusters: a path needs five", next: "Use a larger bootstrap list.",

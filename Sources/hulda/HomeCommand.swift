@@ -53,6 +53,10 @@ struct HomeCommand: AsyncParsableCommand {
                 that named it has expired (27 hours) and nothing waits there any more. When the old home is dead for \
                 good, moving works all the same; messages that only it had are lost with it.
 
+                A friendly address belongs to the cluster that gave it. The new home is asked for the same names; those \
+                of the old one lead to you until your account there is closed, and to nobody else for 30 days after \
+                that. Who has used one keeps your ID.
+
                 Example: hulda home move example
                 """)
 
@@ -62,21 +66,46 @@ struct HomeCommand: AsyncParsableCommand {
         @Option(help: ArgumentHelp("The home to leave, when you have two; else the first.", valueName: "cluster"))
         var from: String?
 
+        private func text(_ name: AgentRuntime.MovedName) -> String {
+            if let new = name.new {
+                return "You are \(new) now; \(name.old) leads to you until the old home is closed."
+            }
+            return """
+                \(name.old) leads to you until the old home is closed; \(opening.cluster) did not give you the same name. \
+                Choose another one: hulda id name NAME
+                """
+        }
+
         func run() async throws {
             try await output.run {
                 try await agent.withAgent { agent in
                     let report = try await agent.moveHome(
                         to: opening.cluster, token: opening.token, from: from, timeout: opening.timeout.amount)
-                    output.print(Opened(account: report.account.hex, home: opening.cluster)) {
+                    let names = try await agent.moveNames(to: opening.cluster, timeout: opening.timeout.amount)
+                    let moved = Moved(
+                        account: report.account.hex, home: opening.cluster,
+                        names: names.map { Moved.Name(from: $0.old, to: $0.new) })
+                    output.print(moved) {
                         """
                         Your record names \(opening.cluster) now. The old home is collected from for another 27 hours and then \
                         closed.
+                        \(names.map { text($0) + "\n" }.joined())\
                         Next: keep reading messages as always; hulda home list shows how far it is.
                         """
                     }
                 }
             }
         }
+    }
+
+    private struct Moved: Encodable {
+        struct Name: Encodable {
+            let from: String
+            let to: String?
+        }
+        let account: String
+        let home: String
+        let names: [Name]
     }
 
     struct Remove: AsyncParsableCommand {

@@ -11,7 +11,8 @@ struct ResolveCommand: AsyncParsableCommand {
             each request goes over its own path.
 
             A friendly address leads to an ID. The first one is remembered; when it leads elsewhere later, the command \
-            stops until you say --accept-change.
+            stops until you say --accept-change. When it leads nowhere any more, for its owner has moved, the ID that it led \
+            to is used.
 
             Exit codes: 68 nobody publishes this ID, 75 no answer in time, 76 a friendly address leads elsewhere now.
 
@@ -56,13 +57,15 @@ struct ResolveCommand: AsyncParsableCommand {
         let sequence: UInt64
         let expiry: UInt64
         let fallback: Bool
-        /// Of a friendly address: its cluster, and whether it was never resolved before.
+        /// Of a friendly address: its cluster, whether it was never resolved before, and whether it leads nowhere now.
         let cluster: String?
         let isNew: Bool?
+        let isRemembered: Bool?
 
         init(_ report: ResolveReport, _ target: AddressOptions.Target) {
             cluster = target.name.map { ClusterText.encode($0.cluster) }
-            isNew = target.name?.report.isNew
+            isNew = target.name.map { $0.standing == .new }
+            isRemembered = target.name.map { $0.standing == .remembered }
             id = report.id.text
             milliseconds = report.milliseconds
             asked = report.asked

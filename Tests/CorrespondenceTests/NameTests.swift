@@ -98,4 +98,31 @@ import Wire
             #expect(found.report?.expected == expected)
         }
     }
+
+    @Test("a user who moves keeps his name until the old account is closed; who used it still has the ID then")
+    func moved() throws {
+        var world = try DeliveryTests.pair(113)
+        _ = try NameTests.claim(&world, 1, "bob", at: 1)
+        #expect(try world.run(seconds: 60) { $0.agents[1].names == ["bob"] })
+        #expect(try NameTests.resolve(&world, "bob", at: 1).report?.isNew == true)
+        try world.move(1, to: 4)
+        #expect(try world.run(seconds: 90) { $0.agents[1].registered.count == 2 })
+        _ = try NameTests.claim(&world, 1, "bob", at: 4)
+        #expect(try world.run(seconds: 60) { $0.agents[1].names == ["bob", "bob"] }, "\(world.agents[1].failed)")
+        for home in [1, 4] { #expect(try NameTests.resolve(&world, "bob", at: home).report?.id == world.agents[1].id) }
+        // Everybody is away until nobody can know of the old home; then it is closed, and the name is nobody's.
+        try HomeChangeTests.outlast(&world)
+        #expect(try world.run(seconds: 300) { $0.agents[1].core?.homes.count == 1 })
+        #expect(world.agents[1].core?.ownNames.map(\.home) == [world.servers[4].nodeID])
+        try HomeChangeTests.outlast(&world)
+        try world.run(seconds: 60)
+        guard case .notFound = try NameTests.resolve(&world, "bob", at: 1).error else {
+            Issue.record("the old name is still found")
+            return
+        }
+        let cluster = world.servers[1].keys.cluster.publicKey
+        #expect(try AgentCore.rememberedID(of: "bob", at: cluster, world.agents[0].store) == world.agents[1].id)
+        #expect(try AgentCore.rememberedID(of: "eve", at: cluster, world.agents[0].store) == nil)
+        #expect(try NameTests.resolve(&world, "bob", at: 4).report?.id == world.agents[1].id)
+    }
 }

@@ -1,6 +1,7 @@
 import Glibc
 import Link
 import Primitives
+import Transport
 import Wire
 
 /// Why the client cannot go on, in words.

@@ -8,7 +8,7 @@ import Storage
 import Wire
 
 /// Fills a node's store with records as the node's own core does: each is signed, sent to it as a put, and checked.
-struct Filler {
+final class Filler {
     /// Puts in one transaction.
     private static let batch = 5000
 
@@ -42,7 +42,7 @@ struct Filler {
             linkKey: X25519PublicKey(Bytes32()), address: SocketAddress(v4: (10, 1, 0, 1), port: 1))
     }
 
-    mutating func fill(_ count: Int) throws {
+    func fill(_ count: Int) throws {
         while keys.count < count {
             let records = (0..<min(Filler.batch, count - keys.count)).map { _ in record() }
             var stored = 0
@@ -61,7 +61,7 @@ struct Filler {
     }
 
     /// As a holder sees it, who cannot open the body: a key of one epoch, and its signature.
-    private mutating func record() -> [UInt8] {
+    private func record() -> [UInt8] {
         let key = SigningKey(&entropy)
         var writer = Writer(capacity: 1024)
         writer.uint8(1)

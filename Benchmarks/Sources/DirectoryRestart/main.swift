@@ -63,7 +63,7 @@ do {
     var keys: [VerifyingKey] = []
     var epoch: UInt64 = 0
     let filling = try clock.measure {
-        var filler = try Filler(path: store, mebibytes: mebibytes, records: count)
+        let filler = try Filler(path: store, mebibytes: mebibytes, records: count)
         try filler.fill(count)
         (keys, epoch) = (filler.keys, filler.epoch)
     }
