@@ -25,6 +25,8 @@ public struct MapGraph: Codable, Equatable, Sendable {
         public var hangsOn: String?
         /// Short IDs of admitted clusters whose endorsement a refused cluster does not return.
         public var unreturned: [String]
+        /// Short IDs of clusters that it endorses and that do not endorse it, sixteen at most.
+        public var unanswered: [String]
         /// Short IDs of the clusters that it peers with.
         public var peers: [String]
     }
@@ -72,10 +74,12 @@ extension MapCore {
 
     private func explain(_ descriptor: ClusterDescriptor, _ standing: MapGraph.Standing) -> MapGraph.Cluster {
         let id = descriptor.clusterID
+        let peers = admission.graph.peers(of: id)
+        let unanswered = descriptor.endorsements.filter { !peers.contains($0) }
         var row = MapGraph.Cluster(
             id: id.bytes.hex, name: descriptor.name, contact: descriptor.contact, software: descriptor.software,
             servers: serverCount[id, default: 0], standing: standing, paths: [], hangsOn: nil, unreturned: [],
-            peers: admission.graph.peers(of: id).map(MapGraph.short))
+            unanswered: unanswered.prefix(16).map(MapGraph.short), peers: peers.map(MapGraph.short))
         switch admission.reason(for: id) {
         case .root, .unknown: break
         case .twoPaths(let first, let second), .waiting(let first, let second):

@@ -131,6 +131,8 @@ public enum NodeError: Error, Sendable, CustomStringConvertible {
     case configuration(field: String, reason: String)
     case unreadable(path: String, reason: String)
     case storage(path: String, reason: String)
+    /// Another node, or this one a second time.
+    case inUse(path: String)
     case addressInUse(String)
     case cannotListen(address: String, reason: String)
 
@@ -139,6 +141,7 @@ public enum NodeError: Error, Sendable, CustomStringConvertible {
         case .configuration(let field, let reason): "\(field): \(reason)"
         case .unreadable(let path, let reason): "\(path): \(reason)"
         case .storage(let path, let reason): "the store in \(path): \(reason)"
+        case .inUse(let path): "a running node uses \(path)"
         case .addressInUse(let address):
             "\(address) is in use: stop the program that listens there, or choose another address in node.toml"
         case .cannotListen(let address, let reason): "cannot listen on \(address): \(reason)"

@@ -85,6 +85,9 @@ public final class NodeRuntime: Sendable {
                 path: directory + "/replay", mapSize: max(64, configuration.storeMiB) << 20,
                 tables: [ReplayJournal.table], exclusive: true)
         } catch {
+            if case .unavailable(let reason) = error, reason.contains("in use") {
+                throw NodeError.inUse(path: directory)
+            }
             throw NodeError.storage(path: directory, reason: "\(error)")
         }
         keys = try NodeKeys(directory: directory, now: now, entropy: &entropy)

@@ -108,7 +108,8 @@ func parseID(_ text: String) throws -> NetworkID {
     } catch {
         throw Failure(
             "\(text) is not a network ID: \(error)\(suspicion(text))",
-            next: "Compare it with the original; IDs begin with hulda1 and detect typing errors.", code: SysExit.usage)
+            next: "Compare it with the original; IDs begin with hulda1 and detect typing errors. A friendly address is "
+                + "name@cluster.", code: SysExit.usage)
     }
 }
 

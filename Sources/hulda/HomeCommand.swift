@@ -85,13 +85,16 @@ struct HomeCommand: AsyncParsableCommand {
                     let moved = Moved(
                         account: report.account.hex, home: opening.cluster,
                         names: names.map { Moved.Name(from: $0.old, to: $0.new) })
+                    // Who has moved already, or never needed to, leaves nothing.
+                    let isLeaving = try await agent.homes().contains { $0.report.stage == .leaving }
                     output.print(moved) {
-                        """
-                        Your record names \(opening.cluster) now. The old home is collected from for another 27 hours and then \
-                        closed.
-                        \(names.map { text($0) + "\n" }.joined())\
-                        Next: keep reading messages as always; hulda home list shows how far it is.
-                        """
+                        guard isLeaving else { return "\(opening.cluster) is your home already; nothing was left." }
+                        return """
+                            Your record names \(opening.cluster) now. The old home is collected from for another 27 hours and then \
+                            closed.
+                            \(names.map { text($0) + "\n" }.joined())\
+                            Next: keep reading messages as always; hulda home list shows how far it is.
+                            """
                     }
                 }
             }

@@ -17,7 +17,8 @@ struct NodeClient {
                 path: NodeFiles.socketPath(configuration), Array(request.text.utf8), group: group)
         } catch {
             throw Failure(
-                "the node \(configuration.clusterName) does not answer", next: "Start it with: hulda node run",
+                "the node \(configuration.clusterName) does not answer",
+                next: "Start it: hulda node run, with the same --config.",
                 code: SysExit.unavailable)
         }
     }
@@ -51,10 +52,12 @@ enum NodeFailureText {
                 Failure("\(error)", next: "Every option is explained in bootstrap/node.toml.", code: SysExit.config)
             case .unreadable:
                 Failure("\(error)", next: "Check the path and that you may read it.", code: SysExit.noInput)
-            case .storage:
+            case .inUse:
                 Failure(
-                    "\(error)", next: "Check free space and permissions, and that no other node uses the directory.",
+                    "\(error)", next: "Stop it first, or see what it does: hulda node status, with the same --config.",
                     code: SysExit.io)
+            case .storage:
+                Failure("\(error)", next: "Check free space and permissions.", code: SysExit.io)
             case .addressInUse:
                 Failure("\(error)", next: "See who listens: ss -ltnup", code: SysExit.os)
             case .cannotListen:

@@ -62,9 +62,10 @@ struct NodeCommand: AsyncParsableCommand {
                 output.print(["config": path, "peer": link.text]) {
                     """
                     Configuration: \(path)
-                    Peer link, for other operators' bootstrap lists:
+                    Peer link, for other operators and for bootstrap lists:
                     \(link.text)
                     Next: hulda node run --config \(path)
+                    Then, with each operator who adds your link: hulda node peer add LINK --config \(path)
                     """
                 }
             }

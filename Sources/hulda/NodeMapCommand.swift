@@ -94,8 +94,9 @@ enum MapText {
     private static func reason(_ cluster: MapGraph.Cluster, _ names: [String: String]) -> String {
         func name(_ short: String) -> String { names[short] ?? short }
         let paths = cluster.paths.map { $0.dropFirst().map(name).joined(separator: " > ") }
+        let unanswered = cluster.unanswered.map(name).joined(separator: ", ")
         switch cluster.standing {
-        case .root: return "trust root"
+        case .root: return unanswered.isEmpty ? "trust root" : "trust root; not endorsed back by \(unanswered)"
         case .admitted: return paths.joined(separator: " | ")
         case .refused:
             if let hinge = cluster.hangsOn {
@@ -107,6 +108,7 @@ enum MapText {
                 let endorsers = cluster.unreturned.map(name).joined(separator: ", ")
                 return "endorsed by \(endorsers), but does not endorse back"
             }
+            guard cluster.unanswered.isEmpty else { return "endorses \(unanswered): not endorsed back" }
             return "nobody in the map peers with it"
         }
     }

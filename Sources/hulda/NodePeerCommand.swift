@@ -31,27 +31,74 @@ extension NodeCommand {
             }
         }
 
-        struct Add: AsyncParsableCommand {
-            static let configuration = CommandConfiguration(
-                abstract: "Peer with the cluster of a peer link.",
-                discussion: """
-                    Takes effect at once when the server runs, else at its next start. The other operator adds your \
-                    link, which hulda node peer show prints.
-
-                    Example: hulda node peer add hulda-peer:huldap1…@203.0.113.9:7411
-                    """)
+        /// A peer link, and the node whose list it is put on or taken from.
+        struct Change: ParsableArguments {
             @Argument(help: "hulda-peer:…@host:port")
             var link: String
             @OptionGroup var config: ConfigOption
             @OptionGroup var output: OutputOptions
 
-            func run() async throws {
+            /// - Parameter done: what has happened to the link: a member of the JSON object, and a word.
+            func run(
+                _ done: String, _ body: (PeerLink, inout [PeerLink], NodeConfiguration) throws -> Void,
+                next: (NodeConfiguration) -> String? = { _ in nil }
+            ) async throws {
                 try await output.run {
                     let peer = try PeerFile.parse(link)
-                    try await PeerFile(try ConfigurationFile.read(config.path)).change { links in
-                        if !links.contains(peer) { links.append(peer) }
+                    let configuration = try ConfigurationFile.read(config.path)
+                    let isRunning = try await PeerFile(configuration).change { try body(peer, &$0, configuration) }
+                    output.print(Changed(link: peer.text, change: done, isRunning: isRunning)) {
+                        let effect =
+                            isRunning ? "The running node knows." : "The node does not run; it reads it at its start."
+                        return ["\(done.capitalized) \(peer.text)", effect, next(configuration)].compactMap(\.self)
+                            .joined(separator: "\n")
                     }
-                    output.print(["added": peer.text]) { "Added \(peer.text)" }
+                }
+            }
+        }
+
+        /// `{"added": LINK, "running": true}`
+        private struct Changed: Encodable {
+            let link: String
+            let change: String
+            let isRunning: Bool
+
+            private struct Key: CodingKey {
+                let stringValue: String
+                let intValue: Int? = nil
+                init(stringValue: String) { self.stringValue = stringValue }
+                init?(intValue: Int) { return nil }
+            }
+
+            func encode(to encoder: any Encoder) throws {
+                var container = encoder.container(keyedBy: Key.self)
+                try container.encode(link, forKey: Key(stringValue: change))
+                try container.encode(isRunning, forKey: Key(stringValue: "running"))
+            }
+        }
+
+        struct Add: AsyncParsableCommand {
+            static let configuration = CommandConfiguration(
+                abstract: "Peer with the cluster of a peer link.",
+                discussion: """
+                    Takes effect at once when the server runs, else at its next start. The other operator adds your \
+                    link, which hulda node peer show prints; hulda node map shows who has done so.
+
+                    Example: hulda node peer add hulda-peer:huldap1…@203.0.113.9:7411
+                    """)
+            @OptionGroup var change: Change
+
+            func run() async throws {
+                try await change.run("added") { peer, links, configuration in
+                    guard try NodeFailureText.translate({ try NodeRuntime.peerLink(configuration) }) != peer else {
+                        throw Failure(
+                            "this is the link of your own cluster",
+                            next: "Add the link that the other operator gives you.",
+                            code: SysExit.usage)
+                    }
+                    if !links.contains(peer) { links.append(peer) }
+                } next: { configuration in
+                    (try? NodeRuntime.peerLink(configuration)).map { "Next: the other operator adds yours, \($0.text)" }
                 }
             }
         }
@@ -60,23 +107,16 @@ extension NodeCommand {
             static let configuration = CommandConfiguration(
                 abstract: "End the peering with a cluster.",
                 discussion: "Takes the link that hulda node peer list shows.")
-            @Argument(help: "hulda-peer:…@host:port")
-            var link: String
-            @OptionGroup var config: ConfigOption
-            @OptionGroup var output: OutputOptions
+            @OptionGroup var change: Change
 
             func run() async throws {
-                try await output.run {
-                    let peer = try PeerFile.parse(link)
-                    try await PeerFile(try ConfigurationFile.read(config.path)).change { links in
-                        guard links.contains(peer) else {
-                            throw Failure(
-                                "this cluster is no added peer", next: "List them with: hulda node peer list",
-                                code: SysExit.noHost)
-                        }
-                        links.removeAll { $0 == peer }
+                try await change.run("removed") { peer, links, _ in
+                    guard links.contains(peer) else {
+                        throw Failure(
+                            "this cluster is no added peer", next: "List them with: hulda node peer list",
+                            code: SysExit.noHost)
                     }
-                    output.print(["removed": peer.text]) { "Removed \(peer.text)" }
+                    links.removeAll { $0 == peer }
                 }
             }
         }
@@ -119,7 +159,8 @@ struct PeerFile {
         }
     }
 
-    func change(_ body: (inout [PeerLink]) throws -> Void) async throws {
+    /// - Returns: whether a running node was told.
+    func change(_ body: (inout [PeerLink]) throws -> Void) async throws -> Bool {
         var links = try links()
         try body(&links)
         do {
@@ -131,6 +172,6 @@ struct PeerFile {
                 next: "Check free space and that you may write there.", code: SysExit.cantCreate)
         }
         // A node that does not run reads the list when it starts.
-        _ = try? await NodeClient(configuration).ask(.reload)
+        return (try? await NodeClient(configuration).ask(.reload)) != nil
     }
 }

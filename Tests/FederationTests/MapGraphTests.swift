@@ -45,6 +45,8 @@ struct MapGraphTests {
         #expect(try row(7).unreturned == [short[0]])
         #expect(try row(8).paths.isEmpty)
         #expect(try row(8).unreturned.isEmpty)
+        // The other side of it: who waits for whom.
+        #expect(try row(0).unanswered.contains(short[7]) && row(7).unanswered.isEmpty)
         #expect(try row(4).peers == [short[0], short[3]].sorted())
     }
 
