@@ -21,7 +21,15 @@ struct DescriptorTable: Sendable {
         var range: Range<Int> { Int(offset)..<Int(offset) + Int(size) }
     }
 
-    private var places: [Bytes16: Place] = [:]
+    private struct Entry {
+        let id: Bytes16
+        var place: Place
+    }
+
+    /// By the first byte of the identifier; each ascending. Less memory than a dictionary, and a copy of the table that is
+    /// changed copies one of them.
+    private var buckets = [[Entry]](repeating: [], count: 256)
+    private(set) var count = 0
     private var pages: [[UInt8]] = []
     /// Bytes of each page that nothing uses any more.
     private var waste: [Int] = []
@@ -30,29 +38,36 @@ struct DescriptorTable: Sendable {
     /// The page that is being filled.
     private var current = 0
 
-    var count: Int { places.count }
+    func contains(_ id: Bytes16) -> Bool { place(id) != nil }
 
-    func contains(_ id: Bytes16) -> Bool { places[id] != nil }
-
-    func bytes(_ id: Bytes16) -> [UInt8]? { places[id].map { Array(pages[Int($0.page)][$0.range]) } }
+    func bytes(_ id: Bytes16) -> [UInt8]? { place(id).map { Array(pages[Int($0.page)][$0.range]) } }
 
     /// What was put in had been decoded before, so it decodes.
     subscript(id: Bytes16) -> MapDescriptor? { bytes(id).flatMap { try? MapDescriptor(decoding: $0) } }
 
     /// Whether an older version of the descriptor was held before.
-    func isRenewed(_ id: Bytes16) -> Bool { places[id]?.isRenewed ?? false }
+    func isRenewed(_ id: Bytes16) -> Bool { place(id)?.isRenewed ?? false }
 
-    func header(_ id: Bytes16) -> DescriptorHeader? { places[id].flatMap(header) }
+    func header(_ id: Bytes16) -> DescriptorHeader? { place(id).flatMap(header) }
+
+    /// What a server's descriptor says, without decoding it.
+    func glance(_ id: Bytes16) -> ServerGlance? { place(id).flatMap { read($0) { ServerGlance(raw: $0) } } }
 
     /// Identifiers of those whose header fits, ascending.
     func identifiers(where fits: (DescriptorHeader) -> Bool) -> [Bytes16] {
-        places.filter { header($0.value).map(fits) ?? false }.map(\.key).sorted()
+        var found: [Bytes16] = []
+        for bucket in buckets {
+            for entry in bucket where header(entry.place).map(fits) ?? false { found.append(entry.id) }
+        }
+        return found
     }
 
-    /// Visits the digests of all, in no order.
+    /// Visits the digests of all, ascending by identifier.
     func visit(_ body: (MapDigest) -> Void) {
-        for (id, place) in places {
-            if let header = header(place) { body(MapDigest(id: id, sequence: header.sequence)) }
+        for bucket in buckets {
+            for entry in bucket {
+                if let header = header(entry.place) { body(MapDigest(id: entry.id, sequence: header.sequence)) }
+            }
         }
     }
 
@@ -60,28 +75,60 @@ struct DescriptorTable: Sendable {
     /// - Returns: whether there was room.
     mutating func insert(_ bytes: [UInt8], id: Bytes16) -> Bool {
         guard bytes.count <= Limits.descriptorSize else { return false }
-        let old = places[id]
+        let old = place(id)
         if var place = old, Int(place.size) == bytes.count {
             pages[Int(place.page)].replaceSubrange(place.range, with: bytes)
             place.isRenewed = true
-            places[id] = place
+            set(place, id)
             return true
         }
         guard let place = append(bytes, isRenewed: old != nil) else { return false }
-        places[id] = place
+        set(place, id)
         if let old { abandon(old) }
         return true
     }
 
     mutating func remove(_ id: Bytes16) {
-        guard let place = places.removeValue(forKey: id) else { return }
+        let (bucket, index, isHeld) = find(id)
+        guard isHeld else { return }
+        let place = buckets[bucket].remove(at: index).place
+        count -= 1
         abandon(place)
     }
 
-    private func header(_ place: Place) -> DescriptorHeader? {
-        pages[Int(place.page)].withUnsafeBytes { page in
-            DescriptorHeader(raw: UnsafeRawBufferPointer(rebasing: page[place.range]))
+    private func header(_ place: Place) -> DescriptorHeader? { read(place) { DescriptorHeader(raw: $0) } }
+
+    private func read<T>(_ place: Place, _ body: (UnsafeRawBufferPointer) -> T) -> T {
+        pages[Int(place.page)].withUnsafeBytes { body(UnsafeRawBufferPointer(rebasing: $0[place.range])) }
+    }
+
+    // MARK: Places
+
+    private func place(_ id: Bytes16) -> Place? {
+        let (bucket, index, isHeld) = find(id)
+        return isHeld ? buckets[bucket][index].place : nil
+    }
+
+    private mutating func set(_ place: Place, _ id: Bytes16) {
+        let (bucket, index, isHeld) = find(id)
+        if isHeld {
+            buckets[bucket][index].place = place
+        } else {
+            buckets[bucket].insert(Entry(id: id, place: place), at: index)
+            count += 1
         }
+    }
+
+    /// Where an identifier is or would be inserted.
+    private func find(_ id: Bytes16) -> (bucket: Int, index: Int, isHeld: Bool) {
+        let bucket = id.withUnsafeBytes { Int($0[0]) }
+        var low = 0
+        var high = buckets[bucket].count
+        while low < high {
+            let middle = (low + high) / 2
+            if buckets[bucket][middle].id < id { low = middle + 1 } else { high = middle }
+        }
+        return (bucket, low, low < buckets[bucket].count && buckets[bucket][low].id == id)
     }
 
     // MARK: Pages
@@ -115,9 +162,12 @@ struct DescriptorTable: Sendable {
         let page = Int(place.page)
         waste[page] += Int(place.size)
         guard page != current, waste[page] > DescriptorTable.pageSize / 2 else { return }
-        for (id, left) in places where Int(left.page) == page {
-            guard let moved = append(Array(pages[page][left.range]), isRenewed: left.isRenewed) else { return }
-            places[id] = moved
+        for bucket in buckets.indices {
+            for index in buckets[bucket].indices where Int(buckets[bucket][index].place.page) == page {
+                let left = buckets[bucket][index].place
+                guard let moved = append(Array(pages[page][left.range]), isRenewed: left.isRenewed) else { return }
+                buckets[bucket][index].place = moved
+            }
         }
         pages[page] = []
         waste[page] = 0

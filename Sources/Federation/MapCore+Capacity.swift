@@ -22,9 +22,11 @@ struct CapacityState: Sendable {
     /// Statements that were asked for, and when to ask another for them.
     var asked: [UInt64: Timestamp] = [:]
     /// Weights from the statements of the epoch before `epoch`.
-    var weights: (epoch: UInt64, values: [NodeID: Double])?
+    var weights: (epoch: UInt64, values: RelayWeights)?
     var isDirty = true
     var nextWeighing: Timestamp
+    /// When a large map tells of new statements again.
+    var nextNews = Timestamp(milliseconds: 0)
     /// The last epoch for which this server has been told whom to measure.
     var measured: UInt64 = 0
 }
@@ -34,8 +36,10 @@ extension MapCore {
     static let capacityTable = Table("capacity")
     /// Seconds of an epoch between which servers measure.
     static let measuring = UInt64(3600)...UInt64(79_200)
-    /// Nodes that are told of new statements; agents are told besides.
+    /// Nodes that are told of new statements each interval in a small map; agents are told besides.
     private static let newsLinks = 6
+    /// In a large map, comparisons in whose time one node, and all agents, are told once, so that frames are full.
+    private static let newsRounds: UInt64 = 10
     /// Messages of these kinds that are looked at for a link and interval.
     static let capacityMessages = 32
     /// Milliseconds until a statement is asked of somebody else.
@@ -46,18 +50,31 @@ extension MapCore {
     // MARK: Time
 
     mutating func wakeCapacity(
-        _ now: Timestamp, _ effects: inout [MapEffect], _ store: inout some (KeyValueStore & ~Copyable)
+        _ now: Timestamp, _ entropy: inout Entropy, _ effects: inout [MapEffect],
+        _ store: inout some (KeyValueStore & ~Copyable)
     ) throws(StorageError) {
         try forgetStatements(now, &store)
         capacity.asked = capacity.asked.filter { $0.value > now }
         assign(now, &effects)
         try weigh(now, &effects, &store)
-        let nodes = Set(peers.keys.filter { peers[$0]?.isAgent == false }.sorted().prefix(MapCore.newsLinks))
-        for link in capacity.links.keys.sorted() {
-            capacity.links[link]?.messages = MapCore.capacityMessages
-            guard !configuration.isAgent, peers[link]?.isAgent == true || nodes.contains(link) else { continue }
-            tellNews(link, &effects)
-        }
+        for link in capacity.links.keys { capacity.links[link]?.messages = MapCore.capacityMessages }
+        guard !configuration.isAgent else { return }
+        for link in listeners(now, &entropy).sorted() { tellNews(link, &effects) }
+    }
+
+    /// The links over which new statements are told of now.
+    private mutating func listeners(_ now: Timestamp, _ entropy: inout Entropy) -> Set<UInt64> {
+        let nodes = peers.keys.filter { peers[$0]?.isAgent == false }.sorted()
+        let agents = peers.keys.filter { peers[$0]?.isAgent == true }
+        if isSmall { return Set(nodes.prefix(MapCore.newsLinks) + agents) }
+        // Who has just come lacks many.
+        var listeners = Set(peers.keys.filter { capacity.links[$0]?.news.count ?? 0 > CapacityMessage.nameLimit })
+        guard now >= capacity.nextNews else { return listeners }
+        capacity.nextNews = now.adding(milliseconds: MapCore.newsRounds * exchangeInterval)
+        listeners.formUnion(agents)
+        let waiting = nodes.filter { capacity.links[$0]?.news.isEmpty == false }
+        if !waiting.isEmpty { listeners.insert(waiting[entropy.below(waiting.count)]) }
+        return listeners
     }
 
     /// Tells the driver whom this server is to measure, once an epoch: the cluster's server with the lowest node ID.
@@ -81,7 +98,8 @@ extension MapCore {
     }
 
     func book(_ epoch: UInt64, _ now: Timestamp) -> CapacityBook {
-        let relays = currentServers(at: now).filter { $0.roles.contains(.relay) }
+        let table = currentTable(at: now)
+        let relays = table.ids.compactMap { table.glance($0) }.filter { $0.roles.contains(.relay) }
             .map { CapacityBook.Relay(node: $0.nodeID, cluster: $0.clusterID) }
         return CapacityBook(
             relays: relays, families: MapView.families(of: clusters.values),
@@ -104,7 +122,7 @@ extension MapCore {
             reports[place.cluster] = Dictionary(
                 statement.entries.map { ($0.relay, $0.step) }, uniquingKeysWith: min)
         }
-        let values = reports.isEmpty ? [:] : book(now.epoch - 1, now).weights { reports[$0] }
+        let values = RelayWeights(reports.isEmpty ? [:] : book(now.epoch - 1, now).weights { reports[$0] })
         let isOther = capacity.weights?.values != values
         capacity.weights = (now.epoch, values)
         if isOther { effects.append(.viewChanged) }
@@ -238,7 +256,8 @@ extension MapCore {
         capacity.names[name] = place
         capacity.places[place] = name
         capacity.asked[name] = nil
-        capacity.isDirty = true
+        // Only the last epoch's weigh in this one.
+        if capacity.weights.map({ $0.epoch == place.epoch + 1 }) ?? true { capacity.isDirty = true }
     }
 
     private mutating func forgetStatements(

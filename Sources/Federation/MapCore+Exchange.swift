@@ -11,7 +11,7 @@ extension MapCore {
 
     /// Milliseconds between two comparisons that this node begins: in proportion to the size of the map, so that frames
     /// are full, and to the bound.
-    private var exchangeInterval: UInt64 {
+    var exchangeInterval: UInt64 {
         let times = UInt64(max(1, held.count / max(1, configuration.smallMap)))
         return min(configuration.slowestInterval, configuration.interval * times)
     }

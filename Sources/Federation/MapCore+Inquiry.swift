@@ -49,9 +49,9 @@ extension MapCore {
             let others = comparison.voters.keys.sorted()
             let share = min(missing.count, MapCore.inquiriesPerRound, MapCore.inquiryLimit - asked)
             guard share > 0 else { continue }
+            let servers = usableNodes(of: Set(missing.prefix(share)), at: now)
             for cluster in missing.prefix(share) {
-                let homes = usableServers(at: now).filter { $0.clusterID == cluster }
-                guard !homes.isEmpty else { continue }
+                guard let homes = servers[cluster], !homes.isEmpty else { continue }
                 var names = [MapCore.name(cluster)]
                 for _ in 1..<MapInquiry.nameLimit {
                     let name = MapCore.name(others[entropy.below(others.count)])
@@ -59,7 +59,7 @@ extension MapCore {
                 }
                 questions.append(
                     MapQuestion(
-                        server: homes[entropy.below(homes.count)].nodeID,
+                        server: homes[entropy.below(homes.count)],
                         inquiry: .ask(epoch: comparison.epoch, clusters: names)))
             }
             agreement.asked[comparison.epoch] = asked + share

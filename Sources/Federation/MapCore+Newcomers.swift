@@ -37,9 +37,8 @@ extension MapCore {
         }
         if newcomers.poll?.epoch != now.epoch { newcomers.poll = nil }
         if newcomers.poll == nil {
-            let servers = Dictionary(grouping: usableServers(at: now), by: \.clusterID)
             newcomers.poll = NewcomerPoll(
-                epoch: now.epoch, clusters: servers.mapValues { $0.map(\.nodeID) }, entropy: &entropy)
+                epoch: now.epoch, clusters: usableNodes(of: admission.admitted, at: now), entropy: &entropy)
         }
         let questions = newcomers.poll?.questions(now, &entropy) ?? []
         if !questions.isEmpty { effects.append(.inquire(questions)) }

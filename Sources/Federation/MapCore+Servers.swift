@@ -9,6 +9,9 @@ extension MapCore {
         peers.values.reduce(into: [:]) { $0[$1.version ?? 0, default: 0] += 1 }
     }
 
+    /// Measurements of the last two epochs that are held.
+    public var statementTotal: Int { capacity.places.count }
+
     public var serverTotal: Int { held.count - clusterTotal }
 
     public func server(_ node: NodeID) -> ServerDescriptor? {
@@ -39,15 +42,17 @@ extension MapCore {
         return all
     }
 
-    /// The admitted servers whose time is not over at `now`, by node ID: decodes the whole map.
-    public func currentServers(at now: Timestamp) -> [ServerDescriptor] {
-        held.identifiers { $0.isServer && $0.end > now.seconds }.compactMap { id in
-            if case .server(let server)? = held[id] { server } else { nil }
-        }
+    /// The first 16 bytes of a node ID: a server's identifier.
+    static func name(_ node: NodeID) -> Bytes16 { Bytes16(node.bytes.prefix(16)) ?? Bytes16() }
+
+    /// The admitted servers whose time is not over at `now`, by node ID: decodes nothing.
+    public func currentTable(at now: Timestamp) -> ServerTable {
+        ServerTable(held, ids: held.identifiers { $0.isServer && $0.end > now.seconds })
     }
 
+    /// The same, decoded.
+    public func currentServers(at now: Timestamp) -> [ServerDescriptor] { currentTable(at: now).all }
+
     /// How many servers' time is not over.
-    public func currentTotal(at now: Timestamp) -> Int {
-        held.identifiers { $0.isServer && $0.end > now.seconds }.count
-    }
+    public func currentTotal(at now: Timestamp) -> Int { currentTable(at: now).count }
 }

@@ -290,13 +290,13 @@ extension MapCore {
     }
 
     /// Whom a sample is drawn from: the admitted clusters but the own one, each with the least prefix of its servers.
-    mutating func voters(_ epoch: UInt64, at now: Timestamp) -> [VerifyingKey: [UInt8]] {
-        var clusters: [VerifyingKey: [UInt8]] = [:]
+    mutating func voters(_ epoch: UInt64, at now: Timestamp) -> [VerifyingKey: UInt32] {
+        var clusters: [VerifyingKey: UInt32] = [:]
         let speaking = speakers(epoch).speaking
-        for server in currentServers(at: now) where speaking.contains(server.clusterID) {
-            let prefix = server.udp.prefix
-            if let other = clusters[server.clusterID], !prefix.lexicographicallyPrecedes(other) { continue }
-            clusters[server.clusterID] = prefix
+        let table = currentTable(at: now)
+        for id in table.ids {
+            guard let glance = table.glance(id), speaking.contains(glance.clusterID) else { continue }
+            clusters[glance.clusterID] = min(glance.udpNetwork, clusters[glance.clusterID] ?? .max)
         }
         // The own view cannot confirm itself.
         if let own = snapshots.signer?.certificate.clusterID { clusters[own] = nil }

@@ -43,23 +43,43 @@ extension MapCore {
 
     /// The servers that paths may use: all current ones; of a refused map those of the last map that was agreed, and
     /// those of the trust roots when none was.
-    public func usableServers(at now: Timestamp) -> [ServerDescriptor] {
-        let current = currentServers(at: now)
+    public func usableTable(at now: Timestamp) -> ServerTable {
+        let current = currentTable(at: now)
         guard isViewRefused(at: now) else { return current }
-        let known = current.filter { agreement.members?.nodes.contains(MapCore.name($0.nodeID)) ?? false }
-        return known.isEmpty ? current.filter { admission.roots.contains($0.clusterID) } : known
+        let known = current.ids.filter { agreement.members?.nodes.contains($0) ?? false }
+        guard known.isEmpty else { return ServerTable(held, ids: known) }
+        let roots = current.ids.filter { held.header($0).map { admission.roots.contains($0.clusterID) } ?? false }
+        return ServerTable(held, ids: roots)
+    }
+
+    /// The same, decoded.
+    public func usableServers(at now: Timestamp) -> [ServerDescriptor] { usableTable(at: now).all }
+
+    /// The usable servers of some clusters, by cluster.
+    func usableNodes(of clusters: Set<VerifyingKey>, at now: Timestamp) -> [VerifyingKey: [NodeID]] {
+        let table = usableTable(at: now)
+        var nodes: [VerifyingKey: [NodeID]] = [:]
+        for id in table.ids {
+            guard let cluster = held.header(id)?.clusterID, clusters.contains(cluster), let glance = table.glance(id)
+            else { continue }
+            nodes[cluster, default: []].append(glance.nodeID)
+        }
+        return nodes
     }
 
     /// What paths are drawn from.
     public func view(at now: Timestamp) -> MapView {
         var seeds: [UInt64: Bytes32] = [:]
         for epoch in now.epoch...now.epoch + 1 { seeds[epoch] = seed(epoch) }
-        let servers = usableServers(at: now)
-        let newcomers = servers.map { ($0.nodeID, countsFrom($0.nodeID)) }.filter { $0.1 > 0 }
+        let table = usableTable(at: now)
+        let tenure = newcomers.tenure
+        let late = tenure.arrivals.keys.compactMap { id in
+            table.glance(id).map { ($0.nodeID, tenure.countsFrom(id)) }
+        }
         return MapView(
-            servers: servers, seeds: seeds, weights: capacity.weights?.values ?? [:],
+            table: table, seeds: seeds, weights: capacity.weights?.values ?? RelayWeights(),
             families: MapView.families(of: clusters.values),
-            newcomers: Dictionary(newcomers, uniquingKeysWith: max))
+            newcomers: Dictionary(late, uniquingKeysWith: max))
     }
 
     /// What an epoch's layers and measurers follow from, as far as it is known.
@@ -67,8 +87,6 @@ extension MapCore {
         MixLayers.seed(
             epoch: epoch, root: epoch > 0 ? agreedRoot(epoch - 1) : nil, value: snapshots.values[epoch])
     }
-
-    private static func name(_ node: NodeID) -> Bytes16 { Bytes16(node.bytes.prefix(16)) ?? Bytes16() }
 
     // MARK: Time
 
@@ -112,7 +130,7 @@ extension MapCore {
             effects.append(.viewChanged)
         }
         guard agreement.members?.epoch != now.epoch else { return }
-        agreement.members = (now.epoch, Set(currentServers(at: now).map { MapCore.name($0.nodeID) }))
+        agreement.members = (now.epoch, Set(currentTable(at: now).ids))
         try saveAgreement(now.epoch, &store)
     }
 

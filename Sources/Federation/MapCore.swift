@@ -175,7 +175,7 @@ public struct MapCore: Sendable {
         wakeExchanges(now, &entropy, &effects)
         try wakeSnapshots(now, &entropy, &effects, &store)
         try wakeView(now, &entropy, &effects, &store)
-        try wakeCapacity(now, &effects, &store)
+        try wakeCapacity(now, &entropy, &effects, &store)
         try wakeNewcomers(now, &entropy, &effects, &store)
     }
 

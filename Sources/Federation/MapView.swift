@@ -3,26 +3,38 @@ import Records
 
 /// What paths are drawn from: the servers of a map, and what the map knows of them beside their descriptors.
 public struct MapView: Sendable {
-    public var servers: [ServerDescriptor]
+    public let table: ServerTable
     /// ``MixLayers/seed(epoch:root:value:)`` by epoch; an epoch without one uses its own number's.
-    public var seeds: [UInt64: Bytes32]
-    /// Weights by measured capacity; 1 is the network's median, and what is not named here has that of a newcomer.
-    public var weights: [NodeID: Double]
+    public let seeds: [UInt64: Bytes32]
+    /// Weights by measured capacity; what is not named here has that of a newcomer.
+    public let weights: RelayWeights
     /// Clusters that name one operator, by a number for the operator; others are alone.
-    public var families: [VerifyingKey: UInt64]
+    public let families: [VerifyingKey: UInt64]
     /// Servers that may not hold records yet, and the first epoch in which each may.
-    public var newcomers: [NodeID: UInt64]
+    public let newcomers: [NodeID: UInt64]
 
-    public init(
-        servers: [ServerDescriptor], seeds: [UInt64: Bytes32] = [:], weights: [NodeID: Double] = [:],
-        families: [VerifyingKey: UInt64] = [:], newcomers: [NodeID: UInt64] = [:]
+    init(
+        table: ServerTable, seeds: [UInt64: Bytes32], weights: RelayWeights, families: [VerifyingKey: UInt64],
+        newcomers: [NodeID: UInt64]
     ) {
-        self.servers = servers
+        self.table = table
         self.seeds = seeds
         self.weights = weights
         self.families = families
         self.newcomers = newcomers
     }
+
+    public init(
+        servers: [ServerDescriptor], seeds: [UInt64: Bytes32] = [:], weights: [NodeID: Double] = [:],
+        families: [VerifyingKey: UInt64] = [:], newcomers: [NodeID: UInt64] = [:]
+    ) {
+        self.init(
+            table: ServerTable(servers), seeds: seeds, weights: RelayWeights(weights), families: families,
+            newcomers: newcomers)
+    }
+
+    /// All servers, decoded.
+    public var servers: [ServerDescriptor] { table.all }
 
     public func seed(_ epoch: UInt64) -> Bytes32 { seeds[epoch] ?? MixLayers.seed(epoch: epoch, root: nil, value: nil) }
 

@@ -17,6 +17,14 @@ extension PathIndex {
         static let suspect = 10_000
     }
 
+    /// A relay for a place of a path.
+    private struct Choice {
+        let relay: Relay
+        let cluster: VerifyingKey
+        var blemishes = 0
+        var weight: Float = 0
+    }
+
     /// A path under construction.
     private struct Draft {
         var mixes: [Relay] = []
@@ -24,20 +32,20 @@ extension PathIndex {
         var clusters: Set<VerifyingKey> = []
         var endClusters: Set<VerifyingKey> = []
         var families: Set<UInt64> = []
-        var prefixes: Set<[UInt8]> = []
+        var networks: Set<UInt32> = []
 
-        mutating func meet(_ end: Origin) {
-            endClusters.insert(end.cluster)
-            if let family = end.family { families.insert(family) }
-            prefixes.insert(end.prefix)
+        mutating func meet(_ cluster: VerifyingKey, _ family: UInt64?, _ network: UInt32) {
+            endClusters.insert(cluster)
+            if let family { families.insert(family) }
+            networks.insert(network)
         }
 
-        mutating func append(_ relay: Relay, _ blemishes: Int) {
-            mixes.append(relay)
-            self.blemishes += blemishes
-            clusters.insert(relay.origin.cluster)
-            if let family = relay.origin.family { families.insert(family) }
-            prefixes.insert(relay.origin.prefix)
+        mutating func append(_ choice: Choice, _ family: UInt64?) {
+            mixes.append(choice.relay)
+            blemishes += choice.blemishes
+            clusters.insert(choice.cluster)
+            if let family { families.insert(family) }
+            networks.insert(choice.relay.network)
         }
     }
 
@@ -54,6 +62,7 @@ extension PathIndex {
         guard length >= 0, clusterCount >= length else {
             throw .tooFewClusters(needed: length, available: clusterCount)
         }
+        let suspects = Set(suspects.map { MapCore.name($0) })
         var best: Draft?
         for _ in 0..<PathIndex.attempts {
             guard let draft = draft(length, ends, suspects, through, &entropy) else { continue }
@@ -63,7 +72,7 @@ extension PathIndex {
         guard var mixes = best?.mixes else { throw .tooFewClusters(needed: length, available: clusterCount) }
         // Without layers the first places would go to the heavy more often than the last.
         if !isLayered { entropy.shuffle(&mixes) }
-        return mixes.map(\.server)
+        return mixes.compactMap(server)
     }
 
     /// The relays of a loop that measures one of them: three mixes, and one more between it and the measurer where those
@@ -75,7 +84,7 @@ extension PathIndex {
         let isFirst = relays.first?.nodeID == target
         guard isFirst || relays.last?.nodeID == target else { return relays }
         let known = [measurer] + relays.map(\.nodeID)
-        let taken = known.compactMap { origins[$0]?.cluster }
+        let taken = known.compactMap { origin($0)?.cluster }
         // In a map of four clusters there is none.
         guard let screen = try? path(length: 1, ends: known, entropy: &entropy),
             screen.allSatisfy({ !taken.contains($0.clusterID) })
@@ -85,38 +94,41 @@ extension PathIndex {
     }
 
     private func draft(
-        _ length: Int, _ ends: [NodeID], _ suspects: Set<NodeID>, _ through: NodeID?, _ entropy: inout Entropy
+        _ length: Int, _ ends: [NodeID], _ suspects: Set<Bytes16>, _ through: NodeID?, _ entropy: inout Entropy
     ) -> Draft? {
         var draft = Draft()
-        for end in ends { if let origin = origins[end] { draft.meet(origin) } }
+        for end in ends {
+            if let origin = origin(end) { draft.meet(origin.cluster, family(origin.cluster), origin.network) }
+        }
         let fixed = through.flatMap { place($0, length, &entropy) }
         if through != nil, fixed == nil { return nil }
         // Others may not take what the relay that must be in the path brings with it.
-        if let relay = fixed?.relay {
-            draft.meet(relay.origin)
-            draft.clusters.insert(relay.origin.cluster)
+        if let choice = fixed?.choice {
+            draft.meet(choice.cluster, family(choice.cluster), choice.relay.network)
+            draft.clusters.insert(choice.cluster)
         }
-        let unusable = Set(ends + [through].compactMap(\.self))
+        let unusable = Set((ends + [through].compactMap(\.self)).map { MapCore.name($0) })
         for position in 0..<length {
             if let fixed, fixed.position == position {
-                draft.append(fixed.relay, 0)
+                draft.append(fixed.choice, family(fixed.choice.cluster))
                 continue
             }
             let pool = pools[position % pools.count]
             guard let choice = choose(pool, draft, unusable, suspects, &entropy) else { return nil }
-            draft.append(choice.relay, choice.blemishes)
+            draft.append(choice, family(choice.cluster))
         }
         return draft
     }
 
     /// Where a relay stands in a path.
-    private func place(_ node: NodeID, _ length: Int, _ entropy: inout Entropy) -> (position: Int, relay: Relay)? {
+    private func place(_ node: NodeID, _ length: Int, _ entropy: inout Entropy) -> (position: Int, choice: Choice)? {
         for (layer, pool) in pools.enumerated() {
-            guard let origin = origins[node], let group = pool.group(origin.cluster),
-                let relay = group.relays.first(where: { $0.server.nodeID == node })
+            guard let origin = origin(node), let group = pool.group(origin.cluster),
+                let relay = pool.relays(of: group).first(where: { $0.id == MapCore.name(node) })
             else { continue }
-            guard isLayered else { return length > 0 ? (entropy.below(length), relay) : nil }
-            return layer < length ? (layer, relay) : nil
+            let choice = Choice(relay: relay, cluster: origin.cluster)
+            guard isLayered else { return length > 0 ? (entropy.below(length), choice) : nil }
+            return layer < length ? (layer, choice) : nil
         }
         return nil
     }
@@ -124,50 +136,52 @@ extension PathIndex {
     /// A relay for the next place: by weight among those without a blemish, and among those with the least where there
     /// are none.
     private func choose(
-        _ pool: Pool, _ draft: Draft, _ unusable: Set<NodeID>, _ suspects: Set<NodeID>, _ entropy: inout Entropy
-    ) -> (relay: Relay, blemishes: Int)? {
+        _ pool: Pool, _ draft: Draft, _ unusable: Set<Bytes16>, _ suspects: Set<Bytes16>, _ entropy: inout Entropy
+    ) -> Choice? {
         if pool.groups.count > PathIndex.quickDraws {
             for _ in 0..<PathIndex.quickDraws {
                 let group = pool.draw(&entropy)
-                if let choice = relay(of: group, draft, unusable, suspects, &entropy), choice.blemishes == 0 {
+                if let choice = relay(of: group, pool, draft, unusable, suspects, &entropy), choice.blemishes == 0 {
                     return choice
                 }
             }
         }
         var least = Int.max
-        var choices: [(relay: Relay, weight: Double)] = []
+        var choices: [Choice] = []
         for group in pool.groups {
-            guard let choice = relay(of: group, draft, unusable, suspects, &entropy), choice.blemishes <= least else {
-                continue
-            }
+            guard let choice = relay(of: group, pool, draft, unusable, suspects, &entropy), choice.blemishes <= least
+            else { continue }
             if choice.blemishes < least { (least, choices) = (choice.blemishes, []) }
-            choices.append((choice.relay, group.weight))
+            choices.append(choice)
         }
-        guard let choice = PathIndex.weighted(choices.map(\.weight), &entropy) else { return nil }
-        return (choices[choice].relay, least)
+        return PathIndex.weighted(choices.map { Double($0.weight) }, &entropy).map { choices[$0] }
     }
 
     /// A relay of one cluster, by weight among those with the fewest blemishes; `nil` when the cluster has no place in
-    /// the path.
+    /// the path. Its weight is the cluster's.
     private func relay(
-        of group: Group, _ draft: Draft, _ unusable: Set<NodeID>, _ suspects: Set<NodeID>, _ entropy: inout Entropy
-    ) -> (relay: Relay, blemishes: Int)? {
+        of group: Group, _ pool: Pool, _ draft: Draft, _ unusable: Set<Bytes16>, _ suspects: Set<Bytes16>,
+        _ entropy: inout Entropy
+    ) -> Choice? {
         guard !draft.clusters.contains(group.cluster) else { return nil }
         var shared = 0
-        if draft.endClusters.contains(group.cluster) || group.family.map(draft.families.contains) ?? false {
+        if draft.endClusters.contains(group.cluster)
+            || family(group.cluster).map(draft.families.contains) ?? false
+        {
             shared = Blemish.operatorTwice
         }
         var least = Int.max
         var choices: [Relay] = []
-        for relay in group.relays where !unusable.contains(relay.server.nodeID) {
+        for relay in pool.relays(of: group) where !unusable.contains(relay.id) {
             var blemishes = shared
-            if draft.prefixes.contains(relay.origin.prefix) { blemishes += Blemish.prefix }
-            if suspects.contains(relay.server.nodeID) { blemishes += Blemish.suspect }
+            if draft.networks.contains(relay.network) { blemishes += Blemish.prefix }
+            if suspects.contains(relay.id) { blemishes += Blemish.suspect }
             if blemishes < least { (least, choices) = (blemishes, []) }
             if blemishes == least { choices.append(relay) }
         }
-        guard let choice = PathIndex.weighted(choices.map(\.weight), &entropy) else { return nil }
-        return (choices[choice], least)
+        return PathIndex.weighted(choices.map { Double($0.weight) }, &entropy).map {
+            Choice(relay: choices[$0], cluster: group.cluster, blemishes: least, weight: group.weight)
+        }
     }
 
     /// An index with a probability in proportion to its weight.

@@ -10,49 +10,34 @@ public enum PathError: Error, Equatable, Sendable {
 /// A map view sorted for drawing paths of one epoch: made once for a map, so that a draw costs some binary searches
 /// and not a look at every server (specs/map.md, "Path selection").
 public struct PathIndex: Sendable {
-    /// What paths avoid having twice.
-    struct Origin: Sendable {
-        let cluster: VerifyingKey
-        let family: UInt64?
-        let prefix: [UInt8]
-    }
-
-    /// By reference, because a descriptor is large and a draw looks at several.
-    final class Relay: Sendable {
-        let server: ServerDescriptor
-        let origin: Origin
-        let weight: Double
-
-        init(_ server: ServerDescriptor, _ origin: Origin, weight: Double) {
-            self.server = server
-            self.origin = origin
-            self.weight = weight
-        }
+    /// A relay as far as a draw needs it: its descriptor is decoded when it is drawn.
+    struct Relay: Sendable {
+        /// The first 16 bytes of its node ID.
+        let id: Bytes16
+        /// Of its TCP address.
+        let network: UInt32
+        let weight: Float
     }
 
     /// The relays of one cluster in a layer.
     struct Group: Sendable {
         let cluster: VerifyingKey
-        let family: UInt64?
-        /// In ascending order of node ID.
-        var relays: [Relay]
+        /// Its relays in ``Pool/relays``.
+        let relays: Range<Int32>
         /// Of the best relay, so that running many attracts no more than running one.
-        var weight: Double { relays.lazy.map(\.weight).max() ?? 0 }
+        let weight: Float
     }
 
-    /// The clusters of one layer.
+    /// The clusters of one layer, ascending.
     struct Pool: Sendable {
         let groups: [Group]
+        /// By cluster, and in ascending order of node ID.
+        let relays: [Relay]
         /// Sums of the weights up to each group.
         let sums: [Double]
 
-        init(_ groups: [Group]) {
-            self.groups = groups
-            var total = 0.0
-            sums = groups.map { group in
-                total += group.weight
-                return total
-            }
+        func relays(of group: Group) -> ArraySlice<Relay> {
+            relays[Int(group.relays.lowerBound)..<Int(group.relays.upperBound)]
         }
     }
 
@@ -69,47 +54,88 @@ public struct PathIndex: Sendable {
     let seed: Bytes32
     /// One for each layer, or one for all.
     let pools: [Pool]
-    let origins: [NodeID: Origin]
+    private let table: ServerTable
+    private let families: [VerifyingKey: UInt64]
 
     public init(_ view: MapView, epoch: UInt64) {
         self.epoch = epoch
         let seed = view.seed(epoch)
         self.seed = seed
-        var origins: [NodeID: Origin] = [:]
-        var relays: [Relay] = []
-        origins.reserveCapacity(view.servers.count)
-        for server in view.servers {
-            let origin = Origin(
-                cluster: server.clusterID, family: view.families[server.clusterID], prefix: server.tcp.prefix)
-            origins[server.nodeID] = origin
-            guard server.roles.contains(.relay), server.mixKey(epoch: epoch) != nil else { continue }
-            let measured = view.weights[server.nodeID] ?? PathIndex.newcomerWeight
-            let weight = min(max(measured, PathIndex.weightBounds.lowerBound), PathIndex.weightBounds.upperBound)
-            relays.append(Relay(server, origin, weight: weight))
+        table = view.table
+        families = view.families
+        var relays: [(cluster: VerifyingKey, relay: Relay, layer: UInt8)] = []
+        relays.reserveCapacity(view.table.count)
+        for (place, id) in view.table.ids.enumerated() {
+            guard let server = view.table.glance(at: place), server.roles.contains(.relay),
+                server.hasMixKey(epoch: epoch)
+            else { continue }
+            let measured = view.weights[id] ?? Float(PathIndex.newcomerWeight)
+            let bounds = PathIndex.weightBounds
+            let relay = Relay(
+                id: id, network: server.tcpNetwork,
+                weight: min(max(measured, Float(bounds.lowerBound)), Float(bounds.upperBound)))
+            let layer = MixLayers.layer(of: server.serverID, seed: seed)
+            relays.append((server.clusterID, relay, UInt8(truncatingIfNeeded: layer)))
         }
-        self.origins = origins
-        let all = PathIndex.groups(relays)
-        clusterCount = all.count
-        var layers = [[Relay]](repeating: [], count: MixLayers.count)
-        for relay in relays { layers[MixLayers.layer(of: relay.server.serverID, seed: seed)].append(relay) }
-        let layered = layers.map { PathIndex.groups($0) }
-        isLayered = layered.allSatisfy { $0.count >= MixLayers.leastClusters }
-        pools = isLayered ? layered.map(Pool.init) : [Pool(all)]
+        // Sorted, because the order of a dictionary would make a seeded run irreproducible.
+        relays.sort { ($0.cluster, $0.relay.id) < ($1.cluster, $1.relay.id) }
+        let layered = (0..<MixLayers.count).map { layer in
+            Pool(relays.lazy.filter { Int($0.layer) == layer }.map { ($0.cluster, $0.relay) })
+        }
+        isLayered = layered.allSatisfy { $0.groups.count >= MixLayers.leastClusters }
+        if isLayered {
+            pools = layered
+            clusterCount = Set(layered.lazy.flatMap(\.groups).map(\.cluster)).count
+        } else {
+            let all = Pool(relays.lazy.map { ($0.cluster, $0.relay) })
+            pools = [all]
+            clusterCount = all.groups.count
+        }
     }
+
+    func family(_ cluster: VerifyingKey) -> UInt64? { families[cluster] }
+
+    /// The cluster and the network of a server, whatever its roles.
+    func origin(_ node: NodeID) -> (cluster: VerifyingKey, network: UInt32)? {
+        table.glance(MapCore.name(node)).map { ($0.clusterID, $0.tcpNetwork) }
+    }
+
+    func server(_ relay: Relay) -> ServerDescriptor? { table.server(relay.id) }
 
     /// The layer of a relay in this epoch; `nil` while there are none.
     public func layer(of server: VerifyingKey) -> Int? {
         isLayered ? MixLayers.layer(of: server, seed: seed) : nil
     }
+}
 
-    /// Sorted, because the order of a dictionary would make a seeded run irreproducible.
-    private static func groups(_ relays: [Relay]) -> [Group] {
-        var groups: [VerifyingKey: Group] = [:]
-        for relay in relays.sorted(by: { $0.server.nodeID < $1.server.nodeID }) {
-            let origin = relay.origin
-            groups[origin.cluster, default: Group(cluster: origin.cluster, family: origin.family, relays: [])].relays
-                .append(relay)
+extension PathIndex.Pool {
+    /// - Parameter relays: sorted by cluster and node ID.
+    init(_ relays: some Sequence<(cluster: VerifyingKey, relay: PathIndex.Relay)>) {
+        var ordered: [PathIndex.Relay] = []
+        var groups: [PathIndex.Group] = []
+        var sums: [Double] = []
+        var start = 0
+        var cluster: VerifyingKey?
+        func close() -> PathIndex.Group? {
+            guard let cluster, start < ordered.count else { return nil }
+            return PathIndex.Group(
+                cluster: cluster, relays: Int32(truncatingIfNeeded: start)..<Int32(truncatingIfNeeded: ordered.count),
+                weight: ordered[start...].lazy.map(\.weight).max() ?? 0)
         }
-        return groups.values.sorted { $0.cluster < $1.cluster }
+        for (next, relay) in relays {
+            if next != cluster {
+                if let group = close() { groups.append(group) }
+                start = ordered.count
+                cluster = next
+            }
+            ordered.append(relay)
+        }
+        if let group = close() { groups.append(group) }
+        var total = 0.0
+        for group in groups {
+            total += Double(group.weight)
+            sums.append(total)
+        }
+        self.init(groups: groups, relays: ordered, sums: sums)
     }
 }

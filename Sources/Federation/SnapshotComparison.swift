@@ -50,13 +50,13 @@ public struct SnapshotComparison: Sendable {
     /// The own snapshot, when one was taken.
     public let own: Statement?
     /// The sample, with one address prefix for each cluster.
-    public let voters: [VerifyingKey: [UInt8]]
+    public let voters: [VerifyingKey: UInt32]
     private var votes: [VerifyingKey: SnapshotRoot] = [:]
     private var contradicting: Set<VerifyingKey> = []
 
     /// Draws the sample.
     /// - Parameter clusters: the admitted clusters other than one's own, each with an address prefix of a server.
-    public init(epoch: UInt64, own: Statement?, clusters: [VerifyingKey: [UInt8]], entropy: inout Entropy) {
+    public init(epoch: UInt64, own: Statement?, clusters: [VerifyingKey: UInt32], entropy: inout Entropy) {
         self.epoch = epoch
         self.own = own
         var order = clusters.keys.sorted()

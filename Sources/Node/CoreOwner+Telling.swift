@@ -19,13 +19,16 @@ extension CoreOwner {
 
     func tellOfMap() {
         let now = Timestamp.now()
-        ledger.replaceServers(map.currentServers(at: now), view: map.view(at: now))
-        tellDirectory()
+        let view = map.view(at: now)
+        // Only a map that is refused is not usable as a whole.
+        let servers = map.isViewRefused(at: now) ? map.currentTable(at: now) : view.table
+        ledger.replaceServers(servers, view: view)
+        tellDirectory(servers)
         ports?.mapChanged()
     }
 
-    func tellDirectory() {
-        let servers = map.currentServers(at: .now()).filter { $0.roles.contains(.directory) }
+    func tellDirectory(_ table: ServerTable) {
+        let servers = table.all.filter { $0.roles.contains(.directory) }
         handle(
             .directory(
                 .map(
@@ -36,8 +39,7 @@ extension CoreOwner {
                             countsFrom: map.countsFrom($0.nodeID))
                     })))
         if directory.contactCount < 20 {
-            let own = directory.descriptor
-            let endpoints = servers.filter { $0.encode() != own }.prefix(40).map {
+            let endpoints = servers.lazy.filter { $0.nodeID != self.own }.prefix(40).map {
                 Endpoint(linkKey: $0.linkKey, address: $0.udp)
             }
             handle(.directory(.join(Array(endpoints))))

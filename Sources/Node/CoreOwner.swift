@@ -80,6 +80,8 @@ final class CoreOwner: @unchecked Sendable {
     static let tellingDelay = TimeAmount.seconds(30)
 
     let loop: any EventLoop
+    /// This server.
+    let own: NodeID
     let environment: LMDBEnvironment
     let ledger: NodeLedger
     let logger: Logger
@@ -117,6 +119,7 @@ final class CoreOwner: @unchecked Sendable {
         evidence: EvidenceFolder? = nil
     ) throws(StorageError) {
         self.loop = loop
+        own = keys.nodeID
         self.evidence = evidence
         self.environment = environment
         writer = StoreWriter(environment)
@@ -147,7 +150,7 @@ final class CoreOwner: @unchecked Sendable {
         endpoint = DatagramEndpoint(key: keys.link.key.copy(), entropy: &entropy)
         certify(keys)
         checkSpace(environment.usedBytes)
-        ledger.replaceServers(map.currentServers(at: now), view: map.view(at: now))
+        ledger.replaceServers(map.currentTable(at: now), view: map.view(at: now))
         // A crash may have come between the store and the file.
         for piece in kept { evidence?.write(piece.name, piece.bytes, logger) }
     }
@@ -165,7 +168,7 @@ final class CoreOwner: @unchecked Sendable {
 
     func start(_ socket: DatagramSocket) {
         self.socket = socket
-        tellDirectory()
+        tellDirectory(map.currentTable(at: .now()))
         for (epoch, value) in directory.recentValues(at: .now()) {
             handle(.map(.sharedRandom(epoch: epoch, value)))
         }

@@ -9,8 +9,11 @@ import Wire
 /// before it reached a core.
 final class NodeLedger: Sendable {
     private struct State {
-        var servers: [NodeID: ServerDescriptor] = [:]
-        var byLinkKey: [X25519PublicKey: NodeID] = [:]
+        var servers = ServerTable([])
+        var linkKeys = LinkKeyIndex()
+        /// What changed since the table was handed in; `nil` for those that left.
+        var changed: [NodeID: ServerDescriptor?] = [:]
+        var changedKeys: [X25519PublicKey: NodeID] = [:]
         var view = MapView(servers: [])
         /// Of the last epoch asked for.
         var paths: PathIndex?
@@ -27,11 +30,34 @@ final class NodeLedger: Sendable {
         set { state.withLockedValue { $0.ring = newValue } }
     }
 
-    var servers: [NodeID: ServerDescriptor] { state.withLockedValue { $0.servers } }
+    /// How many servers were on the map when it was last handed in.
+    var serverCount: Int { state.withLockedValue { $0.servers.count } }
 
-    func server(_ node: NodeID) -> ServerDescriptor? { state.withLockedValue { $0.servers[node] } }
+    /// All servers on the map: takes a pass over it.
+    var nodes: [NodeID] {
+        let (servers, changed) = state.withLockedValue { ($0.servers, $0.changed) }
+        let unchanged = (0..<servers.count).compactMap { servers.glance(at: $0)?.nodeID }.filter { changed[$0] == nil }
+        return unchanged + changed.compactMap { $0.value == nil ? nil : $0.key }
+    }
 
-    func node(linkKey: X25519PublicKey) -> NodeID? { state.withLockedValue { $0.byLinkKey[linkKey] } }
+    func server(_ node: NodeID) -> ServerDescriptor? {
+        state.withLockedValue { state in
+            if let change = state.changed[node] { return change }
+            return state.servers[node]
+        }
+    }
+
+    func node(linkKey: X25519PublicKey) -> NodeID? {
+        state.withLockedValue { state in
+            if let node = state.changedKeys[linkKey] { return node }
+            for place in state.linkKeys.places(of: linkKey) {
+                guard let server = state.servers.glance(at: place), server.linkKey == linkKey else { continue }
+                let node = server.nodeID
+                if state.changed[node] == nil { return node }
+            }
+            return nil
+        }
+    }
 
     /// What paths of this epoch are drawn from; made when it is first asked for after a change of the map.
     func paths(epoch: UInt64) -> PathIndex {
@@ -44,30 +70,30 @@ final class NodeLedger: Sendable {
     }
 
     /// - Parameter view: what paths may use of the servers.
-    func replaceServers(_ servers: [ServerDescriptor], view: MapView) {
+    func replaceServers(_ servers: ServerTable, view: MapView) {
+        let linkKeys = LinkKeyIndex(servers)
         state.withLockedValue { state in
             state.view = view
             state.paths = nil
-            state.servers = Dictionary(servers.map { ($0.nodeID, $0) }, uniquingKeysWith: { first, _ in first })
-            state.byLinkKey = Dictionary(
-                servers.map { ($0.linkKey, $0.nodeID) }, uniquingKeysWith: { first, _ in first })
+            state.servers = servers
+            state.linkKeys = linkKeys
+            state.changed = [:]
+            state.changedKeys = [:]
         }
     }
 
     func replace(_ server: ServerDescriptor) {
         state.withLockedValue { state in
-            if let old = state.servers[server.nodeID], old.linkKey != server.linkKey {
-                state.byLinkKey[old.linkKey] = nil
-            }
-            state.servers[server.nodeID] = server
-            state.byLinkKey[server.linkKey] = server.nodeID
+            if case .some(.some(let old)) = state.changed[server.nodeID] { state.changedKeys[old.linkKey] = nil }
+            state.changed[server.nodeID] = .some(server)
+            state.changedKeys[server.linkKey] = server.nodeID
         }
     }
 
     func remove(_ node: NodeID) {
         state.withLockedValue { state in
-            guard let old = state.servers.removeValue(forKey: node) else { return }
-            if state.byLinkKey[old.linkKey] == node { state.byLinkKey[old.linkKey] = nil }
+            if case .some(.some(let old)) = state.changed[node] { state.changedKeys[old.linkKey] = nil }
+            state.changed[node] = .some(nil)
         }
     }
 

@@ -28,14 +28,13 @@ extension NodeRuntime {
     /// which nobody has more links than others for long.
     func neighbours() -> [NodeID] {
         let now = Timestamp.now()
-        let servers = ledger.servers
-        if servers.count > 1000, let drawn = state.withLockedValue({ $0.neighbours }),
+        if ledger.serverCount > 1000, let drawn = state.withLockedValue({ $0.neighbours }),
             now.milliseconds(since: drawn.at) < NodeRuntime.neighbourTime * 1000
         {
             return drawn.nodes
         }
         let own = keys.nodeID.bytes
-        let ranked = servers.keys.filter { $0 != keys.nodeID }
+        let ranked = ledger.nodes.filter { $0 != keys.nodeID }
             .map { (rank: BLAKE2b.h(Domain("hulda/map-peer"), own + $0.bytes), node: $0) }
             .sorted { $0.rank < $1.rank }
         let nodes = ranked.prefix(NodeRuntime.gossipLinks).map(\.node)

@@ -175,7 +175,7 @@ struct CapacityTests {
         for node in 0...8 {
             let view = network.cores[node].view(at: network.now)
             #expect(view.weights.count == 8)
-            #expect(view.weights[slow] == 0.5 && view.weights.values.count { $0 == 1 } == 7)
+            #expect(view.weights[slow] == 0.5 && view.servers.count { view.weights[$0.nodeID] == 1 } == 7)
         }
         let again = try MapCore(
             admission: Admission(roots: [TestCluster(0).id]), now: network.now, store: network.stores[2])

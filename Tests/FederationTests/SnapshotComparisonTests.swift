@@ -16,8 +16,8 @@ struct SnapshotComparisonTests {
     /// A comparison with clusters 0 ..< count, `perPrefix` of which share an address prefix each.
     private func comparison(_ count: Int, perPrefix: Int = 1, own: UInt8? = 1) -> SnapshotComparison {
         var entropy = Entropy(seed: 96)
-        var clusters: [VerifyingKey: [UInt8]] = [:]
-        for number in 0..<count { clusters[TestCluster(number).id] = [10, UInt8(number / perPrefix)] }
+        var clusters: [VerifyingKey: UInt32] = [:]
+        for number in 0..<count { clusters[TestCluster(number).id] = UInt32(number / perPrefix) }
         return SnapshotComparison(epoch: epoch, own: own.map { statement($0) }, clusters: clusters, entropy: &entropy)
     }
 
@@ -94,9 +94,9 @@ struct SnapshotComparisonTests {
 
     @Test("asks a sample of 64 of a large network, which others cannot foresee")
     func sample() {
-        var clusters: [VerifyingKey: [UInt8]] = [:]
+        var clusters: [VerifyingKey: UInt32] = [:]
         var entropy = Entropy(seed: 97)
-        for _ in 0..<300 { clusters[VerifyingKey(entropy.bytes())] = [10, 0] }
+        for _ in 0..<300 { clusters[VerifyingKey(entropy.bytes())] = 10 }
         let one = SnapshotComparison(epoch: epoch, own: nil, clusters: clusters, entropy: &entropy)
         let other = SnapshotComparison(epoch: epoch, own: nil, clusters: clusters, entropy: &entropy)
         #expect(one.voters.count == 64)

@@ -39,6 +39,7 @@ public enum MapExperiments {
         var rows: [ResultRow] = []
         do {
             let whole = try build(population, MapConfiguration(), &rows)
+            try rows.append(contentsOf: parts(whole, population))
             var world = try MapWorld(cores: cores, of: whole, seed: seed)
             var entropy = Entropy(seed: seed)
             try world.connect(degree: degree)
@@ -55,13 +56,15 @@ public enum MapExperiments {
     private static func renew(
         _ world: inout MapWorld, _ population: MapPopulation, _ seconds: Int, _ entropy: inout Entropy,
         _ progress: (Double) -> Void
-    ) throws -> (count: Int, bytes: Int) {
+    ) throws -> (count: Int, bytes: Int, statements: Int) {
         let roots = try speakers(population)
         let day = Double(Timestamp.secondsPerEpoch)
         var order = Array(0..<population.servers)
         entropy.shuffle(&order)
-        var changes = (count: 0, bytes: 0)
+        var changes = (count: 0, bytes: 0, statements: 0)
         var spoken = 0
+        // Clusters say what they measured within these seconds of the day.
+        let measuring = 75_600.0
         for second in 0..<seconds {
             progress(Double(second) / Double(seconds))
             let passed = Double(second + 1) / day
@@ -74,6 +77,12 @@ public enum MapExperiments {
             while spoken < min(roots.count, Int(passed * Double(roots.count))) {
                 try world.speak(roots[spoken], at: entropy.below(world.cores.count))
                 spoken += 1
+            }
+            let due = Double(second + 1) / measuring * Double(population.clusters)
+            while changes.statements < min(population.clusters, Int(due)) {
+                let statement = population.statement(changes.statements, epoch: world.now.epoch)
+                changes.statements += 1
+                try world.state(statement, at: entropy.below(world.cores.count))
             }
             try world.run(milliseconds: 1000)
         }
@@ -91,7 +100,8 @@ public enum MapExperiments {
     }
 
     private static func report(
-        _ world: borrowing MapWorld, _ changes: (count: Int, bytes: Int), _ seconds: Int, _ cpu: Double,
+        _ world: borrowing MapWorld, _ changes: (count: Int, bytes: Int, statements: Int), _ seconds: Int,
+        _ cpu: Double,
         _ population: MapPopulation
     ) -> [ResultRow] {
         let perNode = Double(seconds) * Double(world.cores.count)
@@ -109,6 +119,8 @@ public enum MapExperiments {
                 "a change reaches every core, 99th percentile",
                 .number(world.spreadSeconds.quantile(0.99), unit: "s")),
             ResultRow("changes that did not, at the end", .number(Double(world.waiting), unit: "")),
+            ResultRow("statements of capacity made", .number(Double(changes.statements), unit: "")),
+            ResultRow("of these known to every core", .number(Double(world.statementsEverywhere), unit: "")),
             ResultRow("processor time of a node", .number(1000 * cpu / perNode, unit: "ms/s")),
         ]
     }
@@ -178,7 +190,49 @@ public enum MapExperiments {
         return core
     }
 
+    /// What a node keeps of the map besides its core, each part for itself.
+    private static func parts(_ core: MapCore, _ population: MapPopulation) throws(StorageError) -> [ResultRow] {
+        let now = MapPopulation.start
+        var store = PopulationStore()
+        for epoch in [now.epoch - 1, now.epoch] {
+            for cluster in 0..<population.clusters {
+                let key =
+                    withUnsafeBytes(of: epoch.bigEndian) { Array($0) }
+                    + population.clusterKey(cluster).publicKey.bytes.bytes
+                store.statements[key] = population.statement(cluster, epoch: epoch)
+            }
+        }
+        var sizes: [(name: String, bytes: Int)] = []
+        var last = residentBytes()
+        func note(_ name: String) {
+            let size = residentBytes()
+            sizes.append((name, size - last))
+            last = size
+        }
+        let ledger = try MapCore(admission: Admission(roots: []), now: now, store: store)
+        note("statements of capacity of two days")
+        let view = core.view(at: now)
+        note("path view")
+        let nodes = (0..<view.table.count).compactMap { view.table.glance(at: $0) }
+        last = residentBytes()
+        let weights = RelayWeights(Dictionary(uniqueKeysWithValues: nodes.map { ($0.nodeID, 1) }))
+        note("weights of all relays")
+        let index = PathIndex(view, epoch: now.epoch)
+        note("path index")
+        let keys = LinkKeyIndex(view.table)
+        note("link keys")
+        let isWhole =
+            ledger.statementTotal == 2 * population.clusters && weights.count == population.servers
+            && index.clusterCount == population.clusters
+            && nodes.allSatisfy { !Array(keys.places(of: $0.linkKey)).isEmpty }
+        return sizes.map {
+            ResultRow("memory besides: \($0.name)", .number(Double($0.bytes) / 1_000_000, unit: "MB"))
+        } + [ResultRow("all parts are whole", .number(isWhole ? 1 : 0, unit: ""))]
+    }
+
+    /// Memory that is in use: what was given back to the allocator is given back to the system first.
     private static func residentBytes() -> Int {
+        malloc_trim(0)
         guard let file = fopen("/proc/self/statm", "r") else { return 0 }
         defer { fclose(file) }
         var text = [UInt8](repeating: 0, count: 128)

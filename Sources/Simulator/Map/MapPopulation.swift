@@ -7,6 +7,7 @@ import Wire
 /// The clusters and servers of a map of any size. Nothing is kept: keys and descriptors follow from the seed.
 struct MapPopulation: Sendable {
     static let serversPerCluster = 10
+    static let statementEntries = 32
     /// Clusters with which each peers, on both sides of it in a ring.
     private static let peersOnEachSide = 4
     /// The afternoon of a day.
@@ -68,6 +69,27 @@ struct MapPopulation: Sendable {
             roles: [.relay, .home, .directory, .gateway], mixKeys: keys, software: "hulda 0.1.0", key: key(2, number))
     }
 
+    /// What a cluster measured: as many relays as a statement has room for. The text of specs/map.md, "Capacity".
+    func statement(_ cluster: Int, epoch: UInt64) -> [UInt8] {
+        var entropy = entropy(5 + epoch, cluster)
+        var names: Set<Bytes32> = []
+        while names.count < min(MapPopulation.statementEntries, servers) {
+            names.insert(Node.id(of: key(2, entropy.below(servers)).publicKey))
+        }
+        let signer = key(2, cluster * MapPopulation.serversPerCluster)
+        var writer = Writer(capacity: 512)
+        writer.uint8(1)
+        writer.uint32(UInt32(truncatingIfNeeded: epoch))
+        writer.fixed(signer.publicKey.bytes)
+        writer.uint8(UInt8(truncatingIfNeeded: names.count))
+        for name in names.sorted() {
+            writer.append(Array(name.bytes.prefix(6)))
+            writer.uint8(UInt8(entropy.below(7)))
+        }
+        let signature = signer.sign(BLAKE2b.h(Domain("hulda/capacity"), writer.bytes).bytes)
+        return writer.bytes + signature.bytes.bytes
+    }
+
     func root(_ number: Int, epoch: UInt64) throws(SnapshotError) -> SnapshotRoot {
         let key = key(2, number)
         return try SnapshotRoot(
@@ -80,17 +102,28 @@ struct MapPopulation: Sendable {
 /// A store of a whole population that nothing is kept of: what it has is made while it is read, and what is written is
 /// forgotten. So the memory of a map can be told from that of its disk.
 struct PopulationStore: KeyValueStore {
+    private static let capacity = Table("capacity")
+
     /// What a start finds; `nil` once it has been read.
     var population: MapPopulation?
+    /// Measurements, which a map leaves on the disk; the same for all maps that share this store.
+    var statements: [[UInt8]: [UInt8]] = [:]
 
-    func get(_ table: Table, _ key: [UInt8]) throws(StorageError) -> [UInt8]? { nil }
-    mutating func put(_ table: Table, _ key: [UInt8], _ value: [UInt8]) throws(StorageError) {}
+    func get(_ table: Table, _ key: [UInt8]) throws(StorageError) -> [UInt8]? {
+        table == PopulationStore.capacity ? statements[key] : nil
+    }
+    mutating func put(_ table: Table, _ key: [UInt8], _ value: [UInt8]) throws(StorageError) {
+        if table == PopulationStore.capacity { statements[key] = value }
+    }
     mutating func delete(_ table: Table, _ key: [UInt8]) throws(StorageError) {}
     func count(_ table: Table) throws(StorageError) -> Int { 0 }
 
     func scan(
         _ table: Table, from start: [UInt8], _ body: (_ key: [UInt8], _ value: [UInt8]) -> Bool
     ) throws(StorageError) {
+        if table == PopulationStore.capacity {
+            for (key, value) in statements { guard body(key, value) else { return } }
+        }
         guard let population, table == Table("map") else { return }
         do throws(DescriptorError) {
             for number in 0..<population.clusters {

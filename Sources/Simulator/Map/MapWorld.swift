@@ -84,6 +84,19 @@ struct MapWorld: ~Copyable {
         try handle(.message(link: MapWorld.outside, [4] + root.encode()), core)
     }
 
+    /// Tells one core what a cluster measured.
+    mutating func state(_ statement: [UInt8], at core: Int) throws(StorageError) {
+        let size = statement.count
+        try handle(
+            .message(
+                link: MapWorld.outside,
+                [26, 1, UInt8(truncatingIfNeeded: size), UInt8(truncatingIfNeeded: size >> 8)] + statement),
+            core)
+    }
+
+    /// Statements that have reached every core.
+    var statementsEverywhere: Int { cores.map(\.statementTotal).min() ?? 0 }
+
     /// Lets time pass, at most until every change has reached every core if `untilSpread`.
     mutating func run(milliseconds: UInt64, untilSpread: Bool = false) throws(StorageError) {
         let end = now.adding(milliseconds: milliseconds)
