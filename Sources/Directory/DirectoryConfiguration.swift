@@ -40,6 +40,9 @@ public struct DirectoryConfiguration: Sendable {
     /// Copies that the first holders keep at the nodes closest by XOR, for searches without a map.
     public var kademliaCopies = 8
 
+    /// The highest request that is answered; lower while a federation is upgraded (specs/map.md, "Versions").
+    public var highestRequest = DirectoryMessage.highestRequest
+
     public init() {}
 
     /// - Parameter records: held at most; the shares of those who bring them follow, as specs/directory.md, "Storage",
@@ -60,6 +63,8 @@ public struct DirectoryCounters: Equatable, Sendable {
     public var stored: UInt64 = 0
     public var expired: UInt64 = 0
     public var malformed: UInt64 = 0
+    /// Requests of a later version.
+    public var unsupported: UInt64 = 0
     public var wrongEpoch: UInt64 = 0
     public var notResponsible: UInt64 = 0
     public var notNewer: UInt64 = 0

@@ -15,6 +15,12 @@ extension DirectoryCore {
             answer(token, .refused(.busy), &effects)
             return
         }
+        // Whoever asks for what is not known here is newer, and asks others.
+        if let kind = bytes.first, DirectoryMessage.requestKinds.contains(kind), kind > configuration.highestRequest {
+            counters.unsupported += 1
+            answer(token, .refused(.unsupported), &effects)
+            return
+        }
         let message: DirectoryMessage
         do throws(WireError) { message = try DirectoryMessage(decoding: bytes) } catch {
             counters.malformed += 1

@@ -47,7 +47,7 @@ public struct DirectoryCore: Sendable {
 
     let own: NodeID
     let serverID: VerifyingKey
-    let configuration: DirectoryConfiguration
+    var configuration: DirectoryConfiguration
     /// This server's signed descriptor, with which it proves who it is.
     public var descriptor: [UInt8]
     /// Signs with the server's key, so that the core never holds it: with it, misses are answered with an ``Absence``.

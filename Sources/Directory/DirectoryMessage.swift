@@ -43,7 +43,15 @@ public enum DirectoryMessage: Hashable, Sendable {
         case wrongSignature = 6
         case full = 7
         case busy = 8
+        /// A request that this server does not know: it is of an earlier version.
+        case unsupported = 9
     }
+
+    /// First bytes of requests, known or not; answers lie above them.
+    static let requestKinds: ClosedRange<UInt8> = 1...64
+    /// The highest request of the first version, and the highest known.
+    public static let firstVersion: UInt8 = 6
+    public static let highestRequest: UInt8 = 8
 
     /// Contacts in one answer.
     public static let contactLimit = 6

@@ -160,6 +160,7 @@ public struct EquivocationEvidence: Hashable, Sendable {
             switch descriptor {
             case .cluster(let cluster): cluster.expiry
             case .server(let server): min(server.expiry, server.certificate.expiry)
+            case .later(let server): min(server.expiry, server.certificate.expiry)
             }
         return Timestamp(seconds: end > 0 ? end - 1 : 0)
     }

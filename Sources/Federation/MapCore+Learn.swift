@@ -109,8 +109,8 @@ extension MapCore {
     func hasRoom(for descriptor: MapDescriptor) -> Bool {
         if held.contains(descriptor.id) { return true }
         guard held.count < configuration.capacity else { return false }
-        guard case .server(let server) = descriptor else { return true }
-        return serverCount[server.clusterID, default: 0] < configuration.serversPerCluster
+        if case .cluster = descriptor { return true }
+        return serverCount[descriptor.clusterID, default: 0] < configuration.serversPerCluster
     }
 
     /// Whether there is room, if need be in place of the cluster's server with the highest identifier: whatever order
@@ -121,7 +121,8 @@ extension MapCore {
     ) throws(StorageError) -> Bool {
         guard !hasRoom(for: descriptor) else { return true }
         let cluster = descriptor.clusterID
-        guard case .server = descriptor, serverCount[cluster, default: 0] >= configuration.serversPerCluster,
+        if case .cluster = descriptor { return false }
+        guard serverCount[cluster, default: 0] >= configuration.serversPerCluster,
             let last = held.identifiers(where: { $0.isServer && $0.clusterID == cluster }).last, descriptor.id < last
         else { return false }
         counters.full += 1
@@ -179,6 +180,11 @@ extension MapCore {
         case .server(let server):
             if isNew { try newcomers.tenure.arrived(id, now, &store) }
             effects.append(.learned(server))
+        case .later(let server):
+            if isNew { try newcomers.tenure.arrived(id, now, &store) }
+            counters.later += 1
+            // What was known of it by an earlier version is over.
+            effects.append(.lost(server.nodeID))
         case .cluster(let cluster): effects.append(.learnedCluster(cluster))
         }
         passOn(id, from: link, &effects)
@@ -204,7 +210,7 @@ extension MapCore {
         // A server may move to another cluster, which its certificate proves.
         if let old { uncount(old) }
         switch descriptor {
-        case .server(let server): serverCount[server.clusterID, default: 0] += 1
+        case .server, .later: serverCount[descriptor.clusterID, default: 0] += 1
         case .cluster: clusterTotal += 1
         }
         pending.remove(id)
@@ -270,9 +276,12 @@ extension MapCore {
         _ store: inout some (KeyValueStore & ~Copyable)
     ) throws(StorageError) {
         try store.delete(MapCore.table, id.bytes)
-        if case .server(let server)? = held[id] {
+        switch held[id] {
+        case .server(let server)?:
             try newcomers.tenure.left(id, now, &store)
             effects.append(.lost(server.nodeID))
+        case .later?: try newcomers.tenure.left(id, now, &store)
+        case .cluster?, nil: break
         }
         release(id)
     }

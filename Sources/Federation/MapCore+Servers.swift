@@ -27,7 +27,7 @@ extension MapCore {
     /// All admitted servers: decodes the whole map.
     public var servers: [NodeID: ServerDescriptor] {
         var all: [NodeID: ServerDescriptor] = [:]
-        for id in held.identifiers(where: \.isServer) {
+        for id in held.identifiers(where: { $0.isServer && $0.isReadable }) {
             if case .server(let server)? = held[id] { all[server.nodeID] = server }
         }
         return all
@@ -47,7 +47,7 @@ extension MapCore {
 
     /// The admitted servers whose time is not over at `now`, by node ID: decodes nothing.
     public func currentTable(at now: Timestamp) -> ServerTable {
-        ServerTable(held, ids: held.identifiers { $0.isServer && $0.end > now.seconds })
+        ServerTable(held, ids: held.identifiers { $0.isServer && $0.isReadable && $0.end > now.seconds })
     }
 
     /// The same, decoded.

@@ -6,11 +6,16 @@ import Wire
 enum MapDescriptor: Hashable, Sendable {
     case cluster(ClusterDescriptor)
     case server(ServerDescriptor)
+    /// A server's of a later version: kept and passed on for those who can read it.
+    case later(LaterServer)
 
     init(decoding bytes: [UInt8]) throws(DescriptorError) {
         switch bytes.first {
         case ClusterDescriptor.kind: self = .cluster(try ClusterDescriptor(decoding: bytes))
-        case ServerDescriptor.kind: self = .server(try ServerDescriptor(decoding: bytes))
+        case ServerDescriptor.kind:
+            self =
+                LaterServer.isOne(bytes)
+                ? .later(try LaterServer(decoding: bytes)) : .server(try ServerDescriptor(decoding: bytes))
         case .some(let kind): throw .malformed(.unknownKind(kind))
         case nil: throw .malformed(.truncated)
         }
@@ -20,6 +25,7 @@ enum MapDescriptor: Hashable, Sendable {
         switch self {
         case .cluster(let descriptor): descriptor.encode()
         case .server(let descriptor): descriptor.encode()
+        case .later(let descriptor): descriptor.bytes
         }
     }
 
@@ -29,6 +35,7 @@ enum MapDescriptor: Hashable, Sendable {
             switch self {
             case .cluster(let descriptor): BLAKE2b.h(Domain("hulda/cluster-id"), descriptor.clusterID.bytes)
             case .server(let descriptor): descriptor.nodeID
+            case .later(let descriptor): descriptor.nodeID
             }
         return Bytes16(whole.bytes.prefix(16)) ?? Bytes16()
     }
@@ -37,6 +44,7 @@ enum MapDescriptor: Hashable, Sendable {
         switch self {
         case .cluster(let descriptor): descriptor.sequence
         case .server(let descriptor): descriptor.sequence
+        case .later(let descriptor): descriptor.sequence
         }
     }
 
@@ -44,6 +52,7 @@ enum MapDescriptor: Hashable, Sendable {
         switch self {
         case .cluster(let descriptor): descriptor.clusterID
         case .server(let descriptor): descriptor.clusterID
+        case .later(let descriptor): descriptor.certificate.clusterID
         }
     }
 
@@ -51,6 +60,7 @@ enum MapDescriptor: Hashable, Sendable {
         switch self {
         case .cluster(let descriptor): try descriptor.verify(at: now)
         case .server(let descriptor): try descriptor.verify(at: now)
+        case .later(let descriptor): try descriptor.verify(at: now)
         }
     }
 
@@ -58,6 +68,7 @@ enum MapDescriptor: Hashable, Sendable {
         switch self {
         case .cluster(let descriptor): descriptor.isCurrent(at: now)
         case .server(let descriptor): descriptor.isCurrent(at: now)
+        case .later(let descriptor): descriptor.isCurrent(at: now)
         }
     }
 }

@@ -62,6 +62,7 @@ extension CoreOwner {
         return [
             "directory.hits": directory.hits, "directory.misses": directory.misses,
             "directory.stored": directory.stored, "directory.malformed": directory.malformed,
+            "directory.unsupported": directory.unsupported,
             "directory.wrong_signature": directory.wrongSignature, "directory.not_newer": directory.notNewer,
             "directory.not_responsible": directory.notResponsible, "directory.repairs": directory.repairs,
             "directory.alarms": directory.alarms, "directory.over_rate": directory.overRate,

@@ -109,6 +109,8 @@ public final class NodeRuntime: Sendable {
         roots.insert(keys.certificate.clusterID)
         var map = MapConfiguration()
         map.highestVersion = UInt8(clamping: configuration.wireVersion)
+        var records = DirectoryConfiguration(records: configuration.records)
+        if map.highestVersion < MapVersion.second { records.highestRequest = DirectoryMessage.firstVersion }
         do throws(StorageError) {
             relay = try RelayOwner(
                 loop: owners.next(), journal: ReplayJournal(journal, thread: journalThread, logger: logger),
@@ -116,7 +118,7 @@ public final class NodeRuntime: Sendable {
             cores = try CoreOwner(
                 loop: owners.next(), environment: environment, keys: keys, descriptor: descriptor.encode(),
                 admission: Admission(roots: roots), home: home, map: map,
-                directory: DirectoryConfiguration(records: configuration.records), ledger: ledger, logger: logger,
+                directory: records, ledger: ledger, logger: logger,
                 evidence: EvidenceFolder(path: NodeFiles.evidencePath(configuration)))
         } catch {
             throw NodeError.storage(path: directory, reason: "\(error)")

@@ -4,6 +4,8 @@ import Primitives
 public struct DescriptorHeader: Sendable, Equatable {
     /// Whether it is a server's and not a cluster's.
     public let isServer: Bool
+    /// Whether it is of a version that this program can read as a whole.
+    public let isReadable: Bool
     public let clusterID: VerifyingKey
     public let sequence: UInt64
     /// Seconds since 1970; of a server its certificate's, if that is sooner.
@@ -19,6 +21,7 @@ public struct DescriptorHeader: Sendable, Equatable {
         case ClusterDescriptor.kind: isServer = false
         default: return nil
         }
+        isReadable = raw[1] == ServerDescriptor.version
         clusterID = VerifyingKey(raw.loadUnaligned(fromByteOffset: 2, as: Bytes32.self))
         func number(_ offset: Int) -> UInt64 {
             UInt64(littleEndian: raw.loadUnaligned(fromByteOffset: offset, as: UInt64.self))

@@ -20,7 +20,7 @@ public struct ServerRoles: OptionSet, Hashable, Sendable {
 public struct ServerDescriptor: Hashable, Sendable {
     /// The first byte of the encoding.
     public static let kind: UInt8 = 2
-    private static let version: UInt8 = 1
+    static let version: UInt8 = 1
     /// The most mix keys announced: the last, the current and the next epoch's.
     public static let mixKeyLimit = 3
     /// UTF-8 bytes of ``software``.
@@ -175,7 +175,7 @@ public struct ServerDescriptor: Hashable, Sendable {
     }
 
     /// What the server signs: `H("hulda/server", everything before the signature)`.
-    private static func digest(_ unsigned: [UInt8]) -> [UInt8] {
+    static func digest(_ unsigned: [UInt8]) -> [UInt8] {
         BLAKE2b.h(Domain("hulda/server"), unsigned).bytes
     }
 

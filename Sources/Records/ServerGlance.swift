@@ -25,7 +25,8 @@ public struct ServerGlance: Sendable {
 
     /// `nil` when the bytes are too few or not a server's.
     public init?(raw: UnsafeRawBufferPointer) {
-        guard let header = DescriptorHeader(raw: raw), header.isServer, raw.count > ServerGlance.mixKeyOffset,
+        guard let header = DescriptorHeader(raw: raw), header.isServer, header.isReadable,
+            raw.count > ServerGlance.mixKeyOffset,
             (1...ServerDescriptor.mixKeyLimit).contains(Int(raw[ServerGlance.mixKeyOffset - 1])),
             raw.count >= ServerGlance.mixKeyOffset + Int(raw[ServerGlance.mixKeyOffset - 1]) * ServerGlance.mixKeySize
         else { return nil }

@@ -34,6 +34,34 @@ import Wire
         #expect(hit.count <= 1086 && network.largest <= 1086)
     }
 
+    @Test("a request of a later version is answered as unsupported, and the server that asked goes on with others")
+    func unsupported() throws {
+        var network = try DirectoryNetwork.joined(seed: 7, 3)
+        network.members[0].core.configuration.highestRequest = DirectoryMessage.firstVersion
+        #expect(try network.ask(0, .askShared(epoch: network.now.epoch)) == .refused(.unsupported))
+        guard case .shared = try network.ask(1, .askShared(epoch: network.now.epoch)) else {
+            Issue.record("the later version does not know its own request")
+            return
+        }
+        var later = network.members[1]
+        for kind: UInt8 in [9, 64] {
+            let effects = try later.core.handle(
+                .request(from: nil, token: 1, message: [kind, 1, 2, 3]), now: network.now, entropy: &network.entropy,
+                store: &later.store)
+            guard case .answer(1, let answer)? = effects.first else {
+                Issue.record("no answer to kind \(kind)")
+                return
+            }
+            #expect(try DirectoryMessage(decoding: answer) == .refused(.unsupported))
+        }
+        #expect(later.core.counters.unsupported == 2 && later.core.counters.malformed == 0)
+        // Everything else they still do for each other.
+        guard case .nodes = try network.ask(0, .ping) else {
+            Issue.record("an earlier version is not understood")
+            return
+        }
+    }
+
     @Test("what is cheap is checked first: size, epoch, responsibility, sequence, and the signature last")
     func order() throws {
         var network = try DirectoryNetwork.joined(seed: 2, 3)
@@ -171,6 +199,7 @@ import Wire
             try network.handle(0, .request(from: nil, token: 1, message: bytes))
             try network.handle(0, .answer(call: UInt64(network.entropy.below(40)), message: bytes))
         }
-        #expect(network.members[0].core.counters.malformed > 1000)
+        let counters = network.members[0].core.counters
+        #expect(counters.malformed + counters.unsupported > 1000)
     }
 }

@@ -230,9 +230,7 @@ public enum MapExperiments {
         } + [ResultRow("all parts are whole", .number(isWhole ? 1 : 0, unit: ""))]
     }
 
-    /// Memory that is in use: what was given back to the allocator is given back to the system first.
     private static func residentBytes() -> Int {
-        malloc_trim(0)
         guard let file = fopen("/proc/self/statm", "r") else { return 0 }
         defer { fclose(file) }
         var text = [UInt8](repeating: 0, count: 128)
