@@ -126,7 +126,7 @@ final class AgentOwner: @unchecked Sendable {
     /// How a cluster is written in a friendly address: by its name, if no other has it, else by its ID.
     func clusterText(_ cluster: VerifyingKey) -> String {
         guard let name = map.cluster(cluster)?.name, map.clusters.values.count(where: { $0.name == name }) == 1,
-            !name.contains("@")
+            FriendlyName.isWritable(cluster: name)
         else { return ClusterText.encode(cluster) }
         return name
     }
@@ -231,7 +231,7 @@ final class AgentOwner: @unchecked Sendable {
     /// The messages that no `inbox` has shown yet.
     func unread() throws(StorageError) -> [StoredMessage] {
         let last = try store.get(AgentOwner.readTable, AgentOwner.readKey)?.reduce(0) { $0 << 8 | UInt64($1) } ?? 0
-        return try AgentCore.inboxMessages(store).filter { $0.number > last }
+        return last == .max ? [] : try AgentCore.inboxMessages(store, from: last + 1)
     }
 
     func markRead(through number: UInt64) throws(StorageError) {

@@ -116,9 +116,10 @@ public struct AgentCore: Sendable {
     public var home: NodeID? { settings.homes.first?.node }
 
     /// Every message that came, oldest first.
+    /// - Parameter first: the number of the first that is wanted.
     public static func inboxMessages(
-        _ store: borrowing some (KeyValueStore & ~Copyable)
-    ) throws(StorageError) -> [StoredMessage] { try Inbox.messages(store) }
+        _ store: borrowing some (KeyValueStore & ~Copyable), from first: UInt64 = 0
+    ) throws(StorageError) -> [StoredMessage] { try Inbox.messages(store, from: first) }
 
     /// Every message that goes out, and those of late, oldest first.
     public static func outboxMessages(

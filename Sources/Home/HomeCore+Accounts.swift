@@ -123,9 +123,10 @@ extension HomeCore {
     }
 
     /// Forgets closed accounts whose time is over.
+    /// - Returns: how many.
     func sweepClosed(
         _ now: Timestamp, _ store: inout some (KeyValueStore & ~Copyable)
-    ) throws(StorageError) {
+    ) throws(StorageError) -> Int {
         var outdated: [[UInt8]] = []
         let end = HomeTables.number(now.seconds)
         try store.scan(HomeTables.closed, from: []) { key, _ in
@@ -137,6 +138,7 @@ extension HomeCore {
             try store.delete(HomeTables.closed, key)
             try store.delete(HomeTables.accounts, Array(key[8...]))
         }
+        return outdated.count
     }
 
     /// An account that is open.

@@ -108,22 +108,21 @@ extension HomeCore {
         return found
     }
 
-    /// Forgets names that are free.
+    /// Forgets names that are free, and damaged entries.
+    /// - Returns: how many.
     func sweepNames(
         _ now: Timestamp, _ store: inout some (KeyValueStore & ~Copyable)
-    ) throws(StorageError) {
+    ) throws(StorageError) -> Int {
         var free: [(label: [UInt8], account: Bytes16)] = []
         try store.scan(HomeTables.names, from: []) { key, value in
-            guard let row = try? NameRow(decoding: value) else {
-                free.append((key, Bytes16()))
-                return true
-            }
-            if row.freeAt <= now.seconds { free.append((key, row.account)) }
+            let row = try? NameRow(decoding: value)
+            if row?.freeAt ?? 0 <= now.seconds { free.append((key, row?.account ?? Bytes16())) }
             return free.count < HomeCore.sweepLimit
         }
         for (label, account) in free {
             try store.delete(HomeTables.names, label)
             try store.delete(HomeTables.labels, account.bytes + label)
         }
+        return free.count
     }
 }

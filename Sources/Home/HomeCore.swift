@@ -26,6 +26,9 @@ public struct HomeCore: Sendable {
     static let recentLimit: UInt64 = 2048
     private static let sweepInterval: UInt64 = 3_600_000
     static let sweepLimit = 1000
+    /// Items that one sweep looks at, and milliseconds until the next goes on behind them.
+    private static let sweepSpan = 20_000
+    private static let sweepPause: UInt64 = 1000
 
     /// An owner who attaches this long after an item was sent has probably not got it, in milliseconds.
     static let patience: UInt64 = 3000
@@ -46,6 +49,8 @@ public struct HomeCore: Sendable {
     public internal(set) var counters = HomeCounters()
     var inFlight: [Bytes16: [UInt64: Flight]] = [:]
     private var nextSweep: Timestamp?
+    /// The key at which the next sweep goes on; empty for the beginning.
+    private var sweepStart: [UInt8] = []
 
     public init(node: Bytes32, configuration: HomeConfiguration = HomeConfiguration()) {
         self.node = node
@@ -230,23 +235,28 @@ public struct HomeCore: Sendable {
             inFlight[account] = inFlight[account]?.filter { $0.value.due > now }
         }
         if nextSweep.map({ now >= $0 }) ?? true {
-            nextSweep = now.adding(milliseconds: HomeCore.sweepInterval)
-            try sweep(now, &store)
+            let isOver = try sweep(now, &store)
+            nextSweep = now.adding(milliseconds: isOver ? HomeCore.sweepInterval : HomeCore.sweepPause)
         }
     }
 
-    /// Deletes items whose time is over.
+    /// Deletes items whose time is over, and damaged ones: a part of them at a time, so that nobody waits for long.
+    /// - Returns: whether all were looked at.
     private mutating func sweep(
         _ now: Timestamp, _ store: inout some (KeyValueStore & ~Copyable)
-    ) throws(StorageError) {
+    ) throws(StorageError) -> Bool {
         var expired: [(account: Bytes16, number: UInt64)] = []
-        try store.scan(HomeTables.items, from: []) { key, value in
-            if let entry = HomeTables.split(key), let item = try? ItemRow(decoding: value),
-                item.expiry <= now.seconds
-            {
-                expired.append(entry)
+        var seen = 0
+        var rest: [UInt8]?
+        try store.scan(HomeTables.items, from: sweepStart) { key, value in
+            guard seen < HomeCore.sweepSpan, expired.count < HomeCore.sweepLimit else {
+                rest = key
+                return false
             }
-            return expired.count < HomeCore.sweepLimit
+            seen += 1
+            let expiry = (try? ItemRow(decoding: value))?.expiry ?? 0
+            if let entry = HomeTables.split(key), expiry <= now.seconds { expired.append(entry) }
+            return true
         }
         for (account, number) in expired {
             guard var row = try row(account, store) else {
@@ -257,7 +267,9 @@ public struct HomeCore: Sendable {
             try save(row, account, &store)
             counters.expired += 1
         }
-        try sweepClosed(now, &store)
-        try sweepNames(now, &store)
+        sweepStart = rest ?? []
+        guard rest == nil else { return false }
+        let forgotten = max(try sweepClosed(now, &store), try sweepNames(now, &store))
+        return forgotten < HomeCore.sweepLimit
     }
 }

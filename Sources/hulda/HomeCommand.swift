@@ -156,7 +156,7 @@ struct HomeCommand: AsyncParsableCommand {
                             account: home.report.account?.hex, state: home.report.stage.rawValue,
                             closesAfter: home.report.closesAfter?.seconds)
                         output.print(row) {
-                            "\(row.home)  \(row.state)"
+                            "\(VisibleText.of(row.home))  \(row.state)"
                                 + (row.closesAfter.map { ", closed when empty after \(Terminal.date($0))" } ?? "")
                                 + (row.account.map { "  account \($0)" } ?? "")
                         }

@@ -188,6 +188,27 @@ import Wire
         #expect(fixture.home.counters.expired == 1)
     }
 
+    @Test("more expired items than one sweep takes are gone within seconds, and damaged ones with them")
+    func longSweep() throws {
+        var configuration = HomeConfiguration()
+        configuration.inboxItems = 3000
+        var fixture = Fixture(seed: 19, configuration)
+        _ = try fixture.register()
+        for _ in 0..<2500 { #expect(try fixture.deliver([1]).isAccepted) }
+        try fixture.store.put(HomeTables.items, HomeTables.key(fixture.account, 1), [7])
+        _ = try fixture.wake()
+        #expect(try fixture.store.count(HomeTables.items) == 2499)
+        fixture.now = fixture.now.adding(seconds: configuration.retention)
+        for left in [1499, 499, 0] {
+            _ = try fixture.wake()
+            #expect(try fixture.store.count(HomeTables.items) == left)
+            fixture.now = fixture.now.adding(seconds: 1)
+        }
+        #expect(try HomeCore.accounts(fixture.store).map(\.items) == [0])
+        let rest = try #require(fixture.home.nextWake).milliseconds(since: fixture.now)
+        #expect(rest > 3_000_000)
+    }
+
     @Test("the newest reply blocks are used first, so many are kept, and none after its epoch")
     func blockExpiry() throws {
         var fixture = Fixture(seed: 11)

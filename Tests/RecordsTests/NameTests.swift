@@ -18,6 +18,10 @@ import Wire
         for text in ["ada", "ada@", "ada@b@c", "@"] {
             #expect(throws: FriendlyNameError.noCluster) { try FriendlyName(text: text) }
         }
+        for name in ["example", "some cluster", "\u{FC}ber"] { #expect(FriendlyName.isWritable(cluster: name)) }
+        for name in ["", "a@b", "a\u{1B}[2J", "a\nb", "a\u{202E}b", "a\u{A0}b"] {
+            #expect(!FriendlyName.isWritable(cluster: name))
+        }
         #expect(throws: FriendlyNameError.nameLength(0)) { try FriendlyName(text: "@b") }
         #expect(throws: FriendlyNameError.nameLength(33)) {
             try FriendlyName(text: String(repeating: "a", count: 33) + "@b")
