@@ -62,12 +62,13 @@ let package = Package(
             swiftSettings: strict),
         .executableTarget(
             name: "DirectoryCost",
-            dependencies: hulda("Directory", "LMDB", "Link", "Primitives", "Records", "Storage", "Wire")
+            dependencies: hulda(
+                "Directory", "LMDB", "Link", "Primitives", "Records", "Storage", "Transport", "Wire")
                 + ["DirectoryClient", "Operations"],
             swiftSettings: strict),
         .executableTarget(
             name: "DirectoryRestart",
-            dependencies: hulda("Directory", "LMDB", "Primitives", "Records", "Storage", "Wire")
+            dependencies: hulda("Directory", "LMDB", "Primitives", "Records", "Storage", "Transport", "Wire")
                 + ["DirectoryClient", "Relays"],
             swiftSettings: strict),
     ],

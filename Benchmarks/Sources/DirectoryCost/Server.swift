@@ -8,7 +8,7 @@ import Storage
 import Wire
 
 /// A directory server without its sockets: what a node does from a datagram to its answer.
-struct DatagramServer: ~Copyable {
+final class DatagramServer {
     private var endpoint: DatagramEndpoint
     private var core: DirectoryCore
     private let store: LMDBEnvironment
@@ -29,7 +29,7 @@ struct DatagramServer: ~Copyable {
     }
 
     /// - Returns: the datagrams that leave.
-    mutating func receive(_ datagram: [UInt8], from address: SocketAddress, now: Timestamp) throws -> [[UInt8]] {
+    func receive(_ datagram: [UInt8], from address: SocketAddress, now: Timestamp) throws -> [[UInt8]] {
         var sent: [[UInt8]] = []
         for effect in endpoint.receive(datagram, from: address, now: now, entropy: &entropy) {
             switch effect {

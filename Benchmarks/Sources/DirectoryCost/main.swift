@@ -7,6 +7,7 @@ import Operations
 import Primitives
 import Records
 import Storage
+import Transport
 import Wire
 
 // CPU time of a directory server from datagram to datagram, without sockets. See Benchmarks/README.md.
@@ -61,7 +62,7 @@ final class Caller {
     }
 
     static func ask(
-        _ server: inout DatagramServer, _ requests: [[UInt8]], now: inout Timestamp, step: UInt64
+        _ server: DatagramServer, _ requests: [[UInt8]], now: inout Timestamp, step: UInt64
     ) throws -> (answers: [[[UInt8]]], seconds: Double) {
         var answers: [[[UInt8]]] = []
         answers.reserveCapacity(requests.count)
@@ -103,17 +104,17 @@ let folder = FileManager.default.temporaryDirectory.appendingPathComponent("huld
 defer { try? FileManager.default.removeItem(atPath: folder) }
 let (store, keys, epoch) = try fill(folder, 1000)
 var now = Timestamp.now()
-var server = try DatagramServer(store: store, now: now)
+let server = try DatagramServer(store: store, now: now)
 let operations = Operation.bareDatagrams()
 func get(_ number: Int) -> DirectoryMessage { .get(key: keys[number % keys.count], epoch: epoch) }
 
 let caller = Caller()
 let (greeting, _) = try Caller.ask(
-    &server, [caller.request(get(0), of: server.linkKey, now: now)], now: &now, step: 11)
+    server, [caller.request(get(0), of: server.linkKey, now: now)], now: &now, step: 11)
 try caller.read(greeting[0], now: now)
 let inSession = try least(20) {
     let requests = try (0..<2000).map { try caller.request(get($0), of: server.linkKey, now: now) }
-    let (answers, seconds) = try Caller.ask(&server, requests, now: &now, step: 0)
+    let (answers, seconds) = try Caller.ask(server, requests, now: &now, step: 0)
     for answer in answers { try caller.read(answer, now: now) }
     now = now.adding(milliseconds: 1000)
     return (seconds, requests.count)
@@ -125,7 +126,7 @@ let cold = try least(10) {
     let requests = try callers.enumerated().map { number, caller in
         try caller.request(get(number), of: server.linkKey, now: now.adding(milliseconds: UInt64(11 * number)))
     }
-    let (answers, seconds) = try Caller.ask(&server, requests, now: &now, step: 11)
+    let (answers, seconds) = try Caller.ask(server, requests, now: &now, step: 11)
     for (caller, answer) in zip(callers, answers) { try caller.read(answer, now: now) }
     return (seconds, requests.count)
 }

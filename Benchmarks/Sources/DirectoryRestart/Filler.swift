@@ -5,6 +5,7 @@ import LMDB
 import Primitives
 import Records
 import Storage
+import Transport
 import Wire
 
 /// Fills a node's store with records as the node's own core does: each is signed, sent to it as a put, and checked.
