@@ -106,16 +106,21 @@ struct CommitQueue<Effect: Sendable>: Sendable {
 
     /// The batch could not be written, and what gathered since builds on it: nothing of both remains, and none of their
     /// effects may happen.
-    mutating func failed() {
-        let last = lastSealed
+    /// - Returns: those effects.
+    mutating func failed() -> [Effect] {
+        let (last, dropped) = (lastSealed, afterSealed + afterOpen)
         self = CommitQueue()
         lastSealed = last
+        return dropped
     }
 
     /// A turn ended with an error. What is on its way to the disk stays.
-    mutating func discardOpen() {
+    /// - Returns: effects that may not happen any more.
+    mutating func discardOpen() -> [Effect] {
+        let dropped = afterOpen
         open = WriteBuffer()
         afterOpen = []
         places = places.map { $0 == .open ? (isWriting ? .sealed : .disk) : $0 }
+        return dropped
     }
 }

@@ -40,7 +40,7 @@ extension CoreOwner {
             checkSpace(usedBytes)
             perform(commits.committed())
         case .failure(let error):
-            commits.failed()
+            forget(commits.failed())
             checkSpace(environment.usedBytes)
             logger.error("the store refused a transaction: \(error)")
             ledger.count("core.storage.failed")
@@ -52,6 +52,11 @@ extension CoreOwner {
             loop.execute { self.drain() }
         }
         scheduleWake()
+    }
+
+    /// Nobody will answer these requests, so their senders need not be remembered.
+    func forget(_ effects: [Effect]) {
+        for case .directory(.answer(let token, _)) in effects { answerers[token] = nil }
     }
 
     /// Waits until all that was written so far is on disk.

@@ -48,7 +48,8 @@ extension CoreOwner {
             perform(effects.filter { isDue($0) })
         } catch {
             // Nothing of the turn is on disk, so none of its effects may happen; those who asked will ask again.
-            commits.discardOpen()
+            forget(commits.discardOpen())
+            for case .directory(.request(_, let token, _)) in batch { answerers[token] = nil }
             logger.error("the store could not be read: \(error)")
             ledger.count("core.storage.failed")
         }
