@@ -187,6 +187,23 @@ private struct VastStore: KeyValueStore {
         }
     }
 
+    @Test("when very many expire together the rest is deleted a second later, not a minute")
+    func sweepInParts() throws {
+        var server = try LoneServer(seed: 338)
+        let count = DirectoryCore.sweepLimit + 100
+        for _ in 0..<count {
+            let record = try server.record(lasting: 60)
+            try RecordStore.put(record, replacing: nil, from: .agents, &server.store)
+        }
+        server.now = server.now.adding(milliseconds: 61_000)
+        _ = try server.wake()
+        #expect(try DirectoryCore.recordCount(server.store) == 100)
+        server.now = server.now.adding(milliseconds: 1000)
+        _ = try server.wake()
+        #expect(try DirectoryCore.recordCount(server.store) == 0)
+        #expect(server.core.counters.expired == UInt64(count))
+    }
+
     @Test("a start, an answer and a sweep visit a handful of entries of a store with a million records")
     func vast() throws {
         var entropy = Entropy(seed: 303)
