@@ -7,6 +7,8 @@ import Wire
 /// Kademlia routing table for joining and as a fallback (specs/directory.md).
 public struct DirectoryCore: Sendable {
     static let contactTable = Table("directory/contacts")
+    /// What it reads and writes of a store.
+    public static let tables = [contactTable] + RecordStore.tables + SharedRandomStore.tables + [ClusterHistory.table]
     static let sweepInterval: UInt64 = 60_000
     /// Records deleted in one sweep.
     static let sweepLimit = 2000

@@ -16,6 +16,7 @@ enum RecordStore {
     static let quotas = Table("directory/quotas")
     /// The second of two records of one sequence: evidence against its publisher.
     static let evidence = Table("directory/evidence")
+    static let tables = [table, expiries, floors, quotas, evidence]
     static let evidenceLimit = 1024
     /// Floors kept for each record that may be kept.
     static let floorFactor = 4

@@ -11,6 +11,7 @@ enum SharedRandomStore {
     static let roundTable = Table("shared/rounds")
     /// Participant 32 ‖ epoch 8 → the file that proves it.
     static let evidenceTable = Table("shared/evidence")
+    static let tables = [valueTable, roundTable, evidenceTable]
     static let evidenceLimit = 1024
     /// Values that are kept beside those of today and tomorrow, for one that follows from them.
     private static let valueLimit: UInt64 = 66

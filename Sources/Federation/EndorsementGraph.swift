@@ -89,9 +89,6 @@ struct EndorsementGraph: Sendable {
                     component(from: first)
                 }
             }
-            for cluster in order where peers(of: cluster).count(where: { roots.contains($0) }) >= 2 {
-                twice.insert(cluster)
-            }
         }
 
         /// Everything below one neighbour of the roots. Of the subtree, whoever lies in the roots' own biconnected
@@ -132,7 +129,9 @@ struct EndorsementGraph: Sendable {
             order.append(cluster)
             index[cluster] = order.count
             low.append(order.count)
-            return peers(of: cluster)
+            let peers = peers(of: cluster)
+            if peers.count(where: { roots.contains($0) }) >= 2 { twice.insert(cluster) }
+            return peers
         }
     }
 }

@@ -102,7 +102,7 @@ extension MapCore {
         let relays = table.ids.compactMap { table.glance($0) }.filter { $0.roles.contains(.relay) }
             .map { CapacityBook.Relay(node: $0.nodeID, cluster: $0.clusterID) }
         return CapacityBook(
-            relays: relays, families: MapView.families(of: clusters.values),
+            relays: relays, families: MapView.families(of: eachCluster),
             seed: seed(epoch))
     }
 

@@ -42,6 +42,13 @@ extension MapCore {
         return all
     }
 
+    /// The same clusters, one decoded at a time.
+    var eachCluster: some Sequence<ClusterDescriptor> {
+        held.identifiers { !$0.isServer }.lazy.compactMap { id in
+            if case .cluster(let cluster)? = held[id] { cluster } else { nil }
+        }
+    }
+
     /// The first 16 bytes of a node ID: a server's identifier.
     static func name(_ node: NodeID) -> Bytes16 { Bytes16(node.bytes.prefix(16)) ?? Bytes16() }
 

@@ -78,7 +78,7 @@ extension MapCore {
         }
         return MapView(
             table: table, seeds: seeds, weights: capacity.weights?.values ?? RelayWeights(),
-            families: MapView.families(of: clusters.values),
+            families: MapView.families(of: eachCluster),
             newcomers: Dictionary(late, uniquingKeysWith: max))
     }
 

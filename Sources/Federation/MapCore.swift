@@ -13,6 +13,8 @@ import Wire
 /// the latter after the next start.
 public struct MapCore: Sendable {
     static let table = Table("map")
+    /// What it reads and writes of a store.
+    public static let tables = [table, rootTable, agreedTable, capacityTable, evidenceTable, Tenure.table]
     /// How often expired descriptors are removed, in milliseconds.
     private static let pruneInterval: UInt64 = 60_000
     /// Up to so many clusters admission is decided with every descriptor, beyond that once an interval.

@@ -22,6 +22,8 @@ public enum HomeEffect: Sendable, Equatable {
 /// A home knows an account as a hash of an operational key and reaches its owner only through reply blocks. It learns
 /// neither an address nor a network ID, nor who sent an item.
 public struct HomeCore: Sendable {
+    /// What it reads and writes of a store.
+    public static let tables = HomeTables.all
     /// The last message IDs of an account that are recognised when they come again.
     static let recentLimit: UInt64 = 2048
     private static let sweepInterval: UInt64 = 3_600_000

@@ -17,6 +17,7 @@ enum HomeTables {
     static let names = Table("home/names")
     /// The labels of an account's names, after the account.
     static let labels = Table("home/labels")
+    static let all = [accounts, items, blocks, recent, index, closed, names, labels]
 
     static func key(_ account: Bytes16, _ number: UInt64) -> [UInt8] {
         account.bytes + HomeTables.number(number)

@@ -62,15 +62,7 @@ final class CoreOwner: @unchecked Sendable {
         case replyBlock(ReplyBlock)
     }
 
-    static let tables: [Table] = [
-        Table("map"), Table("roots"), Table("agreed"), Table("capacity"), Table("evidence"), Table("newcomers"),
-        Table("directory/records"), Table("directory/evidence"),
-        Table("directory/contacts"),
-        Table("directory/expiry"), Table("directory/floors"), Table("directory/quotas"),
-        Table("shared/values"), Table("shared/rounds"), Table("shared/history"), Table("shared/evidence"),
-        Table("home/accounts"), Table("home/items"), Table("home/blocks"), Table("home/recent"), Table("home/index"),
-        Table("home/closed"), Table("home/names"), Table("home/labels"),
-    ]
+    static let tables = MapCore.tables + DirectoryCore.tables + HomeCore.tables
     /// Events that wait for a turn; beyond it requests are dropped and counted.
     static let eventLimit = 65_536
     /// Answers that wait for the directory's searches.
