@@ -36,7 +36,7 @@ import Wire
         "a message arrives exactly once whenever an agent is killed",
         arguments: [0, 1], SimulatedAgent.Kill.Moment.allCases)
     func killedAnywhere(_ victim: Int, _ moment: SimulatedAgent.Kill.Moment) throws {
-        let base = try DeliveryTests.pair(20)
+        let base = try DeliveryTests.pair(20, HomeChangeTests.calm)
         let undisturbed = try CrashTests.deliver(base, seed: 21, victim: victim, nil)
         let events = undisturbed.agents[victim].handles
         #expect(events > 10)

@@ -2,17 +2,19 @@ import Foundation
 import Testing
 
 @Suite(.serialized) struct UpgradeTests {
-    /// Writes the pin into a node's configuration, and starts it again.
-    private func restart(_ overlay: Overlay, _ number: Int, pinned version: Int) throws {
-        let path = overlay.configuration(number)
-        var lines = try String(contentsOfFile: path, encoding: .utf8).split(separator: "\n").map(String.init)
-        lines.removeAll { $0.hasPrefix("wire_version") }
-        lines.insert("wire_version = \(version)", at: 0)
-        try (lines.joined(separator: "\n") + "\n").write(toFile: path, atomically: true, encoding: .utf8)
-        let pid = try overlay.pid(number)
-        try overlay.kill(number)
+    /// Writes the pin into nodes' configurations, and starts them again.
+    private func restart(_ overlay: Overlay, _ numbers: ClosedRange<Int>, pinned version: Int) throws {
+        let pids = try numbers.map { try overlay.pid($0) }
+        for number in numbers {
+            let path = overlay.configuration(number)
+            var lines = try String(contentsOfFile: path, encoding: .utf8).split(separator: "\n").map(String.init)
+            lines.removeAll { $0.hasPrefix("wire_version") }
+            lines.insert("wire_version = \(version)", at: 0)
+            try (lines.joined(separator: "\n") + "\n").write(toFile: path, atomically: true, encoding: .utf8)
+            try overlay.kill(number)
+        }
         let deadline = Date().addingTimeInterval(20)
-        while kill(pid, 0) == 0, Date() < deadline { usleep(50_000) }
+        while pids.contains(where: { kill($0, 0) == 0 }), Date() < deadline { usleep(50_000) }
         try overlay.restart()
     }
 
@@ -32,7 +34,7 @@ import Testing
     func rolling() throws {
         let count = 5
         let overlay = try Overlay(clusters: count, network: 201)
-        for number in 1...count { try restart(overlay, number, pinned: 1) }
+        try restart(overlay, 1...count, pinned: 1)
         for number in 1...count {
             try wait(overlay, number) { $0.map.servers == count && $0.map.wireVersion == 1 && $0.map.links["2"] == nil }
         }
@@ -43,7 +45,7 @@ import Testing
         try alice.run("send", bob.id, "all old")
         #expect(try bob.inbox("--wait", "1", "--timeout", "60").map(\.text) == ["all old"])
 
-        for number in 1...2 { try restart(overlay, number, pinned: 2) }
+        for number in 1...2 { try restart(overlay, number...number, pinned: 2) }
         // Old and new speak with each other, each pair the highest version of both.
         try wait(overlay, 1) {
             $0.map.servers == count && $0.map.links["1", default: 0] > 0 && $0.map.links["2"] != nil
@@ -52,7 +54,7 @@ import Testing
         try alice.run("send", bob.id, "half new", "--timeout", "60")
         #expect(try bob.inbox("--wait", "1", "--timeout", "60").map(\.text) == ["half new"])
 
-        for number in 3...count { try restart(overlay, number, pinned: 2) }
+        for number in 3...count { try restart(overlay, number...number, pinned: 2) }
         for number in 1...count {
             try wait(overlay, number) {
                 $0.map.servers == count && $0.map.links["2", default: 0] > 0 && $0.map.links["1"] == nil
