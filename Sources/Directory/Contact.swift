@@ -84,6 +84,12 @@ extension Bytes32 {
 
     /// The first eight bytes as a number, the first byte highest.
     var leadingWord: UInt64 {
-        withUnsafeBytes { raw in raw.prefix(8).reduce(UInt64(0)) { $0 << 8 | UInt64($1) } }
+        withUnsafeBytes { UInt64(bigEndian: $0.loadUnaligned(as: UInt64.self)) }
+    }
+
+    /// The order of ``FixedBytes``, decided by the first eight bytes where they differ: searches compare little else.
+    func precedes(_ other: Bytes32) -> Bool {
+        let (left, right) = (leadingWord, other.leadingWord)
+        return left == right ? self < other : left < right
     }
 }

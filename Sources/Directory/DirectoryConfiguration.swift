@@ -30,6 +30,8 @@ public struct DirectoryConfiguration: Sendable {
     public var refreshInterval: UInt64 = 600_000
     /// A contact that was silent this long is asked whether it lives.
     public var livenessInterval: UInt64 = 900_000
+    /// Between two rounds of asking the neighbours on the circle whether they live.
+    public var neighbourInterval: UInt64 = 120_000
     /// A contact that was silent longer is not named to others.
     public var answerAge: UInt64 = 1_800_000
     /// Between two rounds of housekeeping.

@@ -125,22 +125,25 @@ extension DirectoryCore {
     mutating func verify(_ bytes: [UInt8], _ endpoint: Endpoint, _ now: Timestamp) -> (
         contact: Contact, cluster: VerifyingKey
     )? {
+        let digest = BLAKE2b.h(Domain("hulda/dir-desc"), bytes)
+        if let proven = checked?.proof(digest), proven.isCurrent(at: now), proven.contact.endpoint == endpoint {
+            return (proven.contact, proven.descriptor.clusterID)
+        }
         guard let descriptor = try? ServerDescriptor(decoding: bytes), descriptor.linkKey == endpoint.linkKey else {
             counters.forgedAnswers += 1
             return nil
         }
-        let digest = BLAKE2b.h(Domain("hulda/dir-desc"), bytes)
         if verified[descriptor.nodeID] != digest || !descriptor.isCurrent(at: now) {
-            let isKnown = checked?.contains(digest) ?? false && descriptor.isCurrent(at: now)
-            do throws(DescriptorError) { if !isKnown { try descriptor.verify(at: now) } } catch {
+            do throws(DescriptorError) { try descriptor.verify(at: now) } catch {
                 counters.forgedAnswers += 1
                 return nil
             }
-            checked?.insert(digest)
             if verified.count >= DirectoryCore.verifiedLimit { verified.removeAll(keepingCapacity: true) }
             verified[descriptor.nodeID] = digest
         }
-        return (Contact(serverID: descriptor.serverID, endpoint: endpoint), descriptor.clusterID)
+        let contact = Contact(serverID: descriptor.serverID, endpoint: endpoint)
+        checked?.insert(CheckedSignatures.Proof(descriptor: descriptor, contact: contact), digest)
+        return (contact, descriptor.clusterID)
     }
 
     mutating func learn(
@@ -149,10 +152,12 @@ extension DirectoryCore {
     ) throws(StorageError) {
         let contact = proven.contact
         heard(contact.nodeID)
-        let isMoved = table.contact(contact.nodeID).map { $0.endpoint != contact.endpoint } ?? false
+        let known = table.entry(contact.nodeID)
+        let isMoved = known.map { $0.contact.endpoint != contact.endpoint } ?? false
         trust.answered(contact.endpoint, cluster: proven.cluster)
         let isFrozen = isFrozen(now)
-        let isListed = isListed(contact.nodeID)
+        // Of those in the table a change of the map has said it already.
+        let isListed = known?.isListed ?? isListed(contact.nodeID)
         switch table.insert(contact, cluster: proven.cluster, isListed: isListed, isFrozen: isFrozen, now: now) {
         case .inserted:
             try save(contact, &store)

@@ -36,8 +36,11 @@ extension DirectoryCore {
 
     /// Records of an epoch that are here already were placed by what was known before.
     private mutating func place(_ epoch: UInt64, by value: SharedValue) {
-        guard value != .standIn, placements[epoch] != nil else { return }
-        viewChanges()
-        placements[epoch] = nil
+        guard value != .standIn else { return }
+        if placements[epoch] != nil {
+            viewChanges()
+            placements[epoch] = nil
+        }
+        placementVersion += 1
     }
 }

@@ -11,11 +11,12 @@ extension DirectoryCore {
         var silent: Set<NodeID> = []
         var placements: [UInt64: Placement] = [:]
         var shared: [UInt64: SharedValue] = [:]
+        /// Which map this was, and which shared random values: see ``DirectoryCore/placementVersion``.
+        var version: UInt64 = 0
     }
 
     /// Nodes before and after the own place that are asked whether they live.
     static let neighbourReach = 8
-    static let neighbourInterval: UInt64 = 120_000
     /// After this time an unanswered neighbour is asked again.
     static let silentRetry: UInt64 = 15_000
     /// Of a ring's living holders the first so many hand a record on: more than one, for some may be liars.
@@ -33,6 +34,7 @@ extension DirectoryCore {
     /// Steps along a ring within which a server takes another's copy: half of the nodes may be silent.
     static let repairSlack = 32
     static let silentLimit = 4096
+    static let localChange = 64
     /// Passes that are repeated because a new holder's address was not known.
     static let repeatLimit = 5
 
@@ -51,6 +53,7 @@ extension DirectoryCore {
         self.nodes = nodes
         listedLinks = nil
         placements = [:]
+        placementVersion += 1
         neighbours = []
         nextNeighbours = now
     }
@@ -87,7 +90,8 @@ extension DirectoryCore {
 
     /// Called before a change: the records will be looked through, against the view of this moment.
     mutating func viewChanges() {
-        let view = View(nodes: nodes, silent: silent, placements: placements, shared: random.values)
+        let view = View(
+            nodes: nodes, silent: silent, placements: placements, shared: random.values, version: placementVersion)
         if repairCursor == nil {
             repairCursor = []
             repairBase = view
@@ -99,14 +103,14 @@ extension DirectoryCore {
     /// Asks the neighbours on the circle whether they live.
     mutating func watchNeighbours(_ now: Timestamp, _ effects: inout [DirectoryEffect]) {
         guard now >= nextNeighbours, !nodes.isEmpty else { return }
-        let isRetry = !unanswered.isEmpty && now < neighboursAsked.adding(milliseconds: DirectoryCore.neighbourInterval)
+        let isRetry = !unanswered.isEmpty && now < neighboursAsked.adding(milliseconds: configuration.neighbourInterval)
         if !isRetry {
             neighbours = placement(now.epoch).neighbours(of: own, DirectoryCore.neighbourReach).map(\.id)
             neighboursAsked = now
             fallenSilent = 0
             if repairCursor == nil, auditCursor == nil, settleDue == nil, unanswered.isEmpty { repairTargets = [] }
         }
-        nextNeighbours = neighboursAsked.adding(milliseconds: DirectoryCore.neighbourInterval)
+        nextNeighbours = neighboursAsked.adding(milliseconds: configuration.neighbourInterval)
         let missing = Array(unanswered.keys.sorted().prefix(DirectoryCore.retryBatch))
         if isRetry { nextNeighbours = min(nextNeighbours, now.adding(milliseconds: DirectoryCore.silentRetry)) }
         for node in isRetry ? missing : neighbours {
@@ -131,14 +135,22 @@ extension DirectoryCore {
             return batch.count < configuration.repairBatch
         }
         var budget = configuration.repairCalls
+        let changed = silent.symmetricDifference(repairBase.silent)
+        // When many have changed it takes longer to look for them than to compare the holders.
+        let isLocal = repairBase.version == placementVersion && changed.count <= DirectoryCore.localChange
+        var places: [UInt64: [Int]] = [:]
         for (key, value) in batch {
             guard let record = try? DirectoryRecord(decoding: value), record.expiry > now.seconds else { continue }
+            if isLocal, places[record.epoch] == nil {
+                let placement = placement(record.epoch)
+                places[record.epoch] = changed.compactMap { placement.place(of: $0) }
+            }
             // A record's copies go out in one round, so that the next round begins at the next record.
             guard budget > 0 else {
                 repairCursor = key
                 return
             }
-            budget -= handOn(record, value, now, &effects)
+            budget -= handOn(record, value, changed: places[record.epoch], now, &effects)
         }
         if batch.count < configuration.repairBatch {
             endPass(now)
@@ -147,13 +159,18 @@ extension DirectoryCore {
         }
     }
 
+    /// - Parameter changed: on the same map, places of those that fell silent or answered again: unless one of them was
+    ///   looked at, the holders are the same. `nil` if that does not tell.
     /// - Returns: the calls made.
     private mutating func handOn(
-        _ record: DirectoryRecord, _ value: [UInt8], _ now: Timestamp, _ effects: inout [DirectoryEffect]
+        _ record: DirectoryRecord, _ value: [UInt8], changed: [Int]?, _ now: Timestamp,
+        _ effects: inout [DirectoryEffect]
     ) -> Int {
         let key = record.blindedKey
-        let after = placement(record.epoch).rings(of: key, without: silent)
+        let walk = placement(record.epoch).walk(key, without: silent)
+        let after = walk.rings
         if isSettling { return settle(record, value, after, now, &effects) }
+        if let changed, !walk.passes(changed) { return 0 }
         let before = Set(basePlacement(record.epoch).holders(of: key, without: repairBase.silent))
         let living = after.joined().filter { before.contains($0) }.prefix(DirectoryCore.repairers)
         var made = 0

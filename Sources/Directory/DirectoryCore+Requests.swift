@@ -42,7 +42,7 @@ extension DirectoryCore {
             answer(token, nodes(near: target, now), &effects)
         case .findValue(let key, let epoch):
             let held = try held(key, epoch, now, store)
-            answer(token, held == .missing ? nodes(near: DirectoryCore.kademliaKey(key), now) : held, &effects)
+            answer(token, held == .missing ? nodes(near: searchTarget(of: key, epoch), now) : held, &effects)
         case .ping:
             answer(token, .nodes(descriptor: descriptor, []), &effects)
         case .iterate(let key, let epoch):
@@ -52,7 +52,7 @@ extension DirectoryCore {
                 return
             }
             let goal = Iteration.Goal.value(key: key, epoch: epoch, token: token)
-            guard let id = start(goal, target: DirectoryCore.kademliaKey(key), now, &effects) else {
+            guard let id = start(goal, target: searchTarget(of: key, epoch), now, &effects) else {
                 answer(token, .refused(.busy), &effects)
                 return
             }
@@ -64,8 +64,10 @@ extension DirectoryCore {
         }
     }
 
-    /// Where a record lies in Kademlia's space, for searches without a map.
-    static func kademliaKey(_ key: VerifyingKey) -> Bytes32 { BLAKE2b.h(Domain("hulda/dir-kad"), key.bytes) }
+    /// Where a record of an epoch lies in Kademlia's space, by the shared random value as far as it is known here.
+    private func searchTarget(of key: VerifyingKey, _ epoch: UInt64) -> Bytes32 {
+        DirectoryCore.kademliaTarget(of: key, epoch: epoch, shared: random.values[epoch]?.bytes)
+    }
 
     private func answer(_ token: UInt64, _ message: DirectoryMessage, _ effects: inout [DirectoryEffect]) {
         effects.append(.answer(token: token, message: message.encode()))
@@ -220,7 +222,7 @@ extension DirectoryCore {
         guard item.from == nil else { return }
         let placement = placement(record.epoch)
         guard placement.rings(of: record.blindedKey).contains(where: { $0.prefix(2).contains(own) }) else { return }
-        let target = DirectoryCore.kademliaKey(record.blindedKey)
+        let target = placement.searchTarget(of: record.blindedKey)
         // From the map and not by a search: who is not on the map could gather around the key.
         for node in placement.searched(target, configuration.kademliaCopies) where node.id != own {
             guard let endpoint = node.endpoint ?? table.contact(node.id)?.endpoint else { continue }
@@ -230,7 +232,7 @@ extension DirectoryCore {
 
     /// Whether this server is among the k nodes closest to the record's Kademlia key, by the map or as far as it knows.
     private mutating func isClosest(_ key: VerifyingKey, _ epoch: UInt64) -> Bool {
-        let target = DirectoryCore.kademliaKey(key)
+        let target = searchTarget(of: key, epoch)
         guard nodes.isEmpty else {
             return placement(epoch).closest(to: target, RoutingTable.k).contains { $0.id == own }
         }

@@ -20,20 +20,25 @@ extension DirectoryCore {
         markListed()
     }
 
+    /// Calls that a contact is taken to have answered before.
+    private static let adoptedCalls = 5
+
     /// Takes over the routing table of a server that has been running for long: whoever finds a place is in it, without
-    /// having been asked. Its own times are spread, as those of such servers are.
+    /// having been asked. The caller says who is on the map, and how long each takes to answer. Its own times are spread, as those of such servers are.
     public mutating func adopt(
-        _ contacts: some Sequence<(contact: Contact, cluster: VerifyingKey)>, now: Timestamp, entropy: inout Entropy
+        _ contacts: some Sequence<(contact: Contact, cluster: VerifyingKey, isListed: Bool, roundTrip: UInt64)>,
+        now: Timestamp, entropy: inout Entropy
     ) {
-        for (contact, cluster) in contacts {
-            _ = table.insert(contact, cluster: cluster, isListed: isListed(contact.nodeID), now: now)
+        for (contact, cluster, isListed, roundTrip) in contacts {
+            _ = table.insert(contact, cluster: cluster, isListed: isListed, now: now)
+            for _ in 0..<DirectoryCore.adoptedCalls { table.measured(contact.nodeID, milliseconds: roundTrip) }
         }
         func later(_ interval: UInt64) -> Timestamp {
             now.adding(milliseconds: UInt64(entropy.below(Int(clamping: max(1, interval)))))
         }
         nextRefresh = later(configuration.refreshInterval)
         nextSweep = later(DirectoryCore.sweepInterval)
-        nextNeighbours = later(DirectoryCore.neighbourInterval)
+        nextNeighbours = later(configuration.neighbourInterval)
         nextWatch = later(EclipseWatch.roundInterval)
         nextRound = nextRound(after: now)
         nextWake = nextRound
@@ -51,8 +56,11 @@ extension DirectoryCore {
 }
 
 extension DirectoryCore {
-    /// Where searches without a map look for a record: `H("hulda/dir-kad", A')`.
-    public static func kademliaTarget(of key: VerifyingKey) -> Bytes32 { kademliaKey(key) }
+    /// Where searches without a map look for a record: `H("hulda/dir-kad", A' ‖ SRV)`.
+    /// - Parameter shared: the epoch's shared random value; `nil` for the stand-in that everybody can compute.
+    public static func kademliaTarget(of key: VerifyingKey, epoch: UInt64, shared: Bytes32? = nil) -> Bytes32 {
+        Placement.searchTarget(of: key, shared: shared ?? Placement.sharedRandom(epoch: epoch))
+    }
 }
 
 /// Digests of records and descriptors whose signatures were found valid: whether a signature is depends on nothing but
@@ -61,6 +69,15 @@ public final class CheckedSignatures: Sendable {
     /// When there are so many, all are forgotten.
     static let limit = 1 << 22
     private let digests = Mutex<Set<Bytes32>>([])
+    private let proofs = Mutex<[Bytes32: Proof]>([:])
+
+    /// A descriptor that was found valid, and the contact that it proves.
+    struct Proof: Sendable {
+        let descriptor: ServerDescriptor
+        let contact: Contact
+
+        func isCurrent(at now: Timestamp) -> Bool { descriptor.isCurrent(at: now) }
+    }
 
     public init() {}
 
@@ -70,6 +87,15 @@ public final class CheckedSignatures: Sendable {
         digests.withLock { digests in
             if digests.count >= CheckedSignatures.limit { digests = [] }
             digests.insert(digest)
+        }
+    }
+
+    func proof(_ digest: Bytes32) -> Proof? { proofs.withLock { $0[digest] } }
+
+    func insert(_ proof: Proof, _ digest: Bytes32) {
+        proofs.withLock { proofs in
+            if proofs.count >= CheckedSignatures.limit { proofs = [:] }
+            proofs[digest] = proof
         }
     }
 }

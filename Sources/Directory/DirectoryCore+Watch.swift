@@ -66,7 +66,7 @@ extension DirectoryCore {
         let placement = placement(now.epoch)
         raise(watch.check(placement, own: own, keys: keys, now: now), now, &effects)
         // Strangers are on no map, but those near a key get to know who comes to live there.
-        for target in [own] + keys.map({ DirectoryCore.kademliaKey($0) }) {
+        for target in [own] + keys.map({ placement.searchTarget(of: $0) }) {
             let near = table.closest(to: target, EclipseWatch.crowdScales.max() ?? 0)
             let distances = near.map { $0.nodeID.distance(to: target) }
             raise(watch.crowd(distances, nodes: nodes.count, now: now), now, &effects)

@@ -62,6 +62,8 @@ public struct DirectoryCore: Sendable {
     var table: RoutingTable
     var nodes: [Placement.Node] = []
     var placements: [UInt64: Placement] = [:]
+    /// Counts changes of what placements follow from.
+    var placementVersion: UInt64 = 0
     var calls: [UInt64: Pending] = [:]
     var nextCall: UInt64 = 1
     var iterations: [UInt64: Iteration] = [:]

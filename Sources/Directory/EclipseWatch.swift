@@ -131,7 +131,7 @@ public struct EclipseWatch: Sendable {
             }
         }
         for key in keys.prefix(EclipseWatch.keyLimit) {
-            let target = DirectoryCore.kademliaKey(key)
+            let target = placement.searchTarget(of: key)
             let near = placement.closest(to: target, EclipseWatch.scales.max() ?? 0).map { $0.id.distance(to: target) }
             for scale in EclipseWatch.scales where near.count >= scale {
                 let mean = Double(near[scale - 1].leadingWord) / 0x1p64 * Double(placement.nodeCount)

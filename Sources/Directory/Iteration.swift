@@ -237,7 +237,7 @@ struct Iteration: Sendable {
 
     /// The nodes closest to the target that have answered: of one prefix and one cluster one each while there are others.
     func closest(_ limit: Int) -> [Contact] {
-        let near = candidates.joined().filter { $0.state == .answered }.sorted { $0.distance < $1.distance }
+        let near = candidates.joined().filter { $0.state == .answered }.sorted { $0.distance.precedes($1.distance) }
         var prefixes: Set<UInt64> = []
         var clusters: Set<VerifyingKey> = []
         var first: [Contact] = []
@@ -262,7 +262,7 @@ struct Iteration: Sendable {
         guard pathOf[contact.nodeID] == nil, pathOf.count < Iteration.candidateLimit else { return }
         pathOf[contact.nodeID] = path
         let distance = contact.nodeID.distance(to: target)
-        let place = candidates[path].firstIndex { distance < $0.distance } ?? candidates[path].count
+        let place = candidates[path].firstIndex { distance.precedes($0.distance) } ?? candidates[path].count
         candidates[path].insert(
             Candidate(
                 contact: contact, distance: distance, prefix: contact.endpoint.address.prefixKey, source: source,

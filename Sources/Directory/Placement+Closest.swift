@@ -17,7 +17,18 @@ extension Placement {
         return range.map { place in
             let node = node(inOrderOfID: place)
             return (distance: node.id.distance(to: target), node: node)
-        }.sorted { $0.distance < $1.distance }.prefix(count).map(\.node)
+        }.sorted { $0.distance.precedes($1.distance) }.prefix(count).map(\.node)
+    }
+
+    /// Where searches without a map look for a record. It follows from the epoch's shared random value, as the holders do:
+    /// nobody can have servers admitted beside it before that is known (specs/directory.md, "Kademlia").
+    func searchTarget(of key: VerifyingKey) -> Bytes32 { Placement.searchTarget(of: key, shared: shared) }
+
+    static func searchTarget(of key: VerifyingKey, shared: Bytes32) -> Bytes32 {
+        var hash = BLAKE2b(outputCount: 32, domain: Domain("hulda/dir-kad"))
+        hash.update(key.bytes)
+        hash.update(shared)
+        return hash.finalize()
     }
 
     /// The `count` nodes that keep copies for searches without a map: the closest, of one prefix and one cluster one each

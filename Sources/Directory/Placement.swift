@@ -34,12 +34,14 @@ public struct Placement: Sendable {
     /// Nodes beside the exact ones that accept a record too, because views of the map differ.
     public static let slack = 8
     /// Steps along a ring in search of another cluster and prefix.
-    private static let walkLimit = 64
+    static let walkLimit = 64
 
-    private let ordered: [(position: Bytes32, node: Node)]
+    let ordered: [(position: Bytes32, node: Node)]
+    /// Of each in ``ordered``, what stands for its cluster and its prefix where they are only compared.
+    let groups: [(cluster: UInt64, prefix: UInt64)]
     /// Places in ``ordered`` in the order of node IDs, in which those close to each other by XOR are neighbours.
     private let byID: [Int32]
-    private let shared: Bytes32
+    let shared: Bytes32
 
     /// - Parameter shared: the epoch's shared random value; `nil` for the stand-in that everybody can compute.
     public init(nodes: [Node], epoch: UInt64, shared: Bytes32? = nil) {
@@ -48,9 +50,10 @@ public struct Placement: Sendable {
         let ordered = Placement.counted(nodes, epoch: epoch, shared: shared).map {
             (position: Placement.position(of: $0.id, shared: shared), node: $0)
         }
-        .sorted { $0.position < $1.position }
+        .sorted { $0.position.precedes($1.position) }
         self.ordered = ordered
-        byID = ordered.indices.sorted { ordered[$0].node.id < ordered[$1].node.id }.map {
+        groups = ordered.map { ($0.node.cluster.bytes.leadingWord, Placement.number(of: $0.node.prefix)) }
+        byID = ordered.indices.sorted { ordered[$0].node.id.precedes(ordered[$1].node.id) }.map {
             Int32(truncatingIfNeeded: $0)
         }
     }
@@ -62,7 +65,15 @@ public struct Placement: Sendable {
         return hash.finalize()
     }
 
-    private func place(of id: NodeID) -> Int? {
+    /// Where a node lies on the circle of an epoch, and where the index of a record does, for those who look for places.
+    /// - Parameter shared: the epoch's shared random value; `nil` for the stand-in.
+    public static func place(of node: NodeID, epoch: UInt64, shared: Bytes32? = nil) -> Bytes32 {
+        position(of: node, shared: shared ?? sharedRandom(epoch: epoch))
+    }
+
+    public static func place(of key: VerifyingKey, ring: Int) -> Bytes32 { index(of: key, ring: ring) }
+
+    func place(of id: NodeID) -> Int? {
         guard !ordered.isEmpty else { return nil }
         let place = start(Placement.position(of: id, shared: shared))
         return ordered[place].node.id == id ? place : nil
@@ -84,39 +95,6 @@ public struct Placement: Sendable {
         BLAKE2b.h(Domain("hulda/dir"), key.bytes, UInt64(ring))
     }
 
-    /// The holders by ring; no two of one cluster or prefix while alternatives are near.
-    /// - Parameter silent: nodes that are passed over, because they do not answer.
-    public func rings(of key: VerifyingKey, without silent: Set<NodeID> = []) -> [[NodeID]] {
-        var out = [[NodeID]](repeating: [], count: Placement.rings)
-        guard !ordered.isEmpty else { return out }
-        let starts = (0..<Placement.rings).map { start(Placement.index(of: key, ring: $0)) }
-        let walk = min(ordered.count, Placement.walkLimit)
-        var taken: Set<NodeID> = []
-        var clusters: Set<VerifyingKey> = []
-        var prefixes: Set<[UInt8]> = []
-        // One of each ring in turn, so that a small network is shared out evenly.
-        for _ in 0..<Placement.holdersPerRing {
-            for ring in 0..<Placement.rings where taken.count < ordered.count {
-                var choice: Node?
-                for step in 0..<walk {
-                    let node = ordered[(starts[ring] + step) % ordered.count].node
-                    guard !taken.contains(node.id), !silent.contains(node.id) else { continue }
-                    if choice == nil { choice = node }
-                    if !clusters.contains(node.cluster), !prefixes.contains(node.prefix) {
-                        choice = node
-                        break
-                    }
-                }
-                guard let choice else { continue }
-                taken.insert(choice.id)
-                clusters.insert(choice.cluster)
-                prefixes.insert(choice.prefix)
-                out[ring].append(choice.id)
-            }
-        }
-        return out
-    }
-
     /// The place right after a node's own, from which its neighbours follow.
     func placeAfter(_ id: NodeID) -> Bytes32 {
         var place = Placement.position(of: id, shared: shared)
@@ -134,11 +112,6 @@ public struct Placement: Sendable {
         guard count > 0, count <= ordered.count else { return 1 }
         let end = ordered[(start(index) + count - 1) % ordered.count].position.leadingWord
         return Double(end &- index.leadingWord) / 0x1p64
-    }
-
-    /// All holders of a key: twenty, or every node of a smaller network.
-    public func holders(of key: VerifyingKey, without silent: Set<NodeID> = []) -> [NodeID] {
-        rings(of: key, without: silent).flatMap(\.self)
     }
 
     /// The `count` nodes before and the `count` nodes after a node: with them it shares its records.
@@ -172,12 +145,12 @@ public struct Placement: Sendable {
     }
 
     /// The first place at or after `index`, clockwise.
-    private func start(_ index: Bytes32) -> Int {
+    func start(_ index: Bytes32) -> Int {
         var low = 0
         var high = ordered.count
         while low < high {
             let middle = (low + high) / 2
-            if ordered[middle].position < index { low = middle + 1 } else { high = middle }
+            if ordered[middle].position.precedes(index) { low = middle + 1 } else { high = middle }
         }
         return low % ordered.count
     }

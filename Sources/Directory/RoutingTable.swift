@@ -141,7 +141,13 @@ struct RoutingTable: Sendable {
     func contact(_ node: NodeID) -> Contact? { entry(node)?.contact }
 
     func knows(_ endpoint: Endpoint) -> Bool {
-        buckets.contains { $0.entries.contains { $0.contact.endpoint == endpoint } }
+        // Eight bytes tell nearly all apart.
+        let word = endpoint.linkKey.bytes.leadingWord
+        return buckets.contains { bucket in
+            bucket.entries.contains {
+                $0.contact.endpoint.linkKey.bytes.leadingWord == word && $0.contact.endpoint == endpoint
+            }
+        }
     }
 
     /// The contacts closest to `target` by XOR.
@@ -185,7 +191,7 @@ struct RoutingTable: Sendable {
                     group.append((entry.contact.nodeID.distance(to: target), index, place))
                 }
             }
-            group.sort { $0.distance < $1.distance }
+            group.sort { $0.distance.precedes($1.distance) }
             for (_, bucket, place) in group where out.count < limit {
                 let entry = buckets[bucket].entries[place]
                 if prefixLimit != .max {

@@ -10,59 +10,121 @@ extension DirectoryExperiments {
     private static let quietDays = 5
 
     private struct Attack {
+        enum Place {
+            /// Nearer to where searches look than the network's own servers.
+            case near
+            /// Anywhere among those where twenty of the network's are expected.
+            case spread
+            /// As ``near``, but chosen when the shared random value of the epoch was not known yet: by that of the day before.
+            case early
+        }
+
         let name: String
         let conduct: DirectoryConduct?
-        /// Among all servers where twenty of the network's are expected, and not nearer than all of them.
-        var isSpread = false
+        var place = Place.near
         var isAdmitted = false
+        /// Whether it is no attack that the figures ask for: a fifth of the networks is enough.
+        var isAside = false
     }
 
     private static let attacks = [
-        Attack(name: "nobody attacks", conduct: nil),
+        Attack(name: "nobody attacks", conduct: nil, isAside: true),
         Attack(name: "active eclipse, 45 strangers next to the key", conduct: .wrong),
-        Attack(name: "active eclipse, 45 strangers spread around the key", conduct: .wrong, isSpread: true),
+        Attack(
+            name: "active eclipse, 45 strangers spread around the key", conduct: .wrong, place: .spread, isAside: true),
         Attack(name: "region eclipse, 45 strangers next to the key", conduct: .negative),
-        Attack(name: "region eclipse, 45 admitted servers next to the key", conduct: .negative, isAdmitted: true),
+        Attack(
+            name: "region eclipse, 45 servers admitted before the shared random value was known", conduct: .negative,
+            place: .early, isAdmitted: true),
+        Attack(
+            name: "region eclipse, 45 admitted servers next to the key, if the value could be foreseen",
+            conduct: .negative, isAdmitted: true, isAside: true),
     ]
 
+    /// What became of the searches under one attack.
+    private struct Siege {
+        var blocked = Proportion()
+        var alarmed = Proportion()
+        var keysNoticed = Proportion()
+    }
+
     /// Searches by servers of a network in which Sybils lie beside keys: blocked ones, and those that raised an alarm at
-    /// the server that searched; and keys for which one of those that hold the record did within an hour.
+    /// the server that searched; and keys for which one of those that hold the record did within an hour. As many networks
+    /// as the keys need, each of another seed.
     static func eclipseSearches(
         _ nodes: Int, _ seed: UInt64, _ trials: Int, _ progress: (Double) -> Void
     ) throws(DirectoryExperimentError) -> [ResultRow] {
-        var rows: [ResultRow] = []
+        var sieges = [Siege](repeating: Siege(), count: attacks.count)
         var time: UInt64 = 0
-        for (step, attack) in attacks.enumerated() {
-            let world = try DirectoryWorld(nodes: nodes, seed: seed)
-            world.roundTrip = 100
-            try world.addUsers(max(4, nodes / serversForKey), publishing: false)
-            if let conduct = attack.conduct {
-                try world.place(sybils, conduct, isSpread: attack.isSpread)
-                if attack.isAdmitted { world.list(world.nodes) }
+        let keysOfWorld = max(4, nodes / serversForKey)
+        let worlds = max(1, (trials / lookupsOfKey + keysOfWorld - 1) / keysOfWorld)
+        for number in 0..<worlds {
+            let seed = seed &+ UInt64(number) << 32
+            var entropy = Entropy(seed: seed)
+            // For each identity that is wanted so many are tried as the network has servers: as many on the mean until one
+            // lies nearer than any of those.
+            let pool = IdentityPool(sybils * nodes, epoch: DirectoryWorld.evening.epoch, entropy: &entropy)
+            for step in attacks.indices where !attacks[step].isAside || number % 5 == 0 {
+                let world = try DirectoryWorld(nodes: nodes, seed: seed)
+                world.roundTrip = 100
+                try world.addUsers(keysOfWorld, publishing: false)
+                let searches = (trials * (number + 1) / worlds) - trials * number / worlds
+                try besiege(world, attacks[step], pool, searches, &sieges[step])
+                time += world.elapsed
+                progress((Double(number) + Double(step + 1) / Double(attacks.count)) / Double(worlds))
             }
-            world.drawTables()
-            for user in world.users { try world.publish(user) }
-            try world.run(milliseconds: 5000)
-            var blocked = Proportion()
-            var noticed = Proportion()
-            var left = trials
-            while left > 0 {
-                let users = (0..<min(left, 50)).map { world.users[($0 + left) % world.users.count] }
-                for search in try searches(world, users, isFresh: true) {
-                    blocked.count(search.milliseconds == nil)
-                    noticed.count(world.nodes[search.asker].core.isAlarmed(at: world.now))
-                }
-                left -= users.count
-                let done = 1 - Double(left) / Double(max(1, trials))
-                progress((Double(step) + done) / Double(attacks.count))
-            }
-            rows.append(ResultRow("\(attack.name): searches blocked", .share(blocked)))
-            rows.append(ResultRow("\(attack.name): searches that raised an alarm", .share(noticed)))
-            rows.append(
-                ResultRow("\(attack.name): keys for which a server raised an alarm", .share(try world.holdersNotice())))
-            time += world.elapsed
+        }
+        var rows: [ResultRow] = []
+        for (attack, siege) in zip(attacks, sieges) {
+            rows += [
+                ResultRow("\(attack.name): searches blocked", .share(siege.blocked)),
+                ResultRow("\(attack.name): searches that raised an alarm", .share(siege.alarmed)),
+                ResultRow("\(attack.name): keys for which a server raised an alarm", .share(siege.keysNoticed)),
+            ]
         }
         return rows + [try quiet(nodes, seed), .virtualTime(milliseconds: time)]
+    }
+
+    private static func besiege(
+        _ world: DirectoryWorld, _ attack: Attack, _ pool: IdentityPool, _ count: Int, _ siege: inout Siege
+    ) throws(DirectoryExperimentError) {
+        if let conduct = attack.conduct {
+            try place(world, pool, attack.place, conduct)
+            if attack.isAdmitted { world.list(world.nodes) }
+        }
+        world.drawTables()
+        for user in world.users { try world.publish(user) }
+        try world.run(milliseconds: 5000)
+        var left = count
+        while left > 0 {
+            let users = (0..<min(left, 50)).map { world.users[($0 + left) % world.users.count] }
+            for search in try searches(world, users, isFresh: true) {
+                siege.blocked.count(search.milliseconds == nil)
+                siege.alarmed.count(world.nodes[search.asker].core.isAlarmed(at: world.now))
+            }
+            left -= users.count
+        }
+        siege.keysNoticed.add(try world.holdersNotice())
+    }
+
+    /// Puts Sybils beside the key of each user.
+    private static func place(
+        _ world: DirectoryWorld, _ pool: IdentityPool, _ place: Attack.Place, _ conduct: DirectoryConduct
+    ) throws(DirectoryExperimentError) {
+        let own = world.nodes.count
+        let epoch = place == .early ? world.now.epoch - 1 : world.now.epoch
+        var taken: Set<UInt64> = []
+        for user in world.users {
+            let target = DirectoryCore.kademliaTarget(of: user.blindedKey, epoch: epoch).firstWord
+            var near = pool.around(target, part: 20 / Double(own)).filter { !taken.contains($0) }
+            if place == .spread { world.entropy.shuffle(&near) }
+            for identity in near.prefix(sybils) {
+                taken.insert(identity)
+                let index = try world.addStranger(seed: identity)
+                world.nodes[index].conduct = conduct
+            }
+        }
+        world.colluders = world.nodes[own...].map(\.nodeID).sorted()
     }
 
     /// Every server's look at the map, in a network that nobody attacks.
@@ -82,43 +144,19 @@ extension DirectoryExperiments {
 }
 
 extension DirectoryWorld {
-    /// Grinds identities beside the key of each user, so many each. For each identity that is wanted so many are tried
-    /// as the network has servers: as many on the mean until one lies nearer than any of those.
-    func place(_ count: Int, _ conduct: DirectoryConduct, isSpread: Bool) throws(DirectoryExperimentError) {
-        let own = nodes.count
-        let pool = (0..<count * own).map { _ in
-            let seed = entropy.uint64()
-            var draws = Entropy(seed: seed)
-            return (word: Node.id(of: SigningKey(&draws).publicKey).firstWord, seed: seed)
-        }
-        let region = UInt64(20 / Double(own) * 0x1p64)
-        for user in users {
-            let target = DirectoryCore.kademliaTarget(of: user.blindedKey).firstWord
-            var near = pool.filter { $0.word ^ target < region }.sorted { $0.word ^ target < $1.word ^ target }
-            if isSpread { entropy.shuffle(&near) }
-            for identity in near.prefix(count) {
-                let index = try addStranger(seed: identity.seed)
-                nodes[index].conduct = conduct
-            }
-        }
-        colluders = nodes[own...].map(\.nodeID).sorted()
-    }
-
     /// Lets all honest servers that hold a record take their hourly look around.
     /// - Returns: the keys for which at least one of them raised an alarm.
     func holdersNotice() throws(DirectoryExperimentError) -> Proportion {
-        for index in nodes.indices { fillTable(of: index) }
+        let holders = users.map { user in
+            nodes.indices.filter {
+                nodes[$0].conduct == .honest && CopyLedger.held(user.record, at: nodes[$0]) != nil
+            }
+        }
+        for index in holders.joined() { fillTable(of: index) }
         now = now.adding(milliseconds: EclipseWatch.quiet)
         var noticed = Proportion()
-        for user in users {
-            var isNoticed = false
-            for index in nodes.indices
-            where nodes[index].conduct == .honest && CopyLedger.held(user.record, at: nodes[index]) != nil {
-                try deliver(.wake, to: index)
-                isNoticed = isNoticed || nodes[index].core.isAlarmed(at: now)
-            }
-            noticed.count(isNoticed)
-        }
+        for index in Set(holders.joined()).sorted() { try deliver(.wake, to: index) }
+        for own in holders { noticed.count(own.contains { nodes[$0].core.isAlarmed(at: now) }) }
         return noticed
     }
 }

@@ -6,6 +6,7 @@ import Wire
 /// Searches without a map.
 extension DirectoryExperiments {
     private static let hop: UInt64 = 100
+    private static let day: UInt64 = 86_400_000
     /// Draws of who lies.
     private static let draws = 4
     /// Searches under way at a time, and milliseconds between their beginnings.
@@ -42,8 +43,19 @@ extension DirectoryExperiments {
     }
 
     /// A network whose servers have known each other for long.
-    static func drawn(_ nodes: Int, _ seed: UInt64) throws(DirectoryExperimentError) -> DirectoryWorld {
-        let world = try DirectoryWorld(nodes: nodes, seed: seed)
+    /// - Parameter isResting: whether they do nothing of their own accord, so that of a large network only those servers
+    ///   take memory and time that a search or a copy comes to.
+    static func drawn(
+        _ nodes: Int, _ seed: UInt64, isResting: Bool = false
+    ) throws(DirectoryExperimentError) -> DirectoryWorld {
+        var configuration = DirectoryConfiguration()
+        if isResting {
+            configuration.refreshInterval = day
+            configuration.livenessInterval = day
+            configuration.neighbourInterval = day
+            configuration.answerAge = day
+        }
+        let world = try DirectoryWorld(nodes: nodes, seed: seed, configuration: configuration)
         world.roundTrip = hop
         world.drawTables()
         return world
@@ -61,7 +73,9 @@ extension DirectoryExperiments {
     static func fallback(
         _ nodes: Int, _ seed: UInt64, _ trials: Int, _ progress: (Double) -> Void
     ) throws(DirectoryExperimentError) -> [ResultRow] {
-        let world = nodes < drawnFrom ? try joined(nodes, seed) { progress($0 * 0.5) } : try drawn(nodes, seed)
+        let world =
+            nodes < drawnFrom
+            ? try joined(nodes, seed) { progress($0 * 0.5) } : try drawn(nodes, seed, isResting: true)
         var rows: [ResultRow] = []
         let kinds: [(name: String, share: Double, conduct: [DirectoryConduct])] = [
             ("nobody lies", 0, [.silent]), ("30 % name each other", 0.3, [.negative]),

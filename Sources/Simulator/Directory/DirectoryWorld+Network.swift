@@ -161,12 +161,12 @@ extension DirectoryWorld {
         let target: Bytes32
         switch message {
         case .findNode(let wanted): target = wanted
-        case .findValue(let key, _):
+        case .findValue(let key, let epoch):
             if node.conduct == .wrong, let answer = conspiracy.answer(.wrong, key, entropy: &entropy) {
                 perform(.answer(token: token, message: answer.encode()), of: index)
                 return true
             }
-            target = DirectoryCore.kademliaTarget(of: key)
+            target = DirectoryCore.kademliaTarget(of: key, epoch: epoch)
         default: return false
         }
         if node.conduct == .silent {

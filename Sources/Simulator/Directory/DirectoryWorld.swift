@@ -96,6 +96,17 @@ final class DirectoryWorld {
         return index
     }
 
+    /// Takes servers away that came last, and the map of all has the others.
+    func removeStrangers(from first: Int) {
+        for node in nodes[first...] {
+            indices[node.nodeID] = nil
+            addresses[node.endpoint.address] = nil
+        }
+        nodes.removeSubrange(first...)
+        regions.removeSubrange(first...)
+        list(nodes)
+    }
+
     /// Virtual milliseconds that have passed.
     var elapsed: UInt64 { now.milliseconds(since: start) + lookupTime }
 

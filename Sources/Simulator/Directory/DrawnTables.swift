@@ -84,10 +84,16 @@ extension DirectoryWorld {
         guard let tables, !node.hasTable else { return }
         node.hasTable = true
         var own = tables.listed.entropy(of: index)
-        let numbers = tables.listed.contacts(of: node.nodeID, &own) + tables.strangers.contacts(of: node.nodeID, &own)
+        let listed = tables.listed.contacts(of: node.nodeID, &own)
+        let numbers = listed + tables.strangers.contacts(of: node.nodeID, &own)
         node.core.adopt(
-            numbers.lazy.map { (contact: self.nodes[$0].contact, cluster: self.nodes[$0].cluster) }, now: now,
-            entropy: &own)
+            numbers.indices.lazy.map { [self] place in
+                let other = nodes[numbers[place]]
+                return (
+                    contact: other.contact, cluster: other.cluster, isListed: place < listed.count,
+                    roundTrip: roundTrip ?? UInt64(latency.roundTrip(regions[index], regions[numbers[place]]) + 10)
+                )
+            }, now: now, entropy: &own)
     }
 }
 
