@@ -121,7 +121,7 @@ import Wire
         // Settings as the agent wrote them, cut short by a torn page.
         try agent.store.put(Table("state"), Array("settings".utf8), [1, 2, 3])
         agent.store.commit()
-        #expect(throws: StorageError.self) { try agent.start(Timestamp(seconds: 20_000 * 86_400)) }
+        #expect(throws: StorageError.self) { try agent.start(Timestamp(seconds: 20_000 * 86_400), trusting: []) }
         var store = try FaultyStoreTests.unsynced()
         store.crash(.corrupted) { $0 - 1 }
         // The highest bit of the last value that was written and is still there.

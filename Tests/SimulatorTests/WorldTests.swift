@@ -71,6 +71,26 @@ import Testing
         #expect(WorldTests.number(report, "users registered") == 4)
         #expect(WorldTests.number(report, "lookups answered") == 8)
         #expect(WorldTests.number(report, "lookups failed") == 0)
+        // Loops under way at the end are neither back nor given up.
+        #expect(WorldTests.number(report, "own loops that came back") >= 60)
+        #expect(WorldTests.number(report, "own loops given up") == 0)
+        #expect(WorldTests.number(report, "alarms of directories") == 0)
+    }
+
+    @Test("clusters of several servers work as those of one, and nobody is accused")
+    func clusters() throws {
+        var scenario = Scenario()
+        scenario.servers = 12
+        scenario.clusterSize = 2
+        scenario.agents = 2
+        scenario.seconds = 20
+        scenario.settle = 30
+        scenario.faults = [.init(.crash, at: 5, seconds: 5, count: 2)]
+        let report = try scenario.run(seed: 4)
+        #expect(report.violations.isEmpty, "\(report.violations)")
+        #expect(WorldTests.number(report, "users registered") == 2)
+        #expect(report.rows.first?.value == .share(Proportion(successes: 6, trials: 6)))
+        #expect(WorldTests.number(report, "lookups answered") == 4)
     }
 
     @Test("the invariants hold with a liar of each kind", arguments: Conduct.allCases)
@@ -84,6 +104,28 @@ import Testing
         let report = try scenario.run(seed: 11)
         #expect(report.violations.isEmpty, "\(report.violations)")
         #expect(WorldTests.number(report, "users registered") == 2)
+    }
+
+    @Test("bad input of every kind is refused and counted, and harms nobody")
+    func badInput() throws {
+        var scenario = Scenario()
+        scenario.servers = 14
+        scenario.agents = 3
+        scenario.seconds = 40
+        scenario.settle = 40
+        scenario.liars = [
+            .init(.forging, count: 1), .init(.stranger, count: 3), .init(.half, count: 1), .init(.itself, count: 1),
+        ]
+        scenario.faults = [.init(.agentClock, at: 1, seconds: 30, count: 1, amount: 86_400)]
+        let report = try scenario.run(seed: 2)
+        #expect(report.violations.isEmpty, "\(report.violations)")
+        #expect(WorldTests.number(report, "users registered") == 3)
+        #expect(WorldTests.number(report, "strangers on maps") == 0)
+        for name in [
+            "descriptors refused as forged", "descriptors refused as expired", "descriptors of clusters not admitted",
+            "messages of the map refused as malformed", "messages of the directory refused as malformed",
+            "contacts refused in answers", "envelopes that did not open",
+        ] { #expect(WorldTests.number(report, name) > 0, "\(name)") }
     }
 
     @Test("servers of one address prefix, who fit into no routing table, do not join for ever")

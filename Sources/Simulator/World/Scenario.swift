@@ -24,6 +24,8 @@ public struct Scenario: Codable, Equatable, Sendable {
             case move
             /// The clocks of `count` servers jump by `amount` seconds, and back after `seconds`.
             case clock
+            /// The same of the clocks of `count` agents.
+            case agentClock = "agent-clock"
         }
 
         public var kind: Kind
@@ -68,6 +70,10 @@ public struct Scenario: Codable, Equatable, Sendable {
     public var agents = 4
     /// Address prefixes that the servers share.
     public var prefixes = 10_000
+    /// Servers of each cluster.
+    public var clusterSize = 1
+    /// Whether relays measure each other's capacity.
+    public var measuring = false
     /// Second of the day at which it begins; noon.
     public var start: UInt64 = 43_200
     /// How long things go wrong, after a warm-up of ``warmUp`` seconds.
@@ -99,6 +105,8 @@ public struct Scenario: Codable, Equatable, Sendable {
         servers = try values.decodeIfPresent(Int.self, forKey: .servers) ?? servers
         agents = try values.decodeIfPresent(Int.self, forKey: .agents) ?? agents
         prefixes = try values.decodeIfPresent(Int.self, forKey: .prefixes) ?? prefixes
+        clusterSize = try values.decodeIfPresent(Int.self, forKey: .clusterSize) ?? clusterSize
+        measuring = try values.decodeIfPresent(Bool.self, forKey: .measuring) ?? measuring
         start = try values.decodeIfPresent(UInt64.self, forKey: .start) ?? start
         seconds = try values.decodeIfPresent(UInt64.self, forKey: .seconds) ?? seconds
         settle = try values.decodeIfPresent(UInt64.self, forKey: .settle) ?? settle
@@ -119,6 +127,9 @@ public struct Scenario: Codable, Equatable, Sendable {
         if !(7...10_000).contains(servers) { return "servers must be from 7 to 10000" }
         if !(0...10_000).contains(agents) { return "agents must be from 0 to 10000" }
         if !(1...10_000).contains(prefixes) { return "prefixes must be from 1 to 10000" }
+        if clusterSize < 1 || (servers + clusterSize - 1) / max(1, clusterSize) < 5 {
+            return "clusterSize must leave at least 5 clusters"
+        }
         if seconds < 1 || seconds > most || settle > most { return "seconds and settle must be at most \(most)" }
         if start >= Timestamp.secondsPerEpoch { return "start must be below \(Timestamp.secondsPerEpoch)" }
         if !(0...100_000).contains(messages) || !(0...100_000).contains(lookups) {

@@ -79,31 +79,43 @@ extension World {
     }
 
     private func report() throws -> ScenarioReport {
+        for server in servers where server.isUp { count(server) }
         let accepted = ledger.sent.values.count { $0.isAccepted || $0.isDelivered }
         func number(_ name: String, _ value: Int, _ unit: String = "") -> ResultRow {
             ResultRow(name, .number(Double(value), unit: unit))
         }
-        let rows = [
-            ResultRow(
-                "messages that arrived", .share(Proportion(successes: try arrived(), trials: ledger.sent.count))),
-            number("messages acknowledged by homes", accepted),
-            number("messages shown", ledger.shownCount),
-            number("users registered", figures.registrations),
-            number("lookups answered", figures.lookups),
-            number("lookups failed", figures.lookupFailures),
-            number("server crashes", figures.crashes),
-            number("agents killed", figures.kills),
-            number("transactions refused by a disk", figures.storageFailures),
-            number("calls between directories", figures.directoryCalls),
-            number("maps found to agree", figures.mapsAgreed),
-            number("maps contested or refused", figures.mapsContested),
-            number("shared random values agreed on", figures.valuesAgreed),
-            number("shared random values not agreed on", figures.valuesFailed),
-            number("network losses", Int(clamping: network.lost)),
-            number("largest store", figures.largestStore, "bytes"),
-            number("events", Int(clamping: figures.events)),
-            .virtualTime(milliseconds: elapsed),
-        ]
+        let rows =
+            [
+                ResultRow(
+                    "messages that arrived", .share(Proportion(successes: try arrived(), trials: ledger.sent.count))),
+                number("messages acknowledged by homes", accepted),
+                number("messages shown", ledger.shownCount),
+                number("users registered", figures.registrations),
+                number("lookups answered", figures.lookups),
+                number("lookups failed", figures.lookupFailures),
+                number("server crashes", figures.crashes),
+                number("agents killed", figures.kills),
+                number("transactions refused by a disk", figures.storageFailures),
+                number("calls between directories", figures.directoryCalls),
+                number("maps found to agree", figures.mapsAgreed),
+                number("maps contested or refused", figures.mapsContested),
+                number("maps of agents found to agree", figures.agentMapsAgreed),
+                number("maps of agents refused", figures.agentMapsRefused),
+                number("shared random values agreed on", figures.valuesAgreed),
+                number("shared random values not agreed on", figures.valuesFailed),
+                number("own loops of relays", figures.loopsStarted),
+                number("own loops that came back", figures.loopsReturned),
+                number("own loops given up", figures.loopsLost),
+                number("relays measured", figures.relaysMeasured),
+                number("replays refused", figures.replays),
+                number("alarms of directories", figures.alarms),
+            ] + figures.refused.rows + [
+                number("strangers on maps", strangersOnMaps()),
+                number("network losses", Int(clamping: network.lost)),
+                number("largest store", figures.largestStore, "bytes"),
+                number("events", Int(clamping: figures.events)),
+                .virtualTime(milliseconds: elapsed),
+            ]
         let effects = log.count
         return ScenarioReport(
             digest: log.finish().hex, effects: effects, rows: rows, violations: ledger.violations)

@@ -1,5 +1,6 @@
 import Correspondence
 import Directory
+import Federation
 import Primitives
 import Records
 import Storage
@@ -12,12 +13,17 @@ extension World {
     func start(_ agent: WorldAgent) throws {
         guard agent.core == nil else { return }
         if defect == .forgetsSeen { forget(agent) }
-        do throws(StorageError) { try agent.start(now) } catch {
+        let roots = Set(trustedServers.map { $0.clusterKey.publicKey })
+        do throws(StorageError) { try agent.start(now, trusting: roots) } catch {
             figures.storageFailures += 1
             return schedule(5000, .startAgent(agent.index))
         }
         record(.start, from: place(agent.index))
+        for (epoch, value) in (agent.core?.sharedValues ?? [:]).sorted(by: { $0.key < $1.key }) {
+            try handle(agent, MapEvent.sharedRandom(epoch: epoch, value))
+        }
         try tellMap(agent)
+        try bootstrap(agent)
         if agent.account == nil { schedule(3000, .register(agent.index, generation: agent.generation)) }
     }
 
@@ -39,22 +45,9 @@ extension World {
         record(.crash, from: place(agent.index))
         figures.kills += 1
         for server in servers { server.mailboxes.disconnect(agent.index) }
+        dropMapLinks(agent)
         agent.stop(kind)
         schedule(World.restartSeconds * 1000, .startAgent(agent.index))
-    }
-
-    /// Hands the agent the map of a server that is up. What a real agent does to get one is not part of this world.
-    func tellMap(_ agent: WorldAgent) throws {
-        schedule(30_000, .agentMap(agent.index, generation: agent.generation))
-        let order = servers.indices.map { (agent.homeServer + $0) % servers.count }
-        guard let server = order.lazy.map({ self.servers[$0] }).first(where: { $0.isUp && $0.liar.conduct == .honest })
-        else { return }
-        let listed = server.map.currentServers(at: agent.clock(now))
-        let sequences = listed.map(\.sequence)
-        guard sequences != agent.knownMap else { return }
-        agent.knownMap = sequences
-        try handle(agent, .map(server.map.view(at: agent.clock(now))))
-        syncLinks(agent)
     }
 
     // MARK: What users do
@@ -158,8 +151,8 @@ extension World {
                 record(.claim, from: place(index), to: server, secret.bytes)
                 guard let delay = network.streamDelay(place(index), server, &entropy) else { continue }
                 schedule(delay, .claim(secret, at: server, agent: index, generation: agent.generation))
-            // What a real agent does for its map is not part of this world.
-            case .mapAnswer, .sharedValue: break
+            case .mapAnswer(let answer): tellMap(agent, .inquired(answer))
+            case .sharedValue(let epoch, let value): tellMap(agent, .sharedRandom(epoch: epoch, value))
             case .gatewaysChanged: syncLinks(agent)
             case .registered(_, let report):
                 agent.account = report.account
@@ -212,15 +205,14 @@ extension World {
 
     func wake(_ agent: WorldAgent, _ time: UInt64) throws {
         if agent.armed == time { agent.armed = nil }
-        if let due = agent.core?.nextWake, due <= agent.clock(now) {
-            try handle(agent, .wake)
-        } else {
-            arm(agent)
-        }
+        if let due = agent.core?.nextWake, due <= agent.clock(now) { try handle(agent, AgentEvent.wake) }
+        if let due = agent.map?.nextWake, due <= agent.clock(now) { try handle(agent, MapEvent.wake) }
+        arm(agent)
     }
 
     func arm(_ agent: WorldAgent) {
-        guard let due = agent.core?.nextWake else { return }
+        guard agent.core != nil, let due = [agent.core?.nextWake, agent.map?.nextWake].compactMap(\.self).min()
+        else { return }
         let own = Int64(clamping: due.milliseconds).subtractingReportingOverflow(agent.skew).partialValue
         let time = max(UInt64(max(0, own)), now.milliseconds + 1)
         if let armed = agent.armed, armed <= time { return }
@@ -263,6 +255,7 @@ extension World {
             agent.links.insert(gateway)
             record(.link, from: own, to: server, [], "up")
             try handle(agent, .linkUp(gateway: gateway))
+            try mapLinkUp(agent, servers[server])
         } else if attempt < 3 {
             schedule(1000, .connect(agent.index, generation: agent.generation, gateway, attempt: attempt + 1))
         } else {

@@ -6,6 +6,8 @@ import Wire
 
 /// Directory messages and the gossip of the map.
 extension World {
+    /// The kind of a frame that holds a descriptor (specs/map.md, "Gossip").
+    private static let descriptorKind: UInt8 = 3
     /// Between the first news of the map and the directory's being told.
     private static let mapPause: UInt64 = 1000
 
@@ -15,10 +17,9 @@ extension World {
             case .send(let link, let body): transmit(body, over: link, from: server)
             case .learned, .learnedCluster, .lost, .viewChanged: changeMap(server)
             case .evidence(let evidence): checkAccused(evidence)
-            // Servers do not ask in envelopes, and agents of this world have no map of their own.
+            // Servers do not ask in envelopes.
             case .inquire: break
-            // Relays of this world are as fast as each other.
-            case .measure: break
+            case .measure(let epoch, let targets, let until): measure(server, targets, epoch: epoch, until: until)
             case .snapshotVerdict(_, .agreed): figures.mapsAgreed += 1
             case .snapshotVerdict(_, .undecided): break
             case .snapshotVerdict: figures.mapsContested += 1
@@ -28,13 +29,19 @@ extension World {
     }
 
     private func transmit(_ body: [UInt8], over link: UInt64, from server: WorldServer) {
-        guard server.isUp, let number = Int(exactly: link), links.indices.contains(number),
+        guard server.isUp else { return }
+        if let agent = agent(at: link) { return transmit(body, to: agent, from: server) }
+        guard let number = Int(exactly: link), links.indices.contains(number),
             let said = server.liar.says(body, &entropy)
         else { return }
         let other = other(number, than: server.index)
         record(.mapFrame, from: server.index, to: other.index, said)
         guard let delay = network.streamDelay(server.index, other.index, &entropy) else { return }
         schedule(delay, .frame(link: number, to: other.index, generation: other.generation, said))
+        guard server.liar.conduct == .forging, let forged = server.badDescriptor(now, &entropy) else { return }
+        let frame = [World.descriptorKind] + forged
+        record(.mapFrame, from: server.index, to: other.index, frame)
+        schedule(delay, .frame(link: number, to: other.index, generation: other.generation, frame))
     }
 
     func changeMap(_ server: WorldServer) {
@@ -46,6 +53,7 @@ extension World {
     /// Tells a directory who is on the map.
     func tellMap(_ server: WorldServer) {
         server.mapChanged = false
+        server.paths = nil
         let listed = server.map.currentServers(at: server.clock(now))
         handle(server, .map(listed.map { World.node($0, server.map) }))
         guard server.directory.contactCount < 20, server.isUp else { return }
@@ -76,7 +84,9 @@ extension World {
                 }
             case .answer(let token, let message): answer(server, token, message)
             case .joined: record(.report, from: server.index, [], "joined")
-            case .alarm: record(.report, from: server.index, [], "alarm")
+            case .alarm:
+                figures.alarms += 1
+                record(.report, from: server.index, [], "alarm")
             case .send(let link, let body): transmit(body, over: link, from: server)
             case .sharedValue(let epoch, let value): handle(server, MapEvent.sharedRandom(epoch: epoch, value))
             case .sharedRandom(.agreed): figures.valuesAgreed += 1
@@ -142,6 +152,14 @@ extension World {
         return counts.first { 2 * $0.value > servers.count }?.key
     }
 
+    /// Servers on the maps of others that belong to operators whom nobody endorses.
+    func strangersOnMaps() -> Int {
+        let strangers = Set(servers.filter { $0.liar.conduct == .stranger }.map(\.nodeID))
+        return servers.filter { $0.isUp && $0.liar.conduct != .stranger }.reduce(0) { sum, server in
+            sum + server.map.currentServers(at: server.clock(now)).count { strangers.contains($0.nodeID) }
+        }
+    }
+
     /// Who ought to hold a record, by the map of all and the value that most servers know.
     func holders(_ key: VerifyingKey, _ epoch: UInt64) -> [Int] {
         let placement: Placement
@@ -150,7 +168,7 @@ extension World {
             placement = known.placement
         } else {
             placement = Placement(
-                nodes: servers.map {
+                nodes: servers.filter { $0.liar.conduct != .stranger }.map {
                     Placement.Node(
                         id: $0.nodeID, cluster: $0.clusterKey.publicKey, prefix: $0.endpoint.address.prefix)
                 }, epoch: epoch, shared: value)

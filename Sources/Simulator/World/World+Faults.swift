@@ -7,7 +7,7 @@ extension World {
     func plan(_ fault: Scenario.Fault) {
         let places: [Int]
         switch fault.kind {
-        case .kill, .move: places = pick(fault.count, of: agents.count)
+        case .kill, .move, .agentClock: places = pick(fault.count, of: agents.count)
         case .oneWay: places = (0..<fault.count).flatMap { _ in pick(2, of: servers.count) }
         case .crash, .crashInside, .partition, .full, .clock: places = pick(fault.count, of: servers.count)
         }
@@ -71,6 +71,12 @@ extension World {
                 server.skew += isEnd ? -fault.amount * 1000 : fault.amount * 1000
                 server.armed = [:]
                 arm(server)
+            }
+        case .agentClock:
+            for victim in victims {
+                agents[victim].skew += isEnd ? -fault.amount * 1000 : fault.amount * 1000
+                agents[victim].armed = nil
+                arm(agents[victim])
             }
         }
     }

@@ -41,6 +41,7 @@ extension World {
             handle(server, MapEvent.sharedRandom(epoch: epoch, value))
         }
         changeMap(server)
+        planLoop(server)
         arm(server)
     }
 
@@ -48,6 +49,7 @@ extension World {
         guard server.isUp else { return }
         record(.crash, from: server.index)
         figures.crashes += 1
+        count(server)
         server.stop(kind)
         for link in linksOf[server.index] {
             let other = other(link, than: server.index)
@@ -55,7 +57,7 @@ extension World {
             handle(other, .linkDown(link: UInt64(link)))
             handle(other, .linkDown(UInt64(link)))
         }
-        for agent in agents where agent.links.contains(server.nodeID) {
+        for agent in agents where agent.links.contains(server.nodeID) || agent.mapLinks.contains(server.index) {
             schedule(10, .disconnect(agent.index, generation: agent.generation, server.nodeID))
         }
         schedule(max(1, seconds) * 1000, .startServer(server.index))
@@ -88,6 +90,7 @@ extension World {
             case .directory: handle(server, DirectoryEvent.wake)
             case .map: handle(server, MapEvent.wake)
             case .epoch: roll(server)
+            case .probe: try wakeProbe(server)
             }
         }
         arm(server)

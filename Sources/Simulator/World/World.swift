@@ -82,11 +82,13 @@ final class World {
             numbers.map { links[$0].left == index ? links[$0].right : links[$0].left }
         }
         for index in 0..<count {
+            let first = index - index % scenario.clusterSize
             // Endorsements are asked for at the start, when all keys are there.
             let server = try WorldServer(
-                index, prefixes: min(count, scenario.prefixes), now: now, seed: entropy.uint64()
+                index, cluster: index / scenario.clusterSize, prefixes: min(count, scenario.prefixes), now: now,
+                seed: entropy.uint64(), sharing: first < index ? servers[first] : nil
             ) { [unowned self] in
-                peers[index].map { self.servers[$0].clusterKey.publicKey }
+                self.endorsements(of: first, peers)
             }
             servers.append(server)
             byNode[server.nodeID] = index
@@ -112,6 +114,26 @@ final class World {
             network.addPlace(&entropy)
             if scenario.skew > 0 { agent.skew = Int64(entropy.below(2 * scenario.skew + 1) - scenario.skew) }
         }
+    }
+
+    /// A cluster endorses the clusters with which its servers gossip.
+    private func endorsements(of first: Int, _ peers: [[Int]]) -> [VerifyingKey] {
+        let own = servers[first].clusterKey.publicKey
+        let isStranger = servers[first].liar.conduct == .stranger
+        var out: [VerifyingKey] = []
+        for member in first..<min(first + scenario.clusterSize, servers.count) {
+            for peer in peers[member] {
+                guard isStranger || servers[peer].liar.conduct != .stranger else { continue }
+                let key = servers[peer].clusterKey.publicKey
+                if key != own, !out.contains(key) { out.append(key) }
+            }
+        }
+        // All strangers endorse each other.
+        if isStranger {
+            let others = servers.filter { $0.liar.conduct == .stranger }.map { $0.clusterKey.publicKey }
+            out += others.filter { $0 != own && !out.contains($0) }
+        }
+        return out
     }
 
     /// A ring with chords: each server gossips with two on both sides and with the one opposite.
@@ -201,7 +223,9 @@ final class World {
         case .connect(let agent, let generation, let gateway, let attempt):
             if agents[agent].generation == generation { try connect(agents[agent], gateway, attempt) }
         case .disconnect(let agent, let generation, let gateway):
-            guard agents[agent].generation == generation, agents[agent].links.remove(gateway) != nil else { return }
+            guard agents[agent].generation == generation else { return }
+            if let server = byNode[gateway] { try mapLinkDown(agents[agent], servers[server]) }
+            guard agents[agent].links.remove(gateway) != nil else { return }
             record(.link, from: place(agent), to: byNode[gateway], [], "down")
             try handle(agents[agent], .linkDown(gateway: gateway))
             syncLinks(agents[agent])
@@ -212,6 +236,15 @@ final class World {
         case .send(let agent, let other, let number): try send(agents[agent], to: other, number)
         case .lookup(let agent, let other): try lookup(agents[agent], other)
         case .fault(let fault, let isEnd, let victims): try apply(fault, isEnd, victims)
+        case .agentBootstrap(let agent, let generation):
+            if agents[agent].generation == generation { try bootstrap(agents[agent]) }
+        case .agentMapEvent(let agent, let generation, let event):
+            if agents[agent].generation == generation { try handle(agents[agent], event) }
+        case .agentFrame(let agent, let life, let server, let generation, let isUp, let body):
+            guard agents[agent].generation == life, servers[server].generation == generation else { return }
+            try framed(agents[agent], servers[server], isUp: isUp, body)
+        case .ownLoop(let index, let generation):
+            if servers[index].generation == generation { try startLoop(servers[index]) }
         case .check:
             checkBounds()
             schedule(10_000, .check)
@@ -232,8 +265,18 @@ struct WorldFigures: Equatable, Sendable {
     var directoryCalls = 0
     var mapsAgreed = 0
     var mapsContested = 0
+    var agentMapsAgreed = 0
+    var agentMapsRefused = 0
     var valuesAgreed = 0
     var valuesFailed = 0
+    var loopsStarted = 0
+    var loopsReturned = 0
+    var loopsLost = 0
+    var relaysMeasured = 0
+    /// Envelopes that relays had seen before.
+    var replays = 0
+    var alarms = 0
+    var refused = RefusedInput()
 }
 
 /// What the invariants allow at most.
@@ -270,5 +313,10 @@ indirect enum WorldEvent {
     case send(Int, to: Int, number: Int)
     case lookup(Int, of: Int)
     case fault(Scenario.Fault, isEnd: Bool, victims: [Int])
+    case agentBootstrap(Int, generation: Int)
+    case agentMapEvent(Int, generation: Int, MapEvent)
+    /// A frame of the map, up from the agent to the server or down to the agent.
+    case agentFrame(Int, agent: Int, server: Int, generation: Int, isUp: Bool, [UInt8])
+    case ownLoop(Int, generation: Int)
     case check
 }

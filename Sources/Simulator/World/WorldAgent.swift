@@ -1,4 +1,5 @@
 import Correspondence
+import Federation
 import Primitives
 import Records
 import Storage
@@ -14,6 +15,11 @@ final class WorldAgent {
     var entropy: Entropy
     var store = FaultyStore()
     var core: AgentCore?
+    /// Its own map.
+    var map: MapCore?
+    /// Servers over whose links it hears of the map.
+    var mapLinks: Set<Int> = []
+    var mapChanged = false
     var generation = 0
     var links: Set<NodeID> = []
     var connecting: Set<NodeID> = []
@@ -22,8 +28,6 @@ final class WorldAgent {
     var skew: Int64 = 0
     /// The agent is killed in so many events, before or after its transaction is committed.
     var doom: (events: Int, isCommitted: Bool)?
-    /// Sequences of the map that it was told last.
-    var knownMap: [UInt64] = []
     var account: Bytes16?
     var registering = false
     /// Moves to other homes that were asked for.
@@ -55,8 +59,13 @@ final class WorldAgent {
         return known.isEmpty ? account.map { [(homeServer, $0)] } ?? [] : known
     }
 
-    func start(_ now: Timestamp) throws(StorageError) {
+    /// - Parameter roots: the clusters that its user trusts.
+    func start(_ now: Timestamp, trusting roots: Set<VerifyingKey>) throws(StorageError) {
         guard let identity = try Identity.load(store) else { return }
+        var mapConfiguration = MapConfiguration()
+        mapConfiguration.isAgent = true
+        map = try MapCore(
+            configuration: mapConfiguration, admission: Admission(roots: roots), now: clock(now), store: store)
         core = try AgentCore(identity: identity, configuration: configuration, now: clock(now), store: &store)
         store.commit()
         store.sync()
@@ -66,12 +75,14 @@ final class WorldAgent {
     func stop(_ crash: FaultyStore.Crash) {
         store.crash(crash) { entropy.below($0) }
         core = nil
+        map = nil
+        mapLinks = []
+        mapChanged = false
         generation += 1
         links = []
         connecting = []
         armed = nil
         doom = nil
-        knownMap = []
         registering = false
     }
 }

@@ -15,7 +15,7 @@ private final class SharedKey: Sendable {
     func sign(_ message: [UInt8]) -> Signature { key.sign(message) }
 }
 
-/// A server of a world, a cluster of one: what is on its disk survives ``stop(_:)``, everything else does not.
+/// A server of a world: what is on its disk survives ``stop(_:)``, everything else does not.
 final class WorldServer {
     /// What has a timer.
     enum Part: CaseIterable {
@@ -25,6 +25,8 @@ final class WorldServer {
         case map
         /// New mix keys and descriptors at the beginning of an epoch.
         case epoch
+        /// Measuring other relays.
+        case probe
     }
 
     /// Who waits for a directory answer.
@@ -55,6 +57,7 @@ final class WorldServer {
     }
 
     let index: Int
+    let cluster: Int
     let clusterKey: SigningKey
     let serverKey: SigningKey
     let endpoint: Endpoint
@@ -84,16 +87,25 @@ final class WorldServer {
     var held: [Held] = []
     var armed: [Part: UInt64] = [:]
     var mapChanged = false
+    var paths: PathIndex?
     private var nextToken: UInt64 = 1
     private var nextEpoch = Timestamp(milliseconds: 0)
     /// Envelopes that did not open.
     var unopened = 0
 
-    init(_ index: Int, prefixes: Int, now: Timestamp, seed: UInt64, endorsed: @escaping () -> [VerifyingKey]) throws {
+    /// - Parameters:
+    ///   - cluster: the number of its cluster.
+    ///   - sharing: the first server of the cluster, whose key it has too.
+    init(
+        _ index: Int, cluster: Int, prefixes: Int, now: Timestamp, seed: UInt64, sharing: WorldServer? = nil,
+        endorsed: @escaping () -> [VerifyingKey]
+    ) throws {
         self.index = index
+        self.cluster = cluster
         self.endorsed = endorsed
         entropy = Entropy(seed: seed)
-        clusterKey = SigningKey(&entropy)
+        let drawn = SigningKey(&entropy)
+        if let sharing { clusterKey = sharing.clusterKey.copy() } else { clusterKey = drawn }
         serverKey = SigningKey(&entropy)
         mixSeed = entropy.bytes()
         nodeID = Node.id(of: serverKey.publicKey)
@@ -143,6 +155,7 @@ final class WorldServer {
         held = []
         doom = nil
         mapChanged = false
+        paths = nil
         mailboxes = WorldMailboxes()
     }
 
@@ -162,7 +175,7 @@ final class WorldServer {
             mixKeys: epochs.map { MixKeyEntry(epoch: $0, key: mixKey($0).key.publicKey) },
             software: "simulator", key: serverKey)
         let cluster = try ClusterDescriptor(
-            name: "c\(index)", sequence: clock.seconds, expiry: clock.seconds + 2 * 86_400, endorsements: endorsed(),
+            name: "c\(cluster)", sequence: clock.seconds, expiry: clock.seconds + 2 * 86_400, endorsements: endorsed(),
             contact: "", software: "simulator", policy: [.openRegistration, .openGateway], key: clusterKey)
         descriptor = server.encode()
         directory.descriptor = descriptor
@@ -178,6 +191,24 @@ final class WorldServer {
         }
         store.commit()
         return effects
+    }
+
+    /// A descriptor that nobody may take: its signature does not fit, or its time is over.
+    func badDescriptor(_ now: Timestamp, _ entropy: inout Entropy) -> [UInt8]? {
+        guard entropy.below(2) == 0 else {
+            var forged = descriptor
+            guard !forged.isEmpty else { return nil }
+            forged[forged.count - 1] ^= 1 << UInt8(entropy.below(5))
+            return forged
+        }
+        let clock = clock(now)
+        let address = endpoint.address
+        return try? ServerDescriptor(
+            certificate: certificate(clock), sequence: clock.seconds + 1, expiry: clock.seconds - 1,
+            linkKey: endpoint.linkKey, tcp: address, udp: address, roles: [.relay],
+            mixKeys: [MixKeyEntry(epoch: clock.epoch, key: mixKey(clock.epoch).key.publicKey)], software: "simulator",
+            key: serverKey
+        ).encode()
     }
 
     private func certificate(_ clock: Timestamp) -> ServerCertificate {
@@ -207,6 +238,18 @@ final class WorldServer {
         }
     }
 
+    /// What paths of this epoch are drawn from; made when it is first asked for after a change of the map.
+    func pathIndex(_ now: Timestamp) -> PathIndex {
+        let clock = clock(now)
+        if let paths, paths.epoch == clock.epoch { return paths }
+        let made = PathIndex(map.view(at: clock), epoch: clock.epoch)
+        paths = made
+        return made
+    }
+
+    /// This server's own mix key of the epoch.
+    func mixKey(at now: Timestamp) -> X25519PublicKey? { mixKey(clock(now).epoch).key.publicKey }
+
     func token(for asker: Asker) -> UInt64 {
         defer { nextToken += 1 }
         askers[nextToken] = asker
@@ -221,6 +264,7 @@ final class WorldServer {
         case .directory: directory.nextWake
         case .map: map.nextWake
         case .epoch: nextEpoch
+        case .probe: relay.probe?.nextWake
         }
     }
 }
