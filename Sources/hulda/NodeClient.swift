@@ -51,7 +51,8 @@ enum NodeFailureText {
             case .configuration:
                 Failure("\(error)", next: "Every option is explained in bootstrap/node.toml.", code: SysExit.config)
             case .unreadable:
-                Failure("\(error)", next: "Check the path and that you may read it.", code: SysExit.noInput)
+                Failure(
+                    "\(error)", next: "Check the path, and that you may read and write there.", code: SysExit.noInput)
             case .inUse:
                 Failure(
                     "\(error)", next: "Stop it first, or see what it does: hulda node status, with the same --config.",
