@@ -67,7 +67,7 @@ public struct CapacityBook: Sendable {
 
     /// Weights from what the clusters say: 1 is the median of all measured relays, and each lies within
     /// ``PathIndex/weightBounds``. Relays that too few have measured are not named.
-    func weights(_ reports: (VerifyingKey) -> [UInt64: UInt8]?) -> [NodeID: Double] {
+    func weights(_ reports: (VerifyingKey) -> [UInt64: UInt8]?) -> RelayWeights {
         var heard: [VerifyingKey: [UInt64: UInt8]] = [:]
         var capacity: [(node: NodeID, value: Double)] = []
         for relay in relays {
@@ -83,12 +83,12 @@ public struct CapacityBook: Sendable {
             capacity.append((relay.node, Double(1 << steps[(steps.count - 1) / 2])))
         }
         let sorted = capacity.map(\.value).sorted()
-        guard !sorted.isEmpty else { return [:] }
+        guard !sorted.isEmpty else { return RelayWeights() }
         let median = sorted[(sorted.count - 1) / 2]
         let bounds = PathIndex.weightBounds
-        return Dictionary(
-            capacity.map { ($0.node, min(max($0.value / median, bounds.lowerBound), bounds.upperBound)) },
-            uniquingKeysWith: min)
+        // In order of the relays, which is that of their node IDs.
+        return RelayWeights(
+            capacity.map { ($0.node, Float(min(max($0.value / median, bounds.lowerBound), bounds.upperBound))) })
     }
 
     /// The index of the first place at or after `point`, around the circle.

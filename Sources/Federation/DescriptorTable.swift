@@ -9,6 +9,12 @@ import Wire
 struct DescriptorTable: Sendable {
     private static let pageSize = 65_536
     private static let pageLimit = 65_536
+    /// Entries of a bucket that a ``Slot`` can tell apart.
+    private static let bucketLimit = 1 << 24
+
+    /// Where the entry of an identifier stands: bucket 8 bits ‖ index 24 bits, so that slots ascend with identifiers. It
+    /// holds until something is inserted or removed, and in a copy that is not changed for ever.
+    typealias Slot = UInt32
 
     /// Where a descriptor lies.
     private struct Place {
@@ -53,6 +59,27 @@ struct DescriptorTable: Sendable {
     /// What a server's descriptor says, without decoding it.
     func glance(_ id: Bytes16) -> ServerGlance? { place(id).flatMap { read($0) { ServerGlance(raw: $0) } } }
 
+    /// The slots of those whose header fits, ascending.
+    func slots(where fits: (DescriptorHeader) -> Bool) -> [Slot] {
+        var found: [Slot] = []
+        found.reserveCapacity(count)
+        for (bucket, entries) in buckets.enumerated() {
+            for (index, entry) in entries.enumerated() where header(entry.place).map(fits) ?? false {
+                found.append(DescriptorTable.slot(bucket, index))
+            }
+        }
+        return found
+    }
+
+    func slot(_ id: Bytes16) -> Slot? {
+        let (bucket, index, isHeld) = find(id)
+        return isHeld ? DescriptorTable.slot(bucket, index) : nil
+    }
+
+    func id(at slot: Slot) -> Bytes16? { entry(slot)?.id }
+
+    func glance(at slot: Slot) -> ServerGlance? { entry(slot).flatMap { read($0.place) { ServerGlance(raw: $0) } } }
+
     /// Identifiers of those whose header fits, ascending.
     func identifiers(where fits: (DescriptorHeader) -> Bool) -> [Bytes16] {
         var found: [Bytes16] = []
@@ -64,10 +91,13 @@ struct DescriptorTable: Sendable {
 
     /// Visits the digests of all, ascending by identifier.
     func visit(_ body: (MapDigest) -> Void) {
-        for bucket in buckets {
-            for entry in bucket {
-                if let header = header(entry.place) { body(MapDigest(id: entry.id, sequence: header.sequence)) }
-            }
+        for bucket in buckets.indices { visit(bucket: bucket, body) }
+    }
+
+    /// Visits the digests of those whose identifiers begin with this byte, ascending.
+    func visit(bucket: Int, _ body: (MapDigest) -> Void) {
+        for entry in buckets[bucket] {
+            if let header = header(entry.place) { body(MapDigest(id: entry.id, sequence: header.sequence)) }
         }
     }
 
@@ -75,7 +105,9 @@ struct DescriptorTable: Sendable {
     /// - Returns: whether there was room.
     mutating func insert(_ bytes: [UInt8], id: Bytes16) -> Bool {
         guard bytes.count <= Limits.descriptorSize else { return false }
-        let old = place(id)
+        let (bucket, index, isHeld) = find(id)
+        guard isHeld || buckets[bucket].count < DescriptorTable.bucketLimit else { return false }
+        let old = isHeld ? buckets[bucket][index].place : nil
         if var place = old, Int(place.size) == bytes.count {
             pages[Int(place.page)].replaceSubrange(place.range, with: bytes)
             place.isRenewed = true
@@ -114,9 +146,18 @@ struct DescriptorTable: Sendable {
         if isHeld {
             buckets[bucket][index].place = place
         } else {
+            buckets[bucket].reserveOneMore()
             buckets[bucket].insert(Entry(id: id, place: place), at: index)
             count += 1
         }
+    }
+
+    private static func slot(_ bucket: Int, _ index: Int) -> Slot { UInt32(truncatingIfNeeded: bucket << 24 | index) }
+
+    private func entry(_ slot: Slot) -> Entry? {
+        let bucket = buckets[Int(slot >> 24)]
+        let index = Int(slot & 0xff_ffff)
+        return index < bucket.count ? bucket[index] : nil
     }
 
     /// Where an identifier is or would be inserted.

@@ -15,19 +15,25 @@ struct EndorsementRation {
 
     init(established: @escaping (VerifyingKey) -> Bool) { self.established = established }
 
-    /// The peers of a cluster as far as their peering counts in this epoch: any two established ones; of an established
-    /// cluster's newcomers the first eight; none of two newcomers, who so cannot bring each other in.
-    func peers(of cluster: VerifyingKey, in graph: EndorsementGraph) -> [VerifyingKey] {
-        let all = graph.peers(of: cluster)
-        guard established(cluster) else {
-            return all.filter { established($0) && !isBeyond(cluster, $0, graph) }
+    /// Whether the peering of two clusters counts in this epoch: that of any two established ones; of an established
+    /// cluster and a newcomer if that is among the first eight; never that of two newcomers, who so cannot bring each
+    /// other in.
+    func counts(_ first: UInt32, _ second: UInt32, in graph: EndorsementGraph) -> Bool {
+        switch (isEstablished(first, graph), isEstablished(second, graph)) {
+        case (true, true): true
+        case (true, false): !isBeyond(second, first, graph)
+        case (false, true): !isBeyond(first, second, graph)
+        case (false, false): false
         }
-        return all.filter { established($0) || !isBeyond($0, cluster, graph) }
+    }
+
+    private func isEstablished(_ cluster: UInt32, _ graph: EndorsementGraph) -> Bool {
+        established(graph.names.key(cluster))
     }
 
     /// Whether `newcomer` is not among the first that `cluster` brings.
-    private func isBeyond(_ newcomer: VerifyingKey, _ cluster: VerifyingKey, _ graph: EndorsementGraph) -> Bool {
-        let newcomers = graph.endorsements(of: cluster).lazy.filter { !established($0) }
+    private func isBeyond(_ newcomer: UInt32, _ cluster: UInt32, _ graph: EndorsementGraph) -> Bool {
+        let newcomers = graph.endorsements(of: cluster).lazy.filter { !isEstablished($0, graph) }
         return !newcomers.prefix(EndorsementRation.perCluster).contains(newcomer)
     }
 }

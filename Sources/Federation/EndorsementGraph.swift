@@ -10,32 +10,89 @@ struct EndorsementGraph: Sendable {
     /// Below so many clusters, roots included, that the roots reach at all, one path is enough.
     static let smallMap = 5
 
-    /// Endorsements as each cluster's latest descriptor gives them, ascending: arrays, because sets of keys would take
-    /// twice the memory.
-    private var endorsed: [VerifyingKey: [VerifyingKey]] = [:]
+    /// Clusters are numbered, because their keys are eight times as long.
+    private(set) var names = KeyNumbers()
+    /// By number: where the endorsements stand in `flat` that the cluster's latest descriptor gives; `nil` for a cluster
+    /// that is only endorsed.
+    private var lists: [Range<UInt32>?] = []
+    /// All endorsements; each list ascending by key.
+    private var flat: [UInt32] = []
+    /// How much of `flat` is used.
+    private var used = 0
 
     mutating func set(_ cluster: VerifyingKey, endorsing: some Sequence<VerifyingKey>) {
-        endorsed[cluster] = Set(endorsing).sorted()
+        let number = names.retain(cluster)
+        let others = Set(endorsing).sorted().map { names.retain($0) }
+        // What it said before is given up last, so that numbers stay.
+        remove(cluster)
+        while lists.count < names.limit {
+            lists.reserveOneMore()
+            lists.append(nil)
+        }
+        if flat.count > 2 * used + 1024 { compact() }
+        let start = flat.count
+        if flat.capacity < start + others.count { flat.reserveCapacity(start + start / 8 + others.count) }
+        flat += others
+        used += others.count
+        lists[Int(number)] = UInt32(truncatingIfNeeded: start)..<UInt32(truncatingIfNeeded: flat.count)
     }
 
-    mutating func remove(_ cluster: VerifyingKey) { endorsed[cluster] = nil }
+    mutating func remove(_ cluster: VerifyingKey) {
+        guard let number = names[cluster], let list = list(number) else { return }
+        for other in flat[list] { names.release(other) }
+        used -= list.count
+        lists[Int(number)] = nil
+        names.release(number)
+    }
 
-    func knows(_ cluster: VerifyingKey) -> Bool { endorsed[cluster] != nil }
+    /// Closes the gaps that lists have left behind.
+    private mutating func compact() {
+        var dense: [UInt32] = []
+        dense.reserveCapacity(used)
+        for number in lists.indices {
+            guard let list = list(UInt32(truncatingIfNeeded: number)) else { continue }
+            let start = UInt32(truncatingIfNeeded: dense.count)
+            dense += flat[list]
+            lists[number] = start..<UInt32(truncatingIfNeeded: dense.count)
+        }
+        flat = dense
+    }
 
-    func endorsements(of cluster: VerifyingKey) -> [VerifyingKey] { endorsed[cluster] ?? [] }
+    private func list(_ number: UInt32) -> Range<Int>? {
+        guard Int(number) < lists.count, let list = lists[Int(number)] else { return nil }
+        return Int(list.lowerBound)..<Int(list.upperBound)
+    }
+
+    func knows(_ cluster: VerifyingKey) -> Bool { names[cluster].flatMap(list) != nil }
+
+    func endorsements(of cluster: VerifyingKey) -> [VerifyingKey] {
+        names[cluster].map { endorsements(of: $0).map(names.key) } ?? []
+    }
 
     func endorses(_ cluster: VerifyingKey, _ other: VerifyingKey) -> Bool {
-        cluster != other && endorsed[cluster]?.contains(other) == true
+        guard let cluster = names[cluster], let other = names[other] else { return false }
+        return endorses(cluster, other)
     }
 
     /// Clusters that endorse `cluster` and that it endorses, ascending.
     func peers(of cluster: VerifyingKey) -> [VerifyingKey] {
-        endorsements(of: cluster).filter { endorses($0, cluster) }
+        guard let number = names[cluster] else { return [] }
+        return endorsements(of: number).filter { endorses($0, number) }.map(names.key)
     }
 
     /// Clusters that endorse `cluster` without being endorsed by it, ascending: linear in the size of the map.
     func oneSided(_ cluster: VerifyingKey) -> [VerifyingKey] {
-        endorsed.keys.filter { endorses($0, cluster) && !endorses(cluster, $0) }.sorted()
+        guard let number = names[cluster] else { return [] }
+        return lists.indices.lazy.map { UInt32(truncatingIfNeeded: $0) }
+            .filter { endorses($0, number) && !endorses(number, $0) }.map(names.key).sorted()
+    }
+
+    // MARK: By number
+
+    func endorsements(of cluster: UInt32) -> ArraySlice<UInt32> { flat[list(cluster) ?? 0..<0] }
+
+    func endorses(_ cluster: UInt32, _ other: UInt32) -> Bool {
+        cluster != other && endorsements(of: cluster).contains(other)
     }
 
     /// The roots and whoever is admitted from them: linear in the number of mutual endorsements.
@@ -47,91 +104,10 @@ struct EndorsementGraph: Sendable {
     func admitted(roots: Set<VerifyingKey>, ration: EndorsementRation? = nil) -> Set<VerifyingKey> {
         var search = Search(self, roots, ration)
         search.run()
-        guard search.order.count + roots.count >= EndorsementGraph.smallMap else {
-            return roots.union(search.order)
-        }
-        return roots.union(search.twice)
-    }
-
-    /// A depth-first search from the roots, without recursion: maps may be deep.
-    private struct Search {
-        /// All that is reached, roots left out, in the order of discovery.
-        private(set) var order: [VerifyingKey] = []
-        /// What is reached twice.
-        private(set) var twice: Set<VerifyingKey> = []
-        private let graph: EndorsementGraph
-        private let roots: Set<VerifyingKey>
-        private let ration: EndorsementRation?
-        private var index: [VerifyingKey: Int] = [:]
-        /// The least index that a cluster's subtree reaches; 0 is the roots.
-        private var low: [Int] = [0]
-
-        private struct Frame {
-            let cluster: VerifyingKey
-            let parent: VerifyingKey?
-            let neighbours: [VerifyingKey]
-            var next = 0
-        }
-
-        init(_ graph: EndorsementGraph, _ roots: Set<VerifyingKey>, _ ration: EndorsementRation?) {
-            self.graph = graph
-            self.roots = roots
-            self.ration = ration
-        }
-
-        private func peers(of cluster: VerifyingKey) -> [VerifyingKey] {
-            ration?.peers(of: cluster, in: graph) ?? graph.peers(of: cluster)
-        }
-
-        mutating func run() {
-            for root in roots.sorted() {
-                for first in peers(of: root) where !roots.contains(first) && index[first] == nil {
-                    component(from: first)
-                }
-            }
-        }
-
-        /// Everything below one neighbour of the roots. Of the subtree, whoever lies in the roots' own biconnected
-        /// component is reached twice, if that has more than one member here.
-        private mutating func component(from first: VerifyingKey) {
-            var stack = [Frame(cluster: first, parent: nil, neighbours: discover(first))]
-            /// Clusters of components that are not closed yet.
-            var open = [first]
-            while var frame = stack.popLast() {
-                guard frame.next < frame.neighbours.count else {
-                    guard let above = stack.last, let own = index[frame.cluster], let parent = index[above.cluster]
-                    else { continue }
-                    low[parent] = min(low[parent], low[own])
-                    // Nothing below reaches past the parent: a component of its own, which hangs on one cluster.
-                    if low[own] >= parent {
-                        while let last = open.popLast(), last != frame.cluster {}
-                    }
-                    continue
-                }
-                let neighbour = frame.neighbours[frame.next]
-                frame.next += 1
-                let cluster = frame.cluster
-                let parent = frame.parent
-                stack.append(frame)
-                if roots.contains(neighbour) {
-                    if let own = index[cluster] { low[own] = 0 }
-                } else if let known = index[neighbour] {
-                    if neighbour != parent, let own = index[cluster] { low[own] = min(low[own], known) }
-                } else {
-                    open.append(neighbour)
-                    stack.append(Frame(cluster: neighbour, parent: cluster, neighbours: discover(neighbour)))
-                }
-            }
-            if open.count > 1 { twice.formUnion(open) }
-        }
-
-        private mutating func discover(_ cluster: VerifyingKey) -> [VerifyingKey] {
-            order.append(cluster)
-            index[cluster] = order.count
-            low.append(order.count)
-            let peers = peers(of: cluster)
-            if peers.count(where: { roots.contains($0) }) >= 2 { twice.insert(cluster) }
-            return peers
-        }
+        let isSmall = search.order.count + roots.count < EndorsementGraph.smallMap
+        var admitted = roots
+        admitted.reserveCapacity(roots.count + search.order.count)
+        for number in search.order where isSmall || search.isTwice[Int(number)] { admitted.insert(names.key(number)) }
+        return admitted
     }
 }

@@ -5,19 +5,13 @@ import Wire
 
 /// What a ``MapCore`` keeps of measurements. The statements themselves are in the store.
 struct CapacityState: Sendable {
-    struct Place: Hashable, Sendable {
-        let epoch: UInt64
-        let cluster: VerifyingKey
-    }
-
     struct Link: Sendable {
         /// Statements that the other side has not been told of; the last is told first.
         var news: [UInt64]
         var messages = MapCore.capacityMessages
     }
 
-    var names: [UInt64: Place] = [:]
-    var places: [Place: UInt64] = [:]
+    var places = StatementIndex()
     var links: [UInt64: Link] = [:]
     /// Statements that were asked for, and when to ask another for them.
     var asked: [UInt64: Timestamp] = [:]
@@ -85,8 +79,8 @@ extension MapCore {
         // A map that has just been started does not know yet whom there is to measure.
         guard now >= snapshots.started.adding(seconds: MapCore.settleTime) else { return }
         capacity.measured = now.epoch
-        let stated = CapacityState.Place(epoch: now.epoch, cluster: certificate.clusterID)
-        guard capacity.places[stated] == nil else { return }
+        let stated = StatementIndex.Place(epoch: now.epoch, cluster: certificate.clusterID)
+        guard !capacity.places.contains(stated) else { return }
         let own = Node.id(of: certificate.serverID)
         let siblings = held.identifiers {
             $0.isServer && $0.clusterID == certificate.clusterID && $0.end > now.seconds
@@ -99,8 +93,12 @@ extension MapCore {
 
     func book(_ epoch: UInt64, _ now: Timestamp) -> CapacityBook {
         let table = currentTable(at: now)
-        let relays = table.ids.compactMap { table.glance($0) }.filter { $0.roles.contains(.relay) }
-            .map { CapacityBook.Relay(node: $0.nodeID, cluster: $0.clusterID) }
+        var relays: [CapacityBook.Relay] = []
+        relays.reserveCapacity(table.count)
+        for place in 0..<table.count {
+            guard let server = table.glance(at: place), server.roles.contains(.relay) else { continue }
+            relays.append(CapacityBook.Relay(node: server.nodeID, cluster: server.clusterID))
+        }
         return CapacityBook(
             relays: relays, families: MapView.families(of: eachCluster),
             seed: seed(epoch))
@@ -115,14 +113,15 @@ extension MapCore {
         capacity.isDirty = false
         capacity.nextWeighing = now.adding(milliseconds: MapCore.weighInterval)
         var reports: [VerifyingKey: [UInt64: UInt8]] = [:]
-        for place in capacity.places.keys where place.epoch == now.epoch - 1 {
+        for cluster in capacity.places.clusters(now.epoch - 1) {
+            let place = StatementIndex.Place(epoch: now.epoch - 1, cluster: cluster)
             guard let bytes = try store.get(MapCore.capacityTable, MapCore.key(place)),
                 let statement = try? CapacityStatement(decoding: bytes)
             else { continue }
-            reports[place.cluster] = Dictionary(
+            reports[cluster] = Dictionary(
                 statement.entries.map { ($0.relay, $0.step) }, uniquingKeysWith: min)
         }
-        let values = RelayWeights(reports.isEmpty ? [:] : book(now.epoch - 1, now).weights { reports[$0] })
+        let values = reports.isEmpty ? RelayWeights() : book(now.epoch - 1, now).weights { reports[$0] }
         let isOther = capacity.weights?.values != values
         capacity.weights = (now.epoch, values)
         if isOther { effects.append(.viewChanged) }
@@ -136,8 +135,8 @@ extension MapCore {
         _ store: inout some (KeyValueStore & ~Copyable)
     ) throws(StorageError) {
         guard let signer = snapshots.signer, !results.isEmpty, epoch == now.epoch else { return }
-        let place = CapacityState.Place(epoch: epoch, cluster: signer.certificate.clusterID)
-        guard capacity.places[place] == nil else { return }
+        let place = StatementIndex.Place(epoch: epoch, cluster: signer.certificate.clusterID)
+        guard !capacity.places.contains(place) else { return }
         let statement = CapacityStatement(
             epoch: epoch, results: results, server: signer.certificate.serverID, sign: signer.sign)
         try keep(statement.encode(), place, from: nil, &store)
@@ -146,7 +145,7 @@ extension MapCore {
     // MARK: Messages
 
     mutating func linkUpCapacity(_ link: UInt64) {
-        capacity.links[link] = CapacityState.Link(news: capacity.names.keys.sorted())
+        capacity.links[link] = CapacityState.Link(news: capacity.places.names)
     }
 
     mutating func receiveCapacity(
@@ -170,7 +169,7 @@ extension MapCore {
                 return
             }
             capacity.links[link]?.news.removeAll { names.contains($0) }
-            let lacking = names.filter { capacity.names[$0] == nil && capacity.asked[$0] == nil }
+            let lacking = names.filter { capacity.places[$0] == nil && capacity.asked[$0] == nil }
             guard !lacking.isEmpty, capacity.asked.count < configuration.capacity else { return }
             for name in lacking { capacity.asked[name] = now.adding(milliseconds: MapCore.askAgain) }
             send(link, CapacityMessage.want(lacking).encode(), &effects)
@@ -178,7 +177,7 @@ extension MapCore {
             guard !configuration.isAgent else { return }
             var statements: [[UInt8]] = []
             for name in names {
-                guard let place = capacity.names[name] else { continue }
+                guard let place = capacity.places[name] else { continue }
                 if let bytes = try store.get(MapCore.capacityTable, MapCore.key(place)) { statements.append(bytes) }
             }
             for part in CapacityMessage.pack(statements) {
@@ -206,12 +205,12 @@ extension MapCore {
             snapshots.counters.notAdmitted += 1
             return
         }
-        let place = CapacityState.Place(epoch: statement.epoch, cluster: server.clusterID)
+        let place = StatementIndex.Place(epoch: statement.epoch, cluster: server.clusterID)
         guard statement.epoch + 1 >= now.epoch, statement.epoch <= now.epoch else {
             snapshots.counters.farOff += 1
             return
         }
-        guard capacity.places[place] == nil else {
+        guard !capacity.places.contains(place) else {
             counters.duplicates += 1
             return
         }
@@ -233,12 +232,12 @@ extension MapCore {
     // MARK: Store
 
     /// Epoch as big-endian `u64` ‖ ClusterID.
-    static func key(_ place: CapacityState.Place) -> [UInt8] {
+    static func key(_ place: StatementIndex.Place) -> [UInt8] {
         withUnsafeBytes(of: place.epoch.bigEndian) { Array($0) } + place.cluster.bytes.bytes
     }
 
     private mutating func keep(
-        _ bytes: [UInt8], _ place: CapacityState.Place, from link: UInt64?,
+        _ bytes: [UInt8], _ place: StatementIndex.Place, from link: UInt64?,
         _ store: inout some (KeyValueStore & ~Copyable)
     ) throws(StorageError) {
         guard capacity.places.count < 2 * configuration.capacity else {
@@ -252,9 +251,8 @@ extension MapCore {
         }
     }
 
-    private mutating func remember(_ name: UInt64, _ place: CapacityState.Place) {
-        capacity.names[name] = place
-        capacity.places[place] = name
+    private mutating func remember(_ name: UInt64, _ place: StatementIndex.Place) {
+        capacity.places.insert(place, name: name)
         capacity.asked[name] = nil
         // Only the last epoch's weigh in this one.
         if capacity.weights.map({ $0.epoch == place.epoch + 1 }) ?? true { capacity.isDirty = true }
@@ -264,25 +262,21 @@ extension MapCore {
         _ now: Timestamp, _ store: inout some (KeyValueStore & ~Copyable)
     ) throws(StorageError) {
         let oldest = SnapshotRoot.oldestEpoch(at: now)
-        for (place, name) in capacity.places where place.epoch < oldest {
+        for place in capacity.places.removeAll(before: oldest) {
             try store.delete(MapCore.capacityTable, MapCore.key(place))
-            capacity.places[place] = nil
-            capacity.names[name] = nil
         }
     }
 
     /// Statements of an earlier run. They were verified before they were written.
     mutating func restoreCapacity(_ store: borrowing some (KeyValueStore & ~Copyable)) throws(StorageError) {
-        var found: [(key: [UInt8], value: [UInt8])] = []
+        var found = 0
         let limit = 2 * configuration.capacity
         try store.scan(MapCore.capacityTable, from: []) { key, value in
-            found.append((key, value))
-            return found.count < limit
-        }
-        for (key, value) in found {
-            guard key.count == 40, let cluster = Bytes32(key[8...]) else { continue }
+            found += 1
+            guard key.count == 40, let cluster = Bytes32(key[8...]) else { return found < limit }
             let epoch = key.prefix(8).reduce(UInt64(0)) { $0 << 8 | UInt64($1) }
-            remember(CapacityMessage.name(value), CapacityState.Place(epoch: epoch, cluster: VerifyingKey(cluster)))
+            remember(CapacityMessage.name(value), StatementIndex.Place(epoch: epoch, cluster: VerifyingKey(cluster)))
+            return found < limit
         }
     }
 }

@@ -39,7 +39,6 @@ extension MapCore {
         } else {
             counters.full += 1
             pending.remove(descriptor.id)
-            unlist(descriptor.id)
         }
         try follow(change, now, &effects, &store)
     }
@@ -134,22 +133,11 @@ extension MapCore {
     /// clusters that peer with an admitted one.
     private mutating func putAside(_ descriptor: MapDescriptor) {
         counters.pending += 1
-        index.insert(MapDigest(id: descriptor.id, sequence: descriptor.sequence))
         let isVouchedFor = admission.isVouchedFor(descriptor.clusterID)
         guard let victim = pending.insert(descriptor, isVouchedFor: isVouchedFor, limit: configuration.pendingLimit)
         else { return }
         counters.evicted += 1
-        unlist(victim.id)
         forget(victim)
-    }
-
-    /// Takes a descriptor that is pending no longer out of the index, where an older one that is held comes back.
-    private mutating func unlist(_ id: Bytes16) {
-        if let older = held.header(id) {
-            index.insert(MapDigest(id: id, sequence: older.sequence))
-        } else {
-            index.remove(id)
-        }
     }
 
     /// Takes back what a descriptor that is known no longer has said about others.
@@ -215,7 +203,6 @@ extension MapCore {
         }
         pending.remove(id)
         let digest = MapDigest(id: id, sequence: descriptor.sequence)
-        index.insert(digest)
         sketches.replace(old.map { MapDigest(id: id, sequence: $0.sequence) }, by: digest)
         return true
     }
@@ -238,7 +225,6 @@ extension MapCore {
                 try hold(descriptor, from: nil, now, &effects, &store)
             } else {
                 pending.remove(descriptor.id)
-                unlist(descriptor.id)
                 forget(descriptor)
             }
         }
@@ -255,7 +241,6 @@ extension MapCore {
         }
         for descriptor in pending.descriptors where !descriptor.isCurrent(at: now) {
             pending.remove(descriptor.id)
-            unlist(descriptor.id)
             forget(descriptor)
         }
     }
@@ -292,10 +277,5 @@ extension MapCore {
         held.remove(id)
         uncount(old)
         sketches.replace(MapDigest(id: id, sequence: old.sequence), by: nil)
-        if let waiting = pending[id] {
-            index.insert(MapDigest(id: id, sequence: waiting.sequence))
-        } else {
-            index.remove(id)
-        }
     }
 }

@@ -54,7 +54,7 @@ extension MapCore {
 
     /// The admitted servers whose time is not over at `now`, by node ID: decodes nothing.
     public func currentTable(at now: Timestamp) -> ServerTable {
-        ServerTable(held, ids: held.identifiers { $0.isServer && $0.isReadable && $0.end > now.seconds })
+        ServerTable(held, slots: held.slots { $0.isServer && $0.isReadable && $0.end > now.seconds })
     }
 
     /// The same, decoded.

@@ -294,8 +294,8 @@ extension MapCore {
         var clusters: [VerifyingKey: UInt32] = [:]
         let speaking = speakers(epoch).speaking
         let table = currentTable(at: now)
-        for id in table.ids {
-            guard let glance = table.glance(id), speaking.contains(glance.clusterID) else { continue }
+        for place in 0..<table.count {
+            guard let glance = table.glance(at: place), speaking.contains(glance.clusterID) else { continue }
             clusters[glance.clusterID] = min(glance.udpNetwork, clusters[glance.clusterID] ?? .max)
         }
         // The own view cannot confirm itself.

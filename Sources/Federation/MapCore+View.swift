@@ -46,10 +46,9 @@ extension MapCore {
     public func usableTable(at now: Timestamp) -> ServerTable {
         let current = currentTable(at: now)
         guard isViewRefused(at: now) else { return current }
-        let known = current.ids.filter { agreement.members?.nodes.contains($0) ?? false }
-        guard known.isEmpty else { return ServerTable(held, ids: known) }
-        let roots = current.ids.filter { held.header($0).map { admission.roots.contains($0.clusterID) } ?? false }
-        return ServerTable(held, ids: roots)
+        let known = current.filter { agreement.members?.nodes.contains($0) ?? false }
+        guard known.count == 0 else { return known }
+        return current.filter { held.header($0).map { admission.roots.contains($0.clusterID) } ?? false }
     }
 
     /// The same, decoded.
@@ -59,10 +58,9 @@ extension MapCore {
     func usableNodes(of clusters: Set<VerifyingKey>, at now: Timestamp) -> [VerifyingKey: [NodeID]] {
         let table = usableTable(at: now)
         var nodes: [VerifyingKey: [NodeID]] = [:]
-        for id in table.ids {
-            guard let cluster = held.header(id)?.clusterID, clusters.contains(cluster), let glance = table.glance(id)
-            else { continue }
-            nodes[cluster, default: []].append(glance.nodeID)
+        for place in 0..<table.count {
+            guard let glance = table.glance(at: place), clusters.contains(glance.clusterID) else { continue }
+            nodes[glance.clusterID, default: []].append(glance.nodeID)
         }
         return nodes
     }

@@ -36,7 +36,6 @@ public struct MapCore: Sendable {
     public internal(set) var clusterTotal = 0
     var serverCount: [VerifyingKey: Int] = [:]
     var pending = PendingTable()
-    var index = MapIndex()
     var sketches = SketchBook()
     var peers: [UInt64: MapPeer] = [:]
     /// Links with items to be sent at the end of the current event.
@@ -183,6 +182,9 @@ public struct MapCore: Sendable {
 
     // MARK: Comparison
 
+    /// What is held and what waits.
+    var index: MapIndex { MapIndex(held, waiting: pending.digests) }
+
     mutating func sendSummary(_ links: [UInt64], _ entropy: inout Entropy, _ effects: inout [MapEffect]) {
         guard !links.isEmpty else { return }
         let salt = entropy.uint64()
@@ -233,6 +235,7 @@ public struct MapCore: Sendable {
     private mutating func answer(
         _ salt: UInt64, _ checksums: [UInt64], _ link: UInt64, _ entropy: inout Entropy, _ effects: inout [MapEffect]
     ) {
+        let index = index
         let own = index.checksums(salt: salt)
         let start = entropy.below(own.count)
         var left = configuration.digestLimit / configuration.summaryLimit

@@ -1,45 +1,36 @@
 import Primitives
 
-/// The digests of all descriptors, in order, for comparison with a peer's.
-struct MapIndex: Sendable {
-    /// By the first byte of the identifier; each ascending.
-    private var buckets = [[MapDigest]](repeating: [], count: MapMessage.bucketCount)
-    private(set) var count = 0
+/// The digests of all descriptors that are held or wait for admission, in order, for comparison with a peer's.
+///
+/// It is made when it is asked for, and reads what is held from the table: kept for itself it would take as much memory as
+/// the table's own places.
+struct MapIndex {
+    private let held: DescriptorTable
+    /// Those that wait, in place of older ones that are held; by the first byte of the identifier, each ascending.
+    private var waiting = [[MapDigest]](repeating: [], count: MapMessage.bucketCount)
 
-    /// Adds `digest`, in place of an older one of its identifier.
-    /// - Returns: the older one.
-    @discardableResult
-    mutating func insert(_ digest: MapDigest) -> MapDigest? {
-        let bucket = MapIndex.bucket(digest.id)
-        let place = MapIndex.position(digest.id, in: buckets[bucket])
-        if place < buckets[bucket].count, buckets[bucket][place].id == digest.id {
-            let old = buckets[bucket][place]
-            buckets[bucket][place] = digest
-            return old
+    init(_ held: DescriptorTable = DescriptorTable(), waiting: [MapDigest] = []) {
+        self.held = held
+        for digest in waiting.sorted() { self.waiting[MapIndex.bucket(digest.id)].append(digest) }
+    }
+
+    /// The digests of one bucket, ascending by identifier.
+    private func digests(_ bucket: Int) -> [MapDigest] {
+        var out: [MapDigest] = []
+        var left = waiting[bucket][...]
+        held.visit(bucket: bucket) { digest in
+            while let next = left.first, next.id < digest.id { out.append(left.removeFirst()) }
+            out.append(left.first?.id == digest.id ? left.removeFirst() : digest)
         }
-        buckets[bucket].insert(digest, at: place)
-        count += 1
-        return nil
+        return out + left
     }
-
-    @discardableResult
-    mutating func remove(_ id: Bytes16) -> MapDigest? {
-        let bucket = MapIndex.bucket(id)
-        let place = MapIndex.position(id, in: buckets[bucket])
-        guard place < buckets[bucket].count, buckets[bucket][place].id == id else { return nil }
-        count -= 1
-        return buckets[bucket].remove(at: place)
-    }
-
-    /// All digests, ascending by identifier.
-    var digests: some Sequence<MapDigest> { buckets.joined() }
 
     /// The digests from `low` to `high`, both included.
     func range(_ low: Bytes16, _ high: Bytes16) -> [MapDigest] {
         var out: [MapDigest] = []
         guard low <= high else { return out }
         for bucket in MapIndex.bucket(low)...MapIndex.bucket(high) {
-            out += buckets[bucket].filter { low <= $0.id && $0.id <= high }
+            out += digests(bucket).filter { low <= $0.id && $0.id <= high }
         }
         return out
     }
@@ -47,10 +38,10 @@ struct MapIndex: Sendable {
     /// Per bucket the first 8 bytes of keyed BLAKE2b over its digests. The salt keeps anybody from preparing two sets
     /// that look alike.
     func checksums(salt: UInt64) -> [UInt64] {
-        buckets.map { bucket in
+        (0..<MapMessage.bucketCount).map { bucket in
             var hash = BLAKE2b(outputCount: 16, domain: Domain("hulda/map-sum"))
             hash.update(salt)
-            for digest in bucket {
+            for digest in digests(bucket) {
                 hash.update(digest.id)
                 hash.update(digest.sequence)
             }
@@ -61,7 +52,7 @@ struct MapIndex: Sendable {
 
     /// The messages that list one bucket: consecutive ranges that cover it without a gap.
     func messages(bucket: Int) -> [MapMessage] {
-        let digests = buckets[bucket]
+        let digests = digests(bucket)
         var low = MapIndex.edge(bucket, 0)
         var out: [MapMessage] = []
         var start = 0
@@ -99,16 +90,5 @@ struct MapIndex: Sendable {
             }
         }
         return out
-    }
-
-    /// Where `id` is or would be inserted.
-    private static func position(_ id: Bytes16, in bucket: [MapDigest]) -> Int {
-        var low = 0
-        var high = bucket.count
-        while low < high {
-            let middle = (low + high) / 2
-            if bucket[middle].id < id { low = middle + 1 } else { high = middle }
-        }
-        return low
     }
 }

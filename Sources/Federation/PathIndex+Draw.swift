@@ -21,6 +21,7 @@ extension PathIndex {
     private struct Choice {
         let relay: Relay
         let cluster: VerifyingKey
+        let network: UInt32
         var blemishes = 0
         var weight: Float = 0
     }
@@ -45,7 +46,7 @@ extension PathIndex {
             blemishes += choice.blemishes
             clusters.insert(choice.cluster)
             if let family { families.insert(family) }
-            networks.insert(choice.relay.network)
+            networks.insert(choice.network)
         }
     }
 
@@ -62,7 +63,7 @@ extension PathIndex {
         guard length >= 0, clusterCount >= length else {
             throw .tooFewClusters(needed: length, available: clusterCount)
         }
-        let suspects = Set(suspects.map { MapCore.name($0) })
+        let suspects = Set(suspects.compactMap(place))
         var best: Draft?
         for _ in 0..<PathIndex.attempts {
             guard let draft = draft(length, ends, suspects, through, &entropy) else { continue }
@@ -94,7 +95,7 @@ extension PathIndex {
     }
 
     private func draft(
-        _ length: Int, _ ends: [NodeID], _ suspects: Set<Bytes16>, _ through: NodeID?, _ entropy: inout Entropy
+        _ length: Int, _ ends: [NodeID], _ suspects: Set<UInt32>, _ through: NodeID?, _ entropy: inout Entropy
     ) -> Draft? {
         var draft = Draft()
         for end in ends {
@@ -104,10 +105,10 @@ extension PathIndex {
         if through != nil, fixed == nil { return nil }
         // Others may not take what the relay that must be in the path brings with it.
         if let choice = fixed?.choice {
-            draft.meet(choice.cluster, family(choice.cluster), choice.relay.network)
+            draft.meet(choice.cluster, family(choice.cluster), choice.network)
             draft.clusters.insert(choice.cluster)
         }
-        let unusable = Set((ends + [through].compactMap(\.self)).map { MapCore.name($0) })
+        let unusable = Set((ends + [through].compactMap(\.self)).compactMap(place))
         for position in 0..<length {
             if let fixed, fixed.position == position {
                 draft.append(fixed.choice, family(fixed.choice.cluster))
@@ -123,10 +124,10 @@ extension PathIndex {
     /// Where a relay stands in a path.
     private func place(_ node: NodeID, _ length: Int, _ entropy: inout Entropy) -> (position: Int, choice: Choice)? {
         for (layer, pool) in pools.enumerated() {
-            guard let origin = origin(node), let group = pool.group(origin.cluster),
-                let relay = pool.relays(of: group).first(where: { $0.id == MapCore.name(node) })
+            guard let origin = origin(node), let own = place(node), let group = group(origin.cluster, pool),
+                let relay = pool.relays(of: group).first(where: { $0.place == own })
             else { continue }
-            let choice = Choice(relay: relay, cluster: origin.cluster)
+            let choice = Choice(relay: relay, cluster: origin.cluster, network: origin.network)
             guard isLayered else { return length > 0 ? (entropy.below(length), choice) : nil }
             return layer < length ? (layer, choice) : nil
         }
@@ -136,7 +137,7 @@ extension PathIndex {
     /// A relay for the next place: by weight among those without a blemish, and among those with the least where there
     /// are none.
     private func choose(
-        _ pool: Pool, _ draft: Draft, _ unusable: Set<Bytes16>, _ suspects: Set<Bytes16>, _ entropy: inout Entropy
+        _ pool: Pool, _ draft: Draft, _ unusable: Set<UInt32>, _ suspects: Set<UInt32>, _ entropy: inout Entropy
     ) -> Choice? {
         if pool.groups.count > PathIndex.quickDraws {
             for _ in 0..<PathIndex.quickDraws {
@@ -148,7 +149,7 @@ extension PathIndex {
         }
         var least = Int.max
         var choices: [Choice] = []
-        for group in pool.groups {
+        for group in pool.groups.indices {
             guard let choice = relay(of: group, pool, draft, unusable, suspects, &entropy), choice.blemishes <= least
             else { continue }
             if choice.blemishes < least { (least, choices) = (choice.blemishes, []) }
@@ -160,27 +161,30 @@ extension PathIndex {
     /// A relay of one cluster, by weight among those with the fewest blemishes; `nil` when the cluster has no place in
     /// the path. Its weight is the cluster's.
     private func relay(
-        of group: Group, _ pool: Pool, _ draft: Draft, _ unusable: Set<Bytes16>, _ suspects: Set<Bytes16>,
+        of group: Int, _ pool: Pool, _ draft: Draft, _ unusable: Set<UInt32>, _ suspects: Set<UInt32>,
         _ entropy: inout Entropy
     ) -> Choice? {
-        guard !draft.clusters.contains(group.cluster) else { return nil }
+        guard let cluster = cluster(group, pool), !draft.clusters.contains(cluster) else { return nil }
         var shared = 0
-        if draft.endClusters.contains(group.cluster)
-            || family(group.cluster).map(draft.families.contains) ?? false
+        if draft.endClusters.contains(cluster)
+            || family(cluster).map(draft.families.contains) ?? false
         {
             shared = Blemish.operatorTwice
         }
         var least = Int.max
-        var choices: [Relay] = []
-        for relay in pool.relays(of: group) where !unusable.contains(relay.id) {
+        var choices: [(relay: Relay, network: UInt32)] = []
+        for relay in pool.relays(of: group) where !unusable.contains(relay.place) {
+            guard let network = network(relay) else { continue }
             var blemishes = shared
-            if draft.networks.contains(relay.network) { blemishes += Blemish.prefix }
-            if suspects.contains(relay.id) { blemishes += Blemish.suspect }
+            if draft.networks.contains(network) { blemishes += Blemish.prefix }
+            if suspects.contains(relay.place) { blemishes += Blemish.suspect }
             if blemishes < least { (least, choices) = (blemishes, []) }
-            if blemishes == least { choices.append(relay) }
+            if blemishes == least { choices.append((relay, network)) }
         }
-        return PathIndex.weighted(choices.map { Double($0.weight) }, &entropy).map {
-            Choice(relay: choices[$0], cluster: group.cluster, blemishes: least, weight: group.weight)
+        return PathIndex.weighted(choices.map { Double($0.relay.weight) }, &entropy).map {
+            Choice(
+                relay: choices[$0].relay, cluster: cluster, network: choices[$0].network, blemishes: least,
+                weight: pool.groups[group].weight)
         }
     }
 
@@ -194,11 +198,22 @@ extension PathIndex {
         }
         return weights.indices.last
     }
+
+    /// The cluster's relays in a layer; groups are sorted by cluster.
+    private func group(_ cluster: VerifyingKey, _ pool: Pool) -> Int? {
+        var low = 0
+        var high = pool.groups.count
+        while low < high {
+            let middle = (low + high) / 2
+            if let other = self.cluster(middle, pool), other < cluster { low = middle + 1 } else { high = middle }
+        }
+        return low < pool.groups.count && self.cluster(low, pool) == cluster ? low : nil
+    }
 }
 
 extension PathIndex.Pool {
     /// A cluster with a probability in proportion to its weight.
-    func draw(_ entropy: inout Entropy) -> PathIndex.Group {
+    func draw(_ entropy: inout Entropy) -> Int {
         let target = entropy.unit() * (sums.last ?? 0)
         var low = 0
         var high = sums.count - 1
@@ -206,17 +221,6 @@ extension PathIndex.Pool {
             let middle = (low + high) / 2
             if sums[middle] < target { low = middle + 1 } else { high = middle }
         }
-        return groups[low]
-    }
-
-    /// The cluster's relays in this layer; groups are sorted by cluster.
-    func group(_ cluster: VerifyingKey) -> PathIndex.Group? {
-        var low = 0
-        var high = groups.count
-        while low < high {
-            let middle = (low + high) / 2
-            if groups[middle].cluster < cluster { low = middle + 1 } else { high = middle }
-        }
-        return low < groups.count && groups[low].cluster == cluster ? groups[low] : nil
+        return low
     }
 }

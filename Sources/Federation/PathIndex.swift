@@ -9,21 +9,18 @@ public enum PathError: Error, Equatable, Sendable {
 
 /// A map view sorted for drawing paths of one epoch: made once for a map, so that a draw costs some binary searches
 /// and not a look at every server (specs/map.md, "Path selection").
+///
+/// It names relays by their places in the view's table, and reads what else a draw needs there: eight bytes a relay.
 public struct PathIndex: Sendable {
-    /// A relay as far as a draw needs it: its descriptor is decoded when it is drawn.
     struct Relay: Sendable {
-        /// The first 16 bytes of its node ID.
-        let id: Bytes16
-        /// Of its TCP address.
-        let network: UInt32
+        /// In the table.
+        let place: UInt32
         let weight: Float
     }
 
-    /// The relays of one cluster in a layer.
+    /// The relays of one cluster in a layer: those from `start` to the next group's.
     struct Group: Sendable {
-        let cluster: VerifyingKey
-        /// Its relays in ``Pool/relays``.
-        let relays: Range<Int32>
+        let start: UInt32
         /// Of the best relay, so that running many attracts no more than running one.
         let weight: Float
     }
@@ -36,8 +33,9 @@ public struct PathIndex: Sendable {
         /// Sums of the weights up to each group.
         let sums: [Double]
 
-        func relays(of group: Group) -> ArraySlice<Relay> {
-            relays[Int(group.relays.lowerBound)..<Int(group.relays.upperBound)]
+        func relays(of group: Int) -> ArraySlice<Relay> {
+            let end = group + 1 < groups.count ? Int(groups[group + 1].start) : relays.count
+            return relays[Int(groups[group].start)..<end]
         }
     }
 
@@ -63,34 +61,51 @@ public struct PathIndex: Sendable {
         self.seed = seed
         table = view.table
         families = view.families
-        var relays: [(cluster: VerifyingKey, relay: Relay, layer: UInt8)] = []
-        relays.reserveCapacity(view.table.count)
-        for (place, id) in view.table.ids.enumerated() {
-            guard let server = view.table.glance(at: place), server.roles.contains(.relay),
-                server.hasMixKey(epoch: epoch)
-            else { continue }
-            let measured = view.weights[id] ?? Float(PathIndex.newcomerWeight)
-            let bounds = PathIndex.weightBounds
-            let relay = Relay(
-                id: id, network: server.tcpNetwork,
-                weight: min(max(measured, Float(bounds.lowerBound)), Float(bounds.upperBound)))
-            let layer = MixLayers.layer(of: server.serverID, seed: seed)
-            relays.append((server.clusterID, relay, UInt8(truncatingIfNeeded: layer)))
-        }
-        // Sorted, because the order of a dictionary would make a seeded run irreproducible.
-        relays.sort { ($0.cluster, $0.relay.id) < ($1.cluster, $1.relay.id) }
-        let layered = (0..<MixLayers.count).map { layer in
-            Pool(relays.lazy.filter { Int($0.layer) == layer }.map { ($0.cluster, $0.relay) })
-        }
+        let relays = PathIndex.ordered(view, epoch, seed)
+        clusterCount = relays.last.map { Int($0.cluster) + 1 } ?? 0
+        let layered = (0..<MixLayers.count).map { layer in Pool(relays, view) { Int($0.layer) == layer } }
         isLayered = layered.allSatisfy { $0.groups.count >= MixLayers.leastClusters }
-        if isLayered {
-            pools = layered
-            clusterCount = Set(layered.lazy.flatMap(\.groups).map(\.cluster)).count
-        } else {
-            let all = Pool(relays.lazy.map { ($0.cluster, $0.relay) })
-            pools = [all]
-            clusterCount = all.groups.count
+        pools = isLayered ? layered : [Pool(relays, view) { _ in true }]
+    }
+
+    /// A relay while the pools are made.
+    struct Candidate {
+        /// The first eight bytes of its cluster's key; when all are in order, how many clusters come before its own.
+        var cluster: UInt64
+        let place: UInt32
+        let layer: UInt8
+    }
+
+    /// The relays of an epoch by cluster and node ID: the order of a dictionary would make a seeded run irreproducible.
+    private static func ordered(_ view: MapView, _ epoch: UInt64, _ seed: Bytes32) -> [Candidate] {
+        let table = view.table
+        func cluster(_ relay: Candidate) -> VerifyingKey? { table.glance(at: Int(relay.place))?.clusterID }
+        var relays: [Candidate] = []
+        relays.reserveCapacity(table.count)
+        for place in 0..<table.count {
+            guard let server = table.glance(at: place), server.roles.contains(.relay), server.hasMixKey(epoch: epoch)
+            else { continue }
+            let prefix = server.clusterID.bytes.withUnsafeBytes { $0.loadUnaligned(as: UInt64.self) }
+            relays.append(
+                Candidate(
+                    cluster: UInt64(bigEndian: prefix), place: UInt32(truncatingIfNeeded: place),
+                    layer: UInt8(truncatingIfNeeded: MixLayers.layer(of: server.serverID, seed: seed))))
         }
+        relays.sort { left, right in
+            if left.cluster != right.cluster { return left.cluster < right.cluster }
+            // The same cluster, unless two begin with the same bytes.
+            if let first = cluster(left), let second = cluster(right), first != second { return first < second }
+            return left.place < right.place
+        }
+        var number: UInt64 = 0
+        var last: VerifyingKey?
+        for index in relays.indices {
+            let own = cluster(relays[index])
+            if index > 0, own != last { number += 1 }
+            last = own
+            relays[index].cluster = number
+        }
+        return relays
     }
 
     func family(_ cluster: VerifyingKey) -> UInt64? { families[cluster] }
@@ -100,7 +115,18 @@ public struct PathIndex: Sendable {
         table.glance(MapCore.name(node)).map { ($0.clusterID, $0.tcpNetwork) }
     }
 
-    func server(_ relay: Relay) -> ServerDescriptor? { table.server(relay.id) }
+    /// The place of a server in the table, as relays are named.
+    func place(_ node: NodeID) -> UInt32? { table.place(MapCore.name(node)).map { UInt32(truncatingIfNeeded: $0) } }
+
+    /// The network of a relay's TCP address.
+    func network(_ relay: Relay) -> UInt32? { table.glance(at: Int(relay.place))?.tcpNetwork }
+
+    func server(_ relay: Relay) -> ServerDescriptor? { table.server(at: Int(relay.place)) }
+
+    /// The cluster of a group.
+    func cluster(_ group: Int, _ pool: Pool) -> VerifyingKey? {
+        pool.relays(of: group).first.flatMap { table.glance(at: Int($0.place))?.clusterID }
+    }
 
     /// The layer of a relay in this epoch; `nil` while there are none.
     public func layer(of server: VerifyingKey) -> Int? {
@@ -109,33 +135,39 @@ public struct PathIndex: Sendable {
 }
 
 extension PathIndex.Pool {
-    /// - Parameter relays: sorted by cluster and node ID.
-    init(_ relays: some Sequence<(cluster: VerifyingKey, relay: PathIndex.Relay)>) {
-        var ordered: [PathIndex.Relay] = []
+    /// - Parameter ordered: by cluster and node ID.
+    init(_ ordered: [PathIndex.Candidate], _ view: MapView, where belongs: (PathIndex.Candidate) -> Bool) {
+        var relays: [PathIndex.Relay] = []
+        relays.reserveCapacity(ordered.count(where: belongs))
         var groups: [PathIndex.Group] = []
-        var sums: [Double] = []
-        var start = 0
-        var cluster: VerifyingKey?
-        func close() -> PathIndex.Group? {
-            guard let cluster, start < ordered.count else { return nil }
-            return PathIndex.Group(
-                cluster: cluster, relays: Int32(truncatingIfNeeded: start)..<Int32(truncatingIfNeeded: ordered.count),
-                weight: ordered[start...].lazy.map(\.weight).max() ?? 0)
+        var best: (cluster: UInt64, start: Int, weight: Float)?
+        func close() {
+            guard let best else { return }
+            groups.reserveOneMore()
+            groups.append(PathIndex.Group(start: UInt32(truncatingIfNeeded: best.start), weight: best.weight))
         }
-        for (next, relay) in relays {
-            if next != cluster {
-                if let group = close() { groups.append(group) }
-                start = ordered.count
-                cluster = next
+        for candidate in ordered where belongs(candidate) {
+            let weight = PathIndex.Pool.weight(candidate, view)
+            if let known = best, known.cluster == candidate.cluster {
+                best?.weight = max(known.weight, weight)
+            } else {
+                close()
+                best = (candidate.cluster, relays.count, weight)
             }
-            ordered.append(relay)
+            relays.append(PathIndex.Relay(place: candidate.place, weight: weight))
         }
-        if let group = close() { groups.append(group) }
-        var total = 0.0
-        for group in groups {
-            total += Double(group.weight)
-            sums.append(total)
-        }
-        self.init(groups: groups, relays: ordered, sums: sums)
+        close()
+        var sums: [Double] = []
+        sums.reserveCapacity(groups.count)
+        for group in groups { sums.append((sums.last ?? 0) + Double(group.weight)) }
+        self.init(groups: groups, relays: relays, sums: sums)
+    }
+
+    /// What was measured, within the bounds.
+    private static func weight(_ relay: PathIndex.Candidate, _ view: MapView) -> Float {
+        let measured = view.table.id(at: Int(relay.place)).flatMap { view.weights[$0] }
+        let bounds = PathIndex.weightBounds
+        return min(
+            max(measured ?? Float(PathIndex.newcomerWeight), Float(bounds.lowerBound)), Float(bounds.upperBound))
     }
 }

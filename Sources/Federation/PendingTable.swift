@@ -9,6 +9,7 @@ struct PendingTable: Sendable {
 
     var count: Int { vouched.count + strangers.count }
     var descriptors: [MapDescriptor] { vouched.descriptors + strangers.descriptors }
+    var digests: [MapDigest] { vouched.digests + strangers.digests }
 
     subscript(id: Bytes16) -> MapDescriptor? { vouched[id] ?? strangers[id] }
 
@@ -34,6 +35,7 @@ private struct BoundedTable: Sendable {
 
     var count: Int { entries.count }
     var descriptors: [MapDescriptor] { order.compactMap { isLive($0) ? entries[$0.id]?.descriptor : nil } }
+    var digests: [MapDigest] { entries.map { MapDigest(id: $0.key, sequence: $0.value.descriptor.sequence) } }
 
     subscript(id: Bytes16) -> MapDescriptor? { entries[id]?.descriptor }
 

@@ -1,31 +1,47 @@
 import Primitives
 import Records
 
-/// Weights of relays by measured capacity, in a fraction of a dictionary's memory; 1 is the network's median.
+/// Weights of relays by measured capacity, in twelve bytes each; 1 is the network's median.
 public struct RelayWeights: Equatable, Sendable {
-    /// Ascending.
-    private var ids: [Bytes16] = []
+    /// The first eight bytes of node IDs, ascending: what clusters state of a relay names it by six.
+    private var names: [UInt64] = []
     private var values: [Float] = []
 
     public init(_ weights: [NodeID: Double] = [:]) {
-        for (id, weight) in weights.map({ (MapCore.name($0.key), $0.value) }).sorted(by: { $0.0 < $1.0 }) {
-            ids.append(id)
-            values.append(Float(weight))
+        self.init(weights.sorted { $0.key < $1.key }.map { ($0.key, Float($0.value)) })
+    }
+
+    /// - Parameter weights: in ascending order of node ID.
+    init(_ weights: [(node: NodeID, value: Float)]) {
+        names.reserveCapacity(weights.count)
+        values.reserveCapacity(weights.count)
+        for (node, value) in weights {
+            let name = RelayWeights.name(node)
+            guard name != names.last else { continue }
+            names.append(name)
+            values.append(value)
         }
     }
 
-    public var count: Int { ids.count }
+    public var count: Int { names.count }
+    public var isEmpty: Bool { names.isEmpty }
 
-    public subscript(node: NodeID) -> Double? { self[MapCore.name(node)].map { Double($0) } }
+    public subscript(node: NodeID) -> Double? { self[RelayWeights.name(node)].map { Double($0) } }
 
     /// By the first 16 bytes of a node ID; `nil` for a relay that was not measured.
-    subscript(id: Bytes16) -> Float? {
+    subscript(id: Bytes16) -> Float? { self[RelayWeights.name(id)] }
+
+    private subscript(name: UInt64) -> Float? {
         var low = 0
-        var high = ids.count
+        var high = names.count
         while low < high {
             let middle = (low + high) / 2
-            if ids[middle] < id { low = middle + 1 } else { high = middle }
+            if names[middle] < name { low = middle + 1 } else { high = middle }
         }
-        return low < ids.count && ids[low] == id ? values[low] : nil
+        return low < names.count && names[low] == name ? values[low] : nil
+    }
+
+    private static func name(_ id: some FixedBytes) -> UInt64 {
+        id.withUnsafeBytes { UInt64(bigEndian: $0.loadUnaligned(as: UInt64.self)) }
     }
 }

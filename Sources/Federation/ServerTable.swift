@@ -5,53 +5,63 @@ import Records
 /// asked for: a hundred thousand decoded servers would take more memory than the map.
 public struct ServerTable: Sendable {
     private let descriptors: DescriptorTable
-    /// The first 16 bytes of the node IDs of those that are in it, ascending.
-    let ids: [Bytes16]
+    /// Where those that are in it stand, ascending by the first 16 bytes of their node IDs.
+    private let slots: [DescriptorTable.Slot]
 
-    init(_ descriptors: DescriptorTable, ids: [Bytes16]) {
+    init(_ descriptors: DescriptorTable, slots: [DescriptorTable.Slot]) {
         self.descriptors = descriptors
-        self.ids = ids
+        self.slots = slots
     }
 
     /// A table of its own. Of two descriptors of one server the last counts.
     public init(_ servers: [ServerDescriptor]) {
         var descriptors = DescriptorTable()
         for server in servers { _ = descriptors.insert(server.encode(), id: MapCore.name(server.nodeID)) }
-        self.init(descriptors, ids: descriptors.identifiers { $0.isServer })
+        self.init(descriptors, slots: descriptors.slots { $0.isServer })
     }
 
-    public var count: Int { ids.count }
+    public var count: Int { slots.count }
+
+    /// The first 16 bytes of their node IDs, ascending.
+    var ids: some Sequence<Bytes16> { slots.lazy.compactMap(descriptors.id(at:)) }
 
     public subscript(node: NodeID) -> ServerDescriptor? {
         let id = MapCore.name(node)
-        guard contains(id), case .server(let server)? = descriptors[id], server.nodeID == node else { return nil }
+        guard place(id) != nil, case .server(let server)? = descriptors[id], server.nodeID == node else { return nil }
         return server
     }
 
     /// All, decoded.
-    public var all: [ServerDescriptor] { ids.compactMap(server) }
+    public var all: [ServerDescriptor] { slots.indices.compactMap(server(at:)) }
 
     /// What the server at a place says, without decoding it; places ascend by node ID.
     public func glance(at place: Int) -> ServerGlance? {
-        ids.indices.contains(place) ? descriptors.glance(ids[place]) : nil
+        slots.indices.contains(place) ? descriptors.glance(at: slots[place]) : nil
     }
 
-    public func server(at place: Int) -> ServerDescriptor? { ids.indices.contains(place) ? server(ids[place]) : nil }
-
-    func server(_ id: Bytes16) -> ServerDescriptor? {
-        guard case .server(let server)? = descriptors[id] else { return nil }
+    public func server(at place: Int) -> ServerDescriptor? {
+        guard let id = id(at: place), case .server(let server)? = descriptors[id] else { return nil }
         return server
     }
 
-    func glance(_ id: Bytes16) -> ServerGlance? { contains(id) ? descriptors.glance(id) : nil }
+    func id(at place: Int) -> Bytes16? { slots.indices.contains(place) ? descriptors.id(at: slots[place]) : nil }
 
-    private func contains(_ id: Bytes16) -> Bool {
+    func glance(_ id: Bytes16) -> ServerGlance? { place(id).flatMap(glance(at:)) }
+
+    /// Those of the table that fit.
+    func filter(_ fits: (Bytes16) -> Bool) -> ServerTable {
+        ServerTable(descriptors, slots: slots.filter { descriptors.id(at: $0).map(fits) ?? false })
+    }
+
+    /// Where a server stands in the table.
+    func place(_ id: Bytes16) -> Int? {
+        guard let slot = descriptors.slot(id) else { return nil }
         var low = 0
-        var high = ids.count
+        var high = slots.count
         while low < high {
             let middle = (low + high) / 2
-            if ids[middle] < id { low = middle + 1 } else { high = middle }
+            if slots[middle] < slot { low = middle + 1 } else { high = middle }
         }
-        return low < ids.count && ids[low] == id
+        return low < slots.count && slots[low] == slot ? low : nil
     }
 }

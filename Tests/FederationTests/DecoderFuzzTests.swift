@@ -102,7 +102,7 @@ struct DecoderFuzzTests {
         let said = CapacityStatement(
             epoch: today - 1, results: [garbage.entropy.bytes(): 3], server: first.key.publicKey
         ) { first.key.sign($0) }
-        let yesterday = CapacityState.Place(epoch: today - 1, cluster: first.id)
+        let yesterday = StatementIndex.Place(epoch: today - 1, cluster: first.id)
         try store.put(MapCore.capacityTable, MapCore.key(yesterday), said.encode())
         #expect(try store.count(MapCore.table) == 4)
         for _ in 0..<300 {

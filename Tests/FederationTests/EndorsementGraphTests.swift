@@ -148,6 +148,38 @@ struct EndorsementGraphTests {
         #expect(cuts > 100)
     }
 
+    @Test("hold what each cluster said last, whatever came and went before, and nothing of those who are gone")
+    func changes() {
+        let seed: UInt64 = 20_261_126
+        print("endorsement changes: seed \(seed)")
+        var entropy = Entropy(seed: seed)
+        let keys = (0..<60).map { _ in VerifyingKey(entropy.bytes()) }
+        var graph = EndorsementGraph()
+        var model: [VerifyingKey: Set<VerifyingKey>] = [:]
+        for step in 0..<6000 {
+            let cluster = keys[entropy.below(keys.count)]
+            // Now and then most are gone, so that their numbers are given to others.
+            if entropy.below(step % 1000 < 500 ? 8 : 2) == 0 {
+                graph.remove(cluster)
+                model[cluster] = nil
+            } else {
+                let others = (0..<entropy.below(20)).map { _ in keys[entropy.below(keys.count)] }
+                graph.set(cluster, endorsing: others)
+                model[cluster] = Set(others)
+            }
+            guard step % 50 == 0 else { continue }
+            for key in keys {
+                let said = model[key] ?? []
+                #expect(graph.knows(key) == (model[key] != nil))
+                #expect(graph.endorsements(of: key) == said.sorted())
+                #expect(graph.peers(of: key) == said.filter { $0 != key && model[$0]?.contains(key) == true }.sorted())
+            }
+        }
+        for key in keys { graph.remove(key) }
+        #expect(keys.allSatisfy { graph.names[$0] == nil })
+        #expect(graph.names.limit <= keys.count)
+    }
+
     @Test("follow a chain and a ring of ten thousand clusters without using up the stack")
     func deep() {
         let count = 10_000
