@@ -88,7 +88,7 @@ public struct CapacityBook: Sendable {
         let bounds = PathIndex.weightBounds
         // In order of the relays, which is that of their node IDs.
         return RelayWeights(
-            capacity.map { ($0.node, Float(min(max($0.value / median, bounds.lowerBound), bounds.upperBound))) })
+            capacity.lazy.map { ($0.node, Float(min(max($0.value / median, bounds.lowerBound), bounds.upperBound))) })
     }
 
     /// The index of the first place at or after `point`, around the circle.

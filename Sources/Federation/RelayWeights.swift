@@ -8,16 +8,22 @@ public struct RelayWeights: Equatable, Sendable {
     private var values: [Float] = []
 
     public init(_ weights: [NodeID: Double] = [:]) {
-        self.init(weights.sorted { $0.key < $1.key }.map { ($0.key, Float($0.value)) })
+        var named: [(name: UInt64, value: Float)] = []
+        named.reserveCapacity(weights.count)
+        for (node, value) in weights { named.append((RelayWeights.name(node), Float(value))) }
+        named.sort { ($0.name, $0.value) < ($1.name, $1.value) }
+        self.init(ascending: named)
     }
 
     /// - Parameter weights: in ascending order of node ID.
-    init(_ weights: [(node: NodeID, value: Float)]) {
+    init(_ weights: some Collection<(node: NodeID, value: Float)>) {
+        self.init(ascending: weights.lazy.map { (RelayWeights.name($0.node), $0.value) })
+    }
+
+    private init(ascending weights: some Collection<(name: UInt64, value: Float)>) {
         names.reserveCapacity(weights.count)
         values.reserveCapacity(weights.count)
-        for (node, value) in weights {
-            let name = RelayWeights.name(node)
-            guard name != names.last else { continue }
+        for (name, value) in weights where name != names.last {
             names.append(name)
             values.append(value)
         }
