@@ -38,6 +38,13 @@ struct ClusterHistory: Sendable {
         last = epoch
     }
 
+    /// These begin anew when they are noted next.
+    static func forget(
+        _ clusters: [VerifyingKey], _ store: inout some (KeyValueStore & ~Copyable)
+    ) throws(StorageError) {
+        for cluster in clusters { try store.delete(table, cluster.bytes.bytes) }
+    }
+
     /// Those of the clusters on the map that were noted, with the least address prefix of each.
     func candidates(
         _ nodes: [Placement.Node], epoch: UInt64, _ store: borrowing some (KeyValueStore & ~Copyable)

@@ -180,9 +180,20 @@ extension SharedRandom {
 
     // MARK: The end
 
-    /// What follows from the secrets shown; `nil` when too few were. Who committed twice is left out.
+    /// Secrets that count: who committed twice is left out. Two votes change nothing here, for whoever signs them in the
+    /// last moment would otherwise part those who have heard both from those who have not.
+    private var shown: [VerifyingKey: Bytes32] { secrets.filter { evidence[$0.key]?.last?.kind != .commit } }
+
+    /// Those who committed and whose secrets are not in a value; nobody, when this participant saw another one.
+    func absent(from agreed: Bytes32) -> [VerifyingKey] {
+        guard agreed == value else { return [] }
+        let shown = shown
+        return commits.keys.filter { shown[$0] == nil }.sorted()
+    }
+
+    /// What follows from the secrets shown; `nil` when too few were.
     private var value: Bytes32? {
-        let shown = secrets.filter { evidence[$0.key] == nil }
+        let shown = shown
         guard participants.count >= SharedRandom.least, SharedRandom.isEnough(shown.count, of: participants.count)
         else { return nil }
         return SharedRandom.value(previous: previous, epoch: epoch, secrets: shown)

@@ -5,8 +5,8 @@ import Wire
 /// How clusters agree on an epoch's shared random value, by commit and reveal (specs/directory.md, "Shared random value").
 ///
 /// Each participant commits to a secret by its hash, shows the secret when nobody can commit any more, and signs what
-/// follows from all that were shown. A secret that is withheld is left out: so the last to reveal chooses between two
-/// values, no more, and is named. Without agreement the value follows from the last one, and everybody is told.
+/// follows from all that were shown. A secret that is withheld is left out: so k who collude and reveal last choose
+/// among 2^k values; they are counted, and ``SharedRandomCore`` leaves them out for a week. Without agreement the value follows from the last one, and everybody is told.
 public struct SharedRandom: Sendable {
     public enum Event: Sendable {
         case message([UInt8])
@@ -53,9 +53,9 @@ public struct SharedRandom: Sendable {
     /// Epochs that a cluster must have been on the map.
     public static let age: UInt64 = 7
     /// Seconds into the epoch before the one that the value is for.
-    static let commitEnd: UInt64 = 10 * 3600
-    static let revealEnd: UInt64 = 15 * 3600
-    static let voteEnd: UInt64 = 19 * 3600
+    package static let commitEnd: UInt64 = 10 * 3600
+    package static let revealEnd: UInt64 = 15 * 3600
+    package static let voteEnd: UInt64 = 19 * 3600
     /// Seconds after ``revealEnd`` before a participant votes, so that the last secrets have come everywhere.
     static let voteWait: UInt64 = 600
     /// Seconds by which each further server of a cluster waits for those before it to speak for the cluster.
@@ -130,9 +130,9 @@ public struct SharedRandom: Sendable {
         BLAKE2b.h(Domain("hulda/srv-fall"), previous, epoch)
     }
 
-    static func isEnough(_ count: Int, of all: Int) -> Bool { count * 3 >= all * 2 }
+    package static func isEnough(_ count: Int, of all: Int) -> Bool { count * 3 >= all * 2 }
 
-    static func commitment(_ secret: Bytes32, of participant: VerifyingKey, epoch: UInt64) -> Bytes32 {
+    package static func commitment(_ secret: Bytes32, of participant: VerifyingKey, epoch: UInt64) -> Bytes32 {
         var hash = BLAKE2b(outputCount: 32, domain: Domain("hulda/srv-commit"))
         hash.update(secret)
         hash.update(participant.bytes)
@@ -141,7 +141,7 @@ public struct SharedRandom: Sendable {
     }
 
     /// `H("hulda/srv-value", previous ‖ epoch ‖ participant ‖ secret ‖ …)`, participants ascending.
-    static func value(previous: Bytes32, epoch: UInt64, secrets: [VerifyingKey: Bytes32]) -> Bytes32 {
+    package static func value(previous: Bytes32, epoch: UInt64, secrets: [VerifyingKey: Bytes32]) -> Bytes32 {
         var hash = BLAKE2b(outputCount: 32, domain: Domain("hulda/srv-value"))
         hash.update(previous)
         hash.update(epoch)

@@ -7,7 +7,7 @@ import Wire
 extension SharedRandomCore {
     /// The kinds of frames between servers that belong here.
     public static let kinds: ClosedRange<UInt8> = 16...17
-    private static let messageKind: UInt8 = 16
+    package static let messageKind: UInt8 = 16
     private static let askKind: UInt8 = 17
 
     /// Notes once an epoch who is on the map. A server that was started within the epoch has not seen what the others
@@ -21,6 +21,15 @@ extension SharedRandomCore {
         }
         ownList = SharedRandom.participants(
             of: try history.candidates(nodes, epoch: today, store), epoch: today + 1)
+    }
+
+    /// Lets a store remember that clusters have been on the map in each of these epochs, without having seen them there:
+    /// how simulated networks begin that are old.
+    package static func remember(
+        _ clusters: Set<VerifyingKey>, in epochs: Range<UInt64>, _ store: inout some (KeyValueStore & ~Copyable)
+    ) throws(StorageError) {
+        var history = try ClusterHistory(store)
+        for epoch in epochs { try history.note(clusters, epoch: epoch, &store) }
     }
 
     mutating func startRound(
@@ -60,6 +69,7 @@ extension SharedRandomCore {
                 effects.append(
                     .report(
                         .agreed(epoch: round.epoch, votes: votes.count, participants: round.participants.count)))
+                try dismiss(round.absent(from: value), from: round, &store)
                 try decide(round.epoch, .value(value), &effects, &store)
             case .failed(let value, let reason): failure = (value, reason)
             }
@@ -70,6 +80,16 @@ extension SharedRandomCore {
             try SharedRandomStore.put(evidence, &store)
             effects.append(.report(.equivocated(evidence)))
         }
+    }
+
+    /// Who committed and is not in the value that was agreed on begins its time on the map anew. Two thirds have signed the
+    /// same secrets, so that they know the same of this; for those who saw others, the sample tells who takes part.
+    private func dismiss(
+        _ absent: [VerifyingKey], from round: SharedRandom, _ store: inout some (KeyValueStore & ~Copyable)
+    ) throws(StorageError) {
+        guard !absent.isEmpty, round.participants.count - absent.count >= SharedRandomCore.enough
+        else { return }
+        try ClusterHistory.forget(absent, &store)
     }
 
     private mutating func count(since before: SharedRandom.Counters, _ now: SharedRandom.Counters) {

@@ -34,7 +34,7 @@ public struct SharedRandomCounters: Equatable, Sendable {
 ///
 /// ``DirectoryCore`` owns one. Without a ``signer`` it does nothing.
 public struct SharedRandomCore: Sendable {
-    enum Event {
+    package enum Event {
         /// A stream link to another server stands.
         case linkUp(UInt64)
         case linkDown(UInt64)
@@ -45,7 +45,7 @@ public struct SharedRandomCore: Sendable {
         case wake
     }
 
-    enum Effect {
+    package enum Effect {
         case send(link: UInt64, [UInt8])
         /// Ask a server what it knows of an epoch, and report the answer or the failure.
         case ask(NodeID, epoch: UInt64)
@@ -89,6 +89,9 @@ public struct SharedRandomCore: Sendable {
     static let spread = 1200
     /// Seconds until a question that nobody answered is asked again.
     static let retry: UInt64 = 60
+    /// Whoever withholds loses its place for a week, while so many participants are left: fewer would leave a small network
+    /// without a value when a few more are merely down.
+    static let enough = 2 * SharedRandom.least
     /// The most epochs for which the value follows from an older one.
     static let chainLimit: UInt64 = 64
 
@@ -98,7 +101,7 @@ public struct SharedRandomCore: Sendable {
     public var signer: CertifiedSigner?
     public internal(set) var counters = SharedRandomCounters()
     /// `nil` while it does nothing.
-    private(set) var nextWake: Timestamp?
+    package private(set) var nextWake: Timestamp?
     /// By epoch, from the last to the next.
     public internal(set) var values: [UInt64: SharedValue] = [:]
     /// The exchange for the next epoch.
@@ -118,7 +121,7 @@ public struct SharedRandomCore: Sendable {
     var jitter: UInt64 = 0
     var failure: (value: Bytes32, reason: SharedRandom.Failure)?
 
-    init(own: NodeID, now: Timestamp, store: borrowing some (KeyValueStore & ~Copyable)) throws(StorageError) {
+    package init(own: NodeID, now: Timestamp, store: borrowing some (KeyValueStore & ~Copyable)) throws(StorageError) {
         self.own = own
         started = now
         nextSample = now
@@ -128,12 +131,12 @@ public struct SharedRandomCore: Sendable {
     }
 
     /// What this server says when it is asked about an epoch.
-    func answer(_ epoch: UInt64) -> SharedAnswer {
+    package func answer(_ epoch: UInt64) -> SharedAnswer {
         let asksNext = signer != nil && epoch == today + 1
         return SharedAnswer(epoch: epoch, value: values[epoch], participants: asksNext ? list ?? ownList : nil)
     }
 
-    mutating func handle(
+    package mutating func handle(
         _ event: Event, now: Timestamp, entropy: inout Entropy, store: inout some (KeyValueStore & ~Copyable)
     ) throws(StorageError) -> [Effect] {
         guard signer != nil else { return [] }

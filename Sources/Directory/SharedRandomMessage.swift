@@ -21,7 +21,7 @@ extension SharedRandom {
         case reveal(participant: VerifyingKey, epoch: UInt64, secret: Bytes32)
         case vote(Statement)
 
-        enum Kind: UInt8 {
+        package enum Kind: UInt8 {
             case commit = 1
             case reveal = 2
             case vote = 3
@@ -123,7 +123,7 @@ extension SharedRandom {
 }
 
 extension SharedRandom.Statement {
-    init(_ kind: SharedRandom.Message.Kind, epoch: UInt64, content: Bytes32, by signer: CertifiedSigner) {
+    package init(_ kind: SharedRandom.Message.Kind, epoch: UInt64, content: Bytes32, by signer: CertifiedSigner) {
         self.epoch = epoch
         self.content = content
         certificate = signer.certificate

@@ -16,7 +16,7 @@ public enum SharedValue: Hashable, Sendable {
     }
 
     /// The value as such: of `epoch`.
-    func resolved(epoch: UInt64) -> Bytes32 { bytes ?? Placement.sharedRandom(epoch: epoch) }
+    package func resolved(epoch: UInt64) -> Bytes32 { bytes ?? Placement.sharedRandom(epoch: epoch) }
 
     /// 1 ‖ zeros 32, or 2 ‖ value 32.
     public static let encodedSize = 33

@@ -91,6 +91,46 @@ import Wire
         #expect(network.members[0].core.counters.withheld == 4)
     }
 
+    @Test("who commits and withholds is counted, and has no part for a week; of few participants nobody is sent away")
+    func dismissal() throws {
+        let network = try SharedNetwork(10, seed: 445)
+        let member = network.members[9]
+        let name = SharedRandom.name(of: member.cluster.id)
+        network.members[9].withholds = [2]
+        try network.run(toHour: 20)
+        #expect(network.values(1, of: Array(0..<9)).count == 1 && network.failures == 0)
+        #expect(network.members[0..<9].allSatisfy { $0.core.counters.withheld == 1 })
+        network.members[9].withholds = []
+        for day in 1...9 {
+            try network.run(toHour: Double(day) * 24 + 20)
+            #expect(network.isAgreed(UInt64(day + 1)))
+            // Noted anew on day 1, and so for seven epochs when the value of day 8 is made.
+            let takesPart = network.members[0].core.round?.participants.contains(name)
+            #expect(takesPart == (day + 1 >= 8), "day \(day)")
+        }
+        let few = try SharedNetwork(8, seed: 446)
+        few.members[7].withholds = [2]
+        try few.run(toHour: 44)
+        #expect(few.members[0].core.round?.participants.count == 8)
+    }
+
+    @Test("who signs two votes keeps its secret in the value: nobody can part the others by that")
+    func twoVotes() throws {
+        let network = try SharedNetwork(7, seed: 447)
+        try network.run(toHour: 15.1)
+        let liar = network.members[6].cluster
+        network.members[6].withholds = [3]
+        for (byte, index) in [(UInt8(1), 0), (2, 3)] {
+            let vote = liar.vote(BLAKE2b.h(Domain("test"), [byte]))
+            try network.handle(index, .message(link: 6, [16] + vote.encode()))
+        }
+        try network.run(toHour: 20)
+        #expect(network.isAgreed(1) && network.failures == 0)
+        let round = try #require(network.members[0].core.round)
+        #expect(round.evidence[liar.id]?.count == 2 && round.secrets[liar.id] != nil)
+        #expect(round.absent(from: try #require(network.values(1).first??.bytes)).isEmpty)
+    }
+
     @Test("who signs two commitments is left out, and both are kept on disk where the next run finds them")
     func equivocation() throws {
         let network = try SharedNetwork(6, seed: 450)

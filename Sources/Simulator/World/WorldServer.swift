@@ -9,10 +9,11 @@ import Storage
 import Wire
 
 /// A server's key where a closure wants one.
-private final class SharedKey: Sendable {
+final class SharedKey: Sendable {
     private let key: SigningKey
     init(_ key: borrowing SigningKey) { self.key = key.copy() }
     func sign(_ message: [UInt8]) -> Signature { key.sign(message) }
+    var publicKey: VerifyingKey { key.publicKey }
 }
 
 /// A server of a world: what is on its disk survives ``stop(_:)``, everything else does not.
