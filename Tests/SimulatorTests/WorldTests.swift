@@ -158,6 +158,47 @@ import Testing
         #expect(WorldTests.number(report, "maps contested or refused") == 0)
     }
 
+    @Test(
+        "an old network agrees on two values, and through two midnights all messages arrive and all records are found")
+    func sharedRandom() throws {
+        var scenario = Scenario()
+        scenario.servers = 7
+        scenario.agents = 2
+        scenario.history = 8
+        scenario.loops = 0.05
+        scenario.rate = 0.2
+        scenario.start = 35_640
+        scenario.seconds = 138_000
+        scenario.settle = 60
+        scenario.messages = 0
+        scenario.lookups = 0
+        // From 10:03 to 15:09, 15:14 to 23:54, 0:14 to 0:39, 0:46 to 9:59, 10:02 to 15:09, 15:13 to 23:55.
+        let pauses: [(at: UInt64, seconds: UInt64)] = [
+            (480, 18_360), (19_140, 31_200), (51_540, 1500), (53_460, 33_180), (86_820, 18_420), (105_480, 31_320),
+        ]
+        scenario.faults = pauses.map { .init(.standstill, at: $0.at, seconds: $0.seconds) }
+        let world = try World(scenario, seed: 21)
+        // Before the first midnight, after it, and after the second one.
+        for hour in [15.2, 24 + 0.1, 48 + 0.1] {
+            let delay = UInt64(hour * 3_600_000) - world.scenario.start * 1000
+            for agent in 0..<2 {
+                world.schedule(delay, .lookup(agent, of: 1 - agent))
+                world.schedule(delay + 60_000, .send(agent, to: 1 - agent, number: 0))
+            }
+        }
+        let report = try world.finish()
+        #expect(report.violations.isEmpty, "\(report.violations)")
+        #expect(WorldTests.number(report, "shared random values agreed on") == 14)
+        #expect(WorldTests.number(report, "shared random values not agreed on") == 0)
+        let values = (20_000...20_002).map { world.sharedValue($0) }
+        // The first day has the stand-in, the others what was agreed on.
+        #expect(values[0] == nil && values[1] != nil && values[2] != nil && values[1] != values[2])
+        #expect(report.rows.first?.value == .share(Proportion(successes: 6, trials: 6)))
+        #expect(WorldTests.number(report, "lookups for which holders were asked") == 6)
+        #expect(WorldTests.number(report, "lookups failed") == 0)
+        #expect(WorldTests.number(report, "alarms of directories") == 0)
+    }
+
     @Test("numbers out of range are refused")
     func invalid() throws {
         var few = Scenario()

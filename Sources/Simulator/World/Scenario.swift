@@ -26,6 +26,8 @@ public struct Scenario: Codable, Equatable, Sendable {
             case clock
             /// The same of the clocks of `count` agents.
             case agentClock = "agent-clock"
+            /// All machines and what is on its way stand still for `seconds`, and clocks go on: what was due is late.
+            case standstill
         }
 
         public var kind: Kind
@@ -72,6 +74,10 @@ public struct Scenario: Codable, Equatable, Sendable {
     public var prefixes = 10_000
     /// Servers of each cluster.
     public var clusterSize = 1
+    /// Epochs for which all clusters have been on each other's maps before.
+    public var history = 0
+    /// Loops of each relay in a minute.
+    public var loops = 6.0
     /// Whether relays measure each other's capacity.
     public var measuring = false
     /// Second of the day at which it begins; noon.
@@ -106,6 +112,8 @@ public struct Scenario: Codable, Equatable, Sendable {
         agents = try values.decodeIfPresent(Int.self, forKey: .agents) ?? agents
         prefixes = try values.decodeIfPresent(Int.self, forKey: .prefixes) ?? prefixes
         clusterSize = try values.decodeIfPresent(Int.self, forKey: .clusterSize) ?? clusterSize
+        history = try values.decodeIfPresent(Int.self, forKey: .history) ?? history
+        loops = try values.decodeIfPresent(Double.self, forKey: .loops) ?? loops
         measuring = try values.decodeIfPresent(Bool.self, forKey: .measuring) ?? measuring
         start = try values.decodeIfPresent(UInt64.self, forKey: .start) ?? start
         seconds = try values.decodeIfPresent(UInt64.self, forKey: .seconds) ?? seconds
@@ -136,6 +144,8 @@ public struct Scenario: Codable, Equatable, Sendable {
             return "messages and lookups must be from 0 to 100000"
         }
         if !(0.01...1000).contains(rate) { return "rate must be from 0.01 to 1000" }
+        if !(0.001...1000).contains(loops) { return "loops must be from 0.001 to 1000" }
+        if !(0...1000).contains(history) { return "history must be from 0 to 1000" }
         for share in [loss, duplicates, reordered] where !(0...1000).contains(share) {
             return "loss, duplicates and reordered are in thousandths"
         }

@@ -92,6 +92,7 @@ extension World {
                 number("messages shown", ledger.shownCount),
                 number("users registered", figures.registrations),
                 number("lookups answered", figures.lookups),
+                number("lookups for which holders were asked", figures.lookupsAsked),
                 number("lookups failed", figures.lookupFailures),
                 number("server crashes", figures.crashes),
                 number("agents killed", figures.kills),

@@ -184,6 +184,7 @@ extension World {
 
     private func resolved(_ agent: WorldAgent, _ request: UInt64, _ report: ResolveReport) {
         figures.lookups += 1
+        if report.asked > 0 { figures.lookupsAsked += 1 }
         record(.report, from: place(agent.index), report.id.key.bytes.bytes, "resolved")
         // A record from the agent's own memory is as old as that.
         guard let floor = floors.removeValue(forKey: request), isWell, report.asked > 0, report.sequence < floor

@@ -9,6 +9,7 @@ extension World {
         switch fault.kind {
         case .kill, .move, .agentClock: places = pick(fault.count, of: agents.count)
         case .oneWay: places = (0..<fault.count).flatMap { _ in pick(2, of: servers.count) }
+        case .standstill: places = []
         case .crash, .crashInside, .partition, .full, .clock: places = pick(fault.count, of: servers.count)
         }
         schedule(fault.at * 1000, .fault(fault, isEnd: false, victims: places))
@@ -25,6 +26,8 @@ extension World {
         record(.fault, from: victims.first ?? 0, victims.map { UInt8(truncatingIfNeeded: $0) })
         activeFaults += isEnd ? -1 : 1
         switch fault.kind {
+        case .standstill:
+            if !isEnd { now = now.adding(seconds: fault.seconds) }
         case .crash:
             // Servers start again by themselves.
             guard !isEnd else { return }

@@ -7,12 +7,11 @@ import Wire
 
 /// Envelopes of relays that come back to them: their own cover, and what measures others, as in the node.
 extension World {
-    /// The node's habits.
-    private static let loopsPerMinute = 6.0
+    /// The node's habit, in milliseconds.
     private static let meanDelay = 50.0
 
     func planLoop(_ server: WorldServer) {
-        let wait = server.entropy.exponential(mean: 60_000 / World.loopsPerMinute)
+        let wait = server.entropy.exponential(mean: 60_000 / scenario.loops)
         schedule(UInt64(wait), .ownLoop(server.index, generation: server.generation))
     }
 

@@ -114,6 +114,18 @@ final class World {
             network.addPlace(&entropy)
             if scenario.skew > 0 { agent.skew = Int64(entropy.below(2 * scenario.skew + 1) - scenario.skew) }
         }
+        try remember()
+    }
+
+    /// The network is as old as the scenario says.
+    private func remember() throws(StorageError) {
+        let clusters = Set(servers.filter { $0.liar.conduct != .stranger }.map { $0.clusterKey.publicKey })
+        let epochs = now.epoch - UInt64(scenario.history)..<now.epoch
+        for server in servers where !epochs.isEmpty {
+            try SharedRandomCore.remember(clusters, in: epochs, &server.store)
+            server.store.commit()
+            server.store.sync()
+        }
     }
 
     /// A cluster endorses the clusters with which its servers gossip.
@@ -181,7 +193,7 @@ final class World {
                 progress(elapsed)
             }
         }
-        now = Timestamp(milliseconds: end)
+        now = Timestamp(milliseconds: max(now.milliseconds, end))
     }
 
     private func perform(_ event: WorldEvent) throws {
@@ -260,6 +272,8 @@ struct WorldFigures: Equatable, Sendable {
     var storageFailures = 0
     var lookups = 0
     var lookupFailures = 0
+    /// Lookups for which holders were asked, not the agent's memory.
+    var lookupsAsked = 0
     var registrations = 0
     var largestStore = 0
     var directoryCalls = 0
