@@ -33,7 +33,7 @@ struct DirectoryGrindingTests {
         #expect(isCounted == (days[1].decision.seats < 3))
     }
 
-    @Test("one that shows its secret in the last moment parts the votes: the value follows from the last, with an alarm")
+    @Test("who shows its secret in the last moment parts the votes: the value follows from the last, with alarm")
     func fallback() throws {
         let days = try DirectoryGrindingTests.days(.lateReveal, 4, seats: 3, days: 1)
         #expect(days[0].day.isFallback && days[0].day.isAlarmed && days[0].day.values.count == 1)
