@@ -6,7 +6,8 @@ import Wire
 ///
 /// Each participant commits to a secret by its hash, shows the secret when nobody can commit any more, and signs what
 /// follows from all that were shown. A secret that is withheld is left out: so k who collude and reveal last choose
-/// among 2^k values; they are counted, and ``SharedRandomCore`` leaves them out for a week. Without agreement the value follows from the last one, and everybody is told.
+/// among 2^k values; they are counted, and ``SharedRandomCore`` leaves them out for a week. Without agreement the value
+/// follows from the last one, and everybody is told.
 public struct SharedRandom: Sendable {
     public enum Event: Sendable {
         case message([UInt8])
