@@ -45,10 +45,11 @@ struct Tenure: Sendable {
         }
         for (key, value) in rows {
             var reader = Reader(value)
-            guard let first = try? reader.uint64() else { continue }
+            // A damaged row may have any number: those that nobody can count on from are no row at all.
+            guard let first = try? reader.uint64(), first < .max / 1000 else { continue }
             if let id = Bytes16(key) {
                 arrivals[id] = first
-            } else if key == Tenure.stateKey, let second = try? reader.uint64(), first < .max / 1000 {
+            } else if key == Tenure.stateKey, let second = try? reader.uint64() {
                 followed = Timestamp(seconds: first)
                 begin = second
             }

@@ -302,6 +302,19 @@ struct EndorsementBudgetTests {
         #expect(admission.admits(TestCluster(300).id))
     }
 
+    @Test("a damaged note of when a server came, or of when the map was followed, stops nobody")
+    func damaged() throws {
+        let now = Timestamp(seconds: 1_800_000_000)
+        var store = MemoryStore()
+        try store.put(Tenure.table, [UInt8](repeating: 7, count: 16), [UInt8](repeating: 0xff, count: 8))
+        try store.put(Tenure.table, [0], [UInt8](repeating: 0xff, count: 16))
+        var tenure = try Tenure(store)
+        #expect(tenure.arrivals.isEmpty)
+        try tenure.advance(isLinked: true, now, &store)
+        #expect(!tenure.isComplete(at: now))
+        #expect(tenure.page(after: nil, now).entries.isEmpty)
+    }
+
     @Test("a small network is not rationed")
     func small() throws {
         var admission = try established(8)
