@@ -5,11 +5,6 @@ import Storage
 ///
 /// Dropping it without ``commit()`` leaves nothing of it.
 public struct Transaction: ~Copyable, KeyValueStore {
-    /// The longest value, in bytes.
-    public static let valueLimit = 64 << 20
-    /// The longest key, in bytes: LMDB's own limit.
-    public static let keyLimit = 511
-
     private var handle: OpaquePointer?
     private let environment: Environment  // stays open while the transaction lives
     private let tables: [Table: MDB_dbi]
@@ -36,7 +31,7 @@ public struct Transaction: ~Copyable, KeyValueStore {
     }
 
     public func get(_ table: Table, _ key: [UInt8]) throws(StorageError) -> [UInt8]? {
-        guard (1...Transaction.keyLimit).contains(key.count) else { return nil }
+        guard StorageLimits.keySizes.contains(key.count) else { return nil }
         let (handle, index) = try opened(table)
         var value = MDB_val()
         let status = withValue(key) { mdb_get(handle, index, &$0, &value) }
@@ -46,7 +41,7 @@ public struct Transaction: ~Copyable, KeyValueStore {
     }
 
     public mutating func put(_ table: Table, _ key: [UInt8], _ value: [UInt8]) throws(StorageError) {
-        guard (1...Transaction.keyLimit).contains(key.count), value.count <= Transaction.valueLimit else {
+        guard StorageLimits.keySizes.contains(key.count), value.count <= StorageLimits.valueSize else {
             throw .invalidSize
         }
         let (handle, index) = try opened(table)
@@ -64,7 +59,7 @@ public struct Transaction: ~Copyable, KeyValueStore {
     }
 
     public mutating func delete(_ table: Table, _ key: [UInt8]) throws(StorageError) {
-        guard (1...Transaction.keyLimit).contains(key.count) else { return }
+        guard StorageLimits.keySizes.contains(key.count) else { return }
         let (handle, index) = try opened(table)
         let status = withValue(key) { mdb_del(handle, index, &$0, nil) }
         if status != MDB_NOTFOUND { try note(status) }
@@ -85,7 +80,7 @@ public struct Transaction: ~Copyable, KeyValueStore {
         if start.isEmpty {
             status = mdb_cursor_get(cursor, &found, &value, MDB_FIRST)
         } else {
-            status = withValue(Array(start.prefix(Transaction.keyLimit))) { key in
+            status = withValue(Array(start.prefix(StorageLimits.keySizes.upperBound))) { key in
                 let status = mdb_cursor_get(cursor, &key, &value, MDB_SET_RANGE)
                 found = key
                 return status

@@ -24,16 +24,10 @@ public struct LaterServer: Hashable, Sendable {
         do throws(WireError) {
             var reader = Reader(bytes)
             guard LaterServer.isOne(bytes) else { throw .unknownKind(bytes.first ?? 0) }
+            // Kind and version; at the end is the server's signature over everything before.
             _ = try reader.bytes(2)
-            // Kind 2 ‖ version ‖ ClusterID 32 ‖ ServerID 32 ‖ sequence 8 ‖ expiry 8 ‖ the certificate's expiry 8 and
-            // signature 64, and at the end the server's signature 64 over everything before.
-            let cluster = VerifyingKey(try reader.fixed())
-            let server = VerifyingKey(try reader.fixed())
-            sequence = try reader.uint64()
-            expiry = try reader.uint64()
-            certificate = ServerCertificate(
-                clusterID: cluster, serverID: server, expiry: try reader.uint64(),
-                signature: Signature(try reader.fixed()))
+            let head = try ServerHead(&reader)
+            (certificate, sequence, expiry) = (head.certificate, head.sequence, head.expiry)
             guard reader.remaining >= LaterServer.signatureSize else { throw .truncated }
         } catch { throw .malformed(error) }
         self.bytes = bytes

@@ -110,13 +110,8 @@ public struct ServerDescriptor: Hashable, Sendable {
         guard kind == ServerDescriptor.kind else { throw .unknownKind(kind) }
         let version = try reader.uint8()
         guard version == ServerDescriptor.version else { throw .unknownKind(version) }
-        let cluster = VerifyingKey(try reader.fixed())
-        let server = VerifyingKey(try reader.fixed())
-        sequence = try reader.uint64()
-        expiry = try reader.uint64()
-        certificate = ServerCertificate(
-            clusterID: cluster, serverID: server, expiry: try reader.uint64(),
-            signature: Signature(try reader.fixed()))
+        let head = try ServerHead(&reader)
+        (certificate, sequence, expiry) = (head.certificate, head.sequence, head.expiry)
         linkKey = X25519PublicKey(try reader.fixed())
         tcp = try SocketAddress(&reader)
         udp = try SocketAddress(&reader)
@@ -130,7 +125,7 @@ public struct ServerDescriptor: Hashable, Sendable {
         software = try reader.string(limit: ServerDescriptor.softwareLimit, field: "software")
         signature = Signature(try reader.fixed())
         try reader.finish()
-        nodeID = Node.id(of: server)
+        nodeID = Node.id(of: certificate.serverID)
     }
 
     public func encode() -> [UInt8] {

@@ -23,7 +23,9 @@ public struct BufferedStore<Base: KeyValueStore & ~Copyable>: KeyValueStore, ~Co
     }
 
     public mutating func put(_ table: Table, _ key: [UInt8], _ value: [UInt8]) throws(StorageError) {
-        guard (1...511).contains(key.count), value.count <= 64 << 20 else { throw .invalidSize }
+        guard StorageLimits.keySizes.contains(key.count), value.count <= StorageLimits.valueSize else {
+            throw .invalidSize
+        }
         open.note(table, key, .put(value))
     }
 

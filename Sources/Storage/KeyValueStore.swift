@@ -7,11 +7,19 @@ public struct Table: Hashable, Sendable, CustomStringConvertible {
     public var description: String { name }
 }
 
+/// What every store takes.
+public enum StorageLimits {
+    /// Bytes of a key: LMDB's own limit.
+    public static let keySizes = 1...511
+    /// Bytes of a value.
+    public static let valueSize = 64 << 20
+}
+
 /// Why a store could not do what it was asked.
 public enum StorageError: Error, Equatable, Sendable {
     /// The store's configured size, or the disk, is used up; nothing of the transaction was written.
     case full
-    /// A key is empty or over 511 bytes, or a value is over 64 MiB.
+    /// A key or a value is not within ``StorageLimits``.
     case invalidSize
     /// The file is damaged or of another version; the text is the engine's own.
     case corrupt(String)

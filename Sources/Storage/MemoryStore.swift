@@ -9,7 +9,7 @@ public struct MemoryStore: KeyValueStore, Sendable {
     public func get(_ table: Table, _ key: [UInt8]) throws(StorageError) -> [UInt8]? { tables[table]?.get(key) }
 
     public mutating func put(_ table: Table, _ key: [UInt8], _ value: [UInt8]) throws(StorageError) {
-        guard (1...511).contains(key.count) else { throw .invalidSize }
+        guard StorageLimits.keySizes.contains(key.count) else { throw .invalidSize }
         guard !isFull else { throw .full }
         tables[table, default: SortedTable()].set(key, value)
     }
