@@ -230,8 +230,24 @@ final class AgentOwner: @unchecked Sendable {
 
     /// The messages that no `inbox` has shown yet.
     func unread() throws(StorageError) -> [StoredMessage] {
-        let last = try store.get(AgentOwner.readTable, AgentOwner.readKey)?.reduce(0) { $0 << 8 | UInt64($1) } ?? 0
+        let last = try lastRead()
         return last == .max ? [] : try AgentCore.inboxMessages(store, from: last + 1)
+    }
+
+    private func lastRead() throws(StorageError) -> UInt64 {
+        try store.get(AgentOwner.readTable, AgentOwner.readKey)?.reduce(0) { $0 << 8 | UInt64($1) } ?? 0
+    }
+
+    func delete(_ deletion: AgentRuntime.Deletion) throws(StorageError) -> Int {
+        let selection: InboxSelection =
+            switch deletion {
+            case .message(let id): .message(id)
+            case .from(let sender): .from(sender)
+            case .read: .through(try lastRead())
+            }
+        let count = try core.deleteMessages(selection, &store)
+        try store.commit(&entropy)
+        return count
     }
 
     func markRead(through number: UInt64) throws(StorageError) {

@@ -98,6 +98,21 @@ extension AgentRuntime {
         }
     }
 
+    /// Which received messages to delete.
+    public enum Deletion: Sendable, Equatable {
+        case message(Bytes16)
+        case from(NetworkID)
+        /// All that were shown.
+        case read
+    }
+
+    /// Deletes messages from this disk.
+    /// - Returns: how many there were.
+    public func delete(_ deletion: Deletion) async throws -> Int { try await onLoop { try $0.delete(deletion) } }
+
+    /// Whether there is no room for more messages, so that they stay at the homes.
+    public func isInboxFull() async throws -> Bool { try await onLoop { $0.core.isInboxFull } }
+
     /// Remembers that messages up to this number were shown.
     public func markRead(through number: UInt64) async throws { try await onLoop { try $0.markRead(through: number) } }
 }

@@ -39,6 +39,9 @@ public struct AgentConfiguration: Sendable {
     public var outboxLimit = 10_000
     /// Parts of incomplete messages.
     public var fragmentLimit = 4096
+    /// Bytes of messages that were received, with what recognises them when they come again. While there are so many,
+    /// further ones stay at the homes.
+    public var inboxLimit = 64 << 20
     /// Reply blocks that should be in stock at the home.
     public var stock = 6
     /// Wait between two attachments when nothing happens.

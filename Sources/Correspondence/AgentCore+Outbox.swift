@@ -172,7 +172,6 @@ extension AgentCore {
         }
         guard nextSweep.map({ now >= $0 }) ?? true else { return }
         nextSweep = now.adding(seconds: 3600)
-        let age = min(configuration.messageLifetime, now.milliseconds)
-        try inbox.expire(before: Timestamp(milliseconds: now.milliseconds - age), &store)
+        try inbox.expire(configuration, now: now, &store)
     }
 }

@@ -121,6 +121,15 @@ public struct AgentCore: Sendable {
         _ store: borrowing some (KeyValueStore & ~Copyable), from first: UInt64 = 0
     ) throws(StorageError) -> [StoredMessage] { try Inbox.messages(store, from: first) }
 
+    /// Whether messages stay at the homes since there is no room for them here.
+    public var isInboxFull: Bool { inbox.size >= configuration.inboxLimit }
+
+    /// Deletes messages that came.
+    /// - Returns: how many there were.
+    public mutating func deleteMessages(
+        _ selection: InboxSelection, _ store: inout some (KeyValueStore & ~Copyable)
+    ) throws(StorageError) -> Int { try inbox.delete(selection, &store) }
+
     /// Every message that goes out, and those of late, oldest first.
     public static func outboxMessages(
         _ store: borrowing some (KeyValueStore & ~Copyable)

@@ -191,6 +191,22 @@ public struct StoredMessage: Sendable, Equatable {
     public var body: [UInt8]
 }
 
+/// Messages of the inbox to delete.
+public enum InboxSelection: Sendable, Equatable {
+    case message(Bytes16)
+    case from(NetworkID)
+    /// All up to this number.
+    case through(UInt64)
+
+    func contains(_ message: StoredMessage) -> Bool {
+        switch self {
+        case .message(let id): message.messageID == id
+        case .from(let sender): message.sender == sender
+        case .through(let number): message.number <= number
+        }
+    }
+}
+
 /// A message in the outbox.
 public struct SentMessage: Sendable, Equatable {
     public enum State: UInt8, Sendable {

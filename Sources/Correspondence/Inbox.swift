@@ -8,12 +8,21 @@ struct Inbox: Sendable {
     static let table = Table("inbox")
     static let seen = Table("seen")
     static let fragments = Table("fragments")
+    /// The number of the next message, when that does not follow from those that are there.
+    static let numbers = Table("inbox-numbers")
+    private static let nextKey = Array("next".utf8)
 
     /// Parts of incomplete messages of one sender.
     static let senderLimit = 256
+    /// What a row takes beside its value, about: keys, and the encryption on disk.
+    static let rowSize = 128
+    /// Senders' clocks may differ by this much, in milliseconds: who is further off finds nobody's record.
+    static let clockSkew: UInt64 = 2 * 86_400_000
 
     private var nextNumber: UInt64
     private(set) var fragmentCount: Int
+    /// Of complete messages, and of the rows by which they are recognised.
+    private(set) var size = 0
 
     enum Outcome {
         /// Stored now.
@@ -22,20 +31,24 @@ struct Inbox: Sendable {
         case partial
         /// Known already.
         case duplicate
-        /// No room for more parts of incomplete messages now.
+        /// No room for more messages, or parts of incomplete ones, now.
         case noRoom
-        /// One sender has too many parts of incomplete messages here.
+        /// One sender has too many parts of incomplete messages here, or the message is of another time.
         case dropped
     }
 
     init(_ store: borrowing some (KeyValueStore & ~Copyable)) throws(StorageError) {
-        var last: UInt64 = 0
-        try store.scan(Inbox.table, from: []) { key, _ in
+        let next = try store.get(Inbox.numbers, Inbox.nextKey).flatMap(number) ?? 1
+        var last = next &- 1
+        var size = Inbox.rowSize * (try store.count(Inbox.seen))
+        try store.scan(Inbox.table, from: []) { key, value in
             last = max(last, number(key) ?? 0)
+            size += Inbox.rowSize + value.count
             return true
         }
         nextNumber = last &+ 1
         fragmentCount = try store.count(Inbox.fragments)
+        self.size = size
     }
 
     /// Whether the message is complete on this disk.
@@ -46,29 +59,38 @@ struct Inbox: Sendable {
     }
 
     mutating func take(
-        _ fragment: SealedFragment, limit: Int, now: Timestamp, _ store: inout some (KeyValueStore & ~Copyable)
+        _ fragment: SealedFragment, _ configuration: AgentConfiguration, now: Timestamp,
+        _ store: inout some (KeyValueStore & ~Copyable)
     ) throws(StorageError) -> Outcome {
+        let age = configuration.messageLifetime + Inbox.clockSkew
+        guard now.milliseconds(since: fragment.sent) <= age,
+            fragment.sent.milliseconds(since: now) <= Inbox.clockSkew
+        else { return .dropped }
         let prefix = Inbox.prefix(fragment)
         if try store.get(Inbox.seen, prefix) != nil { return .duplicate }
+        if fragment.kind == .text, size >= configuration.inboxLimit { return .noRoom }
         var body = fragment.part
         if fragment.count > 1 {
             let key = prefix + [fragment.count, fragment.index]
             if try store.get(Inbox.fragments, key) == nil {
                 guard try Inbox.count(of: fragment.sender, store) < Inbox.senderLimit else { return .dropped }
-                guard fragmentCount < limit else { return .noRoom }
+                guard fragmentCount < configuration.fragmentLimit else { return .noRoom }
                 try store.put(Inbox.fragments, key, numberKey(now.milliseconds) + fragment.part)
                 fragmentCount += 1
             }
             guard let whole = try assemble(prefix, fragment.count, &store) else { return .partial }
             body = whole
         }
-        try store.put(Inbox.seen, prefix, numberKey(now.milliseconds))
         let message = StoredMessage(
             number: nextNumber, messageID: fragment.messageID, sender: fragment.sender, sent: fragment.sent,
             received: now, body: body)
         if fragment.kind == .text {
-            try store.put(Inbox.table, numberKey(nextNumber), Inbox.encode(message))
+            // A receipt that comes again finds nothing to change.
+            try store.put(Inbox.seen, prefix, numberKey(fragment.sent.milliseconds))
+            let bytes = Inbox.encode(message)
+            try store.put(Inbox.table, numberKey(nextNumber), bytes)
             nextNumber &+= 1
+            size += 2 * Inbox.rowSize + bytes.count
         }
         return .stored(message)
     }
@@ -100,17 +122,44 @@ struct Inbox: Sendable {
         return count
     }
 
-    /// Deletes parts that came before `limit`: their senders have given up.
+    /// Deletes parts whose senders have given up, and what recognises messages that would be too old to be taken again.
     mutating func expire(
-        before limit: Timestamp, _ store: inout some (KeyValueStore & ~Copyable)
+        _ configuration: AgentConfiguration, now: Timestamp, _ store: inout some (KeyValueStore & ~Copyable)
     ) throws(StorageError) {
+        let lifetime = configuration.messageLifetime
+        let parts = try Inbox.delete(Inbox.fragments, olderThan: lifetime, now, &store)
+        let messages = try Inbox.delete(Inbox.seen, olderThan: lifetime + Inbox.clockSkew, now, &store)
+        fragmentCount -= parts
+        size -= messages * Inbox.rowSize
+    }
+
+    /// Deletes rows whose value begins with a time that is longer ago than `age`, in milliseconds.
+    private static func delete(
+        _ table: Table, olderThan age: UInt64, _ now: Timestamp, _ store: inout some (KeyValueStore & ~Copyable)
+    ) throws(StorageError) -> Int {
         var outdated: [[UInt8]] = []
-        try store.scan(Inbox.fragments, from: []) { key, value in
-            if number(Array(value.prefix(8))) ?? 0 < limit.milliseconds { outdated.append(key) }
+        try store.scan(table, from: []) { key, value in
+            let time = Timestamp(milliseconds: number(Array(value.prefix(8))) ?? 0)
+            if now.milliseconds(since: time) > age { outdated.append(key) }
             return true
         }
-        for key in outdated { try store.delete(Inbox.fragments, key) }
-        fragmentCount -= outdated.count
+        for key in outdated { try store.delete(table, key) }
+        return outdated.count
+    }
+
+    /// Deletes messages; they are still recognised when they come again.
+    /// - Returns: how many there were.
+    mutating func delete(
+        _ selection: InboxSelection, _ store: inout some (KeyValueStore & ~Copyable)
+    ) throws(StorageError) -> Int {
+        let selected = try Inbox.messages(store).filter(selection.contains)
+        // Numbers are not given twice, even when the last message is deleted: what was read is known by them.
+        if !selected.isEmpty { try store.put(Inbox.numbers, Inbox.nextKey, numberKey(nextNumber)) }
+        for message in selected {
+            try store.delete(Inbox.table, numberKey(message.number))
+            size -= Inbox.rowSize + Inbox.encode(message).count
+        }
+        return selected.count
     }
 
     private static func prefix(_ fragment: SealedFragment) -> [UInt8] {

@@ -15,6 +15,7 @@ struct InboxCommand: AsyncParsableCommand {
                       hulda inbox --follow        everything that comes, until Ctrl-C
                       hulda inbox --stored        every message ever received, without the network
                       hulda inbox --sent          the outbox and how far each message came
+                      hulda inbox --delete read   make room: everything that was shown
                       hulda inbox --flush         wait until everything in the outbox is at its recipient's home
             """)
 
@@ -28,21 +29,33 @@ struct InboxCommand: AsyncParsableCommand {
     var sent = false
     @Flag(help: "Wait until the outbox is empty.")
     var flush = false
+    @Option(
+        help: ArgumentHelp(
+            "Delete messages from this disk: \"read\" for all that were shown, an ID for all of its, or the id of one.",
+            valueName: "what"))
+    var delete: String?
     @Option(help: ArgumentHelp("Wait for so many new messages.", valueName: "count"))
     var wait: Int?
     @Option(help: ArgumentHelp("Seconds to wait.", valueName: "seconds"))
     var timeout: Seconds?
 
     func validate() throws {
-        guard [follow, stored, sent, flush, wait != nil].count(where: \.self) <= 1 else {
-            throw ValidationError("Choose one of --follow, --stored, --sent, --flush and --wait.")
+        guard [follow, stored, sent, flush, delete != nil, wait != nil].count(where: \.self) <= 1 else {
+            throw ValidationError("Choose one of --follow, --stored, --sent, --flush, --delete and --wait.")
         }
         guard wait ?? 0 >= 0 else { throw ValidationError("--wait takes a number of messages.") }
     }
 
     func run() async throws {
         try await output.run {
+            let deletion = try delete.map(InboxCommand.parse)
             try await agent.withAgent { agent in
+                if let deletion {
+                    let count = try await agent.delete(deletion)
+                    return output.print(["deleted": count]) {
+                        count == 1 ? "1 message deleted." : "\(count) messages deleted."
+                    }
+                }
                 if stored { return show(try await agent.storedMessages()) }
                 if sent { return show(try await agent.sentMessages()) }
                 if flush {
@@ -63,6 +76,12 @@ struct InboxCommand: AsyncParsableCommand {
         }
     }
 
+    private static func parse(_ what: String) throws -> AgentRuntime.Deletion {
+        if what == "read" { return .read }
+        if let bytes = Hex.decode(what), let id = Bytes16(bytes) { return .message(id) }
+        return .from(try parseID(what))
+    }
+
     /// Shows what was not shown yet, and what comes; when there is no network, at least what is on this disk.
     private func showUnread(_ agent: AgentRuntime, atLeast count: Int, timeout: TimeAmount) async throws -> Int {
         let messages: [StoredMessage]
@@ -75,6 +94,11 @@ struct InboxCommand: AsyncParsableCommand {
         }
         show(messages)
         if let last = messages.last { try await agent.markRead(through: last.number) }
+        if try await agent.isInboxFull() {
+            StandardStream.write(
+                "hulda: your inbox is full; further messages wait at your home. Make room with hulda inbox --delete read\n",
+                to: STDERR_FILENO)
+        }
         if let offline { throw offline }
         return messages.count
     }

@@ -17,7 +17,7 @@ struct RowFuzzTests {
         try world.send(0, to: world.agents[1].id, text)
         #expect(try world.run(seconds: 60) { !$0.agents[1].received.isEmpty })
         let tables = [
-            Inbox.table, Inbox.seen, Inbox.fragments, Outbox.table, ReplyTable.table, AgentCore.state,
+            Inbox.table, Inbox.seen, Inbox.fragments, Inbox.numbers, Outbox.table, ReplyTable.table, AgentCore.state,
         ]
         for number in [0, 1] {
             let identity = try #require(try Identity.load(world.agents[number].store))

@@ -26,6 +26,9 @@ import Testing
         let later = try bob.inbox("--wait", "2", "--timeout", "90")
         #expect(Set(later.map(\.text)) == ["second", "third"])
         #expect(try bob.inbox("--stored").map(\.text).sorted() == ["first", "second", "third"])
+        #expect(try bob.run("inbox", "--delete", "read", "--json").contains(#""deleted":3"#))
+        #expect(try bob.inbox("--stored").isEmpty)
+        try bob.run("inbox", "--delete", "hulda1", expect: 64)
 
         let home = try overlay.status(2)
         #expect(home.home.accounts.count == 1)
