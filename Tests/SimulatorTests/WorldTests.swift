@@ -115,6 +115,7 @@ import Testing
         scenario.settle = 40
         scenario.liars = [
             .init(.forging, count: 1), .init(.stranger, count: 3), .init(.half, count: 1), .init(.itself, count: 1),
+            .init(.future, count: 1),
         ]
         scenario.faults = [.init(.agentClock, at: 1, seconds: 30, count: 1, amount: 86_400)]
         let report = try scenario.run(seed: 2)
@@ -124,7 +125,7 @@ import Testing
         for name in [
             "descriptors refused as forged", "descriptors refused as expired", "descriptors of clusters not admitted",
             "messages of the map refused as malformed", "messages of the directory refused as malformed",
-            "contacts refused in answers", "envelopes that did not open",
+            "contacts refused in answers", "records refused for their dates", "envelopes that did not open",
         ] { #expect(WorldTests.number(report, name) > 0, "\(name)") }
     }
 

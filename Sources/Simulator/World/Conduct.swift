@@ -20,6 +20,8 @@ public enum Conduct: String, Codable, Sendable, CaseIterable {
     case replaying
     /// Sends descriptors with every frame of the map that are forged or whose time is over.
     case forging
+    /// Sends records of days to come, or that last too long, with every request to a directory.
+    case future
     /// Belongs to an operator whom nobody of the network endorses; such operators endorse each other in a circle.
     case stranger
 }
@@ -34,7 +36,7 @@ struct Liar {
     /// Bytes that leave the server: an envelope, or a frame of the map; `nil` for nothing.
     func says(_ bytes: [UInt8], _ entropy: inout Entropy) -> [UInt8]? {
         switch conduct {
-        case .honest, .stale, .itself, .replaying, .forging, .stranger: return bytes
+        case .honest, .stale, .itself, .replaying, .forging, .future, .stranger: return bytes
         case .silent: return nil
         case .half: return Array(bytes.prefix(bytes.count / 2))
         case .wrong:

@@ -82,6 +82,7 @@ extension World {
                 for delay in network.delays(server.index, target, &entropy) {
                     schedule(delay, .call(from: server.index, call, to: target, said))
                 }
+                sendFutureRecord(from: server, to: target, call)
             case .answer(let token, let message): answer(server, token, message)
             case .joined: record(.report, from: server.index, [], "joined")
             case .alarm:
@@ -94,6 +95,15 @@ extension World {
             }
         }
         arm(server)
+    }
+
+    /// A liar's own request, under the number of one of its core's: what its core takes for the answer is its affair.
+    private func sendFutureRecord(from server: WorldServer, to target: Int, _ call: UInt64) {
+        guard server.liar.conduct == .future, let bytes = server.futureRecord(now, &entropy) else { return }
+        let message = DirectoryMessage.put(record: bytes).encode()
+        record(.call, from: server.index, to: target, message)
+        guard let delay = network.delays(server.index, target, &entropy).first else { return }
+        schedule(delay, .call(from: server.index, call, to: target, message))
     }
 
     private func answer(_ server: WorldServer, _ token: UInt64, _ message: [UInt8]) {

@@ -194,29 +194,11 @@ final class WorldServer {
         return effects
     }
 
-    /// A descriptor that nobody may take: its signature does not fit, or its time is over.
-    func badDescriptor(_ now: Timestamp, _ entropy: inout Entropy) -> [UInt8]? {
-        guard entropy.below(2) == 0 else {
-            var forged = descriptor
-            guard !forged.isEmpty else { return nil }
-            forged[forged.count - 1] ^= 1 << UInt8(entropy.below(5))
-            return forged
-        }
-        let clock = clock(now)
-        let address = endpoint.address
-        return try? ServerDescriptor(
-            certificate: certificate(clock), sequence: clock.seconds + 1, expiry: clock.seconds - 1,
-            linkKey: endpoint.linkKey, tcp: address, udp: address, roles: [.relay],
-            mixKeys: [MixKeyEntry(epoch: clock.epoch, key: mixKey(clock.epoch).key.publicKey)], software: "simulator",
-            key: serverKey
-        ).encode()
-    }
-
-    private func certificate(_ clock: Timestamp) -> ServerCertificate {
+    func certificate(_ clock: Timestamp) -> ServerCertificate {
         ServerCertificate(server: serverKey.publicKey, expiry: clock.seconds + 30 * 86_400, cluster: clusterKey)
     }
 
-    private func mixKey(_ epoch: UInt64) -> MixKey {
+    func mixKey(_ epoch: UInt64) -> MixKey {
         var entropy = Entropy(seed: BLAKE2b.h(Domain("hulda/sim-mix"), mixSeed, epoch))
         return MixKey(epoch: epoch, key: X25519PrivateKey(&entropy))
     }
