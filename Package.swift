@@ -126,3 +126,15 @@ let package = Package(
     swiftLanguageModes: [.v6],
     cxxLanguageStandard: .cxx17
 )
+
+// SwiftPM compiles a target anew only when a dependency that it names has changed. The layout of its types can follow from one
+// further down, so every target names all of ours that it stands on; they are listed above in that order.
+var named: [String: Set<String>] = [:]
+for target in package.targets {
+    let own = target.dependencies.compactMap { dependency -> String? in
+        if case .byNameItem(let name, _) = dependency { name } else { nil }
+    }
+    let all = own.reduce(into: Set(own)) { $0.formUnion(named[$1] ?? []) }
+    named[target.name] = all
+    target.dependencies += all.subtracting(own).sorted().map { .byName(name: $0) }
+}
