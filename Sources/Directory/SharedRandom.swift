@@ -5,8 +5,9 @@ import Wire
 /// How clusters agree on an epoch's shared random value, by commit and reveal (specs/directory.md, "Shared random value").
 ///
 /// Each participant commits to a secret by its hash, shows the secret when nobody can commit any more, and signs what
-/// follows from all that were shown. A secret that is withheld is left out: so k who collude and reveal last choose
-/// among 2^k values; they are counted, and ``SharedRandomCore`` leaves them out for a week. Without agreement the value
+/// follows from all that were shown. Who committed and who showed what is agreed on in rounds, so that nobody parts the
+/// others by what comes in the last moment. A secret that is withheld is left out: so k who collude and reveal last choose
+/// among 2^k values; they are named, and ``SharedRandomCore`` leaves them out for a week. Without agreement the value
 /// follows from the last one, and everybody is told.
 public struct SharedRandom: Sendable {
     public enum Event: Sendable {
@@ -16,7 +17,7 @@ public struct SharedRandom: Sendable {
 
     public enum Effect: Hashable, Sendable {
         /// Keep it, then pass it on.
-        case broadcast(Message)
+        case broadcast(Witnessed)
         /// Two thirds have signed the value.
         case agreed(value: Bytes32, votes: [Statement])
         /// No agreement: the value that follows from the last one holds, and the operator must know.
@@ -26,7 +27,7 @@ public struct SharedRandom: Sendable {
     public enum Failure: Hashable, Sendable {
         /// Fewer than ``SharedRandom/least`` participants.
         case tooFew
-        /// These have committed and not revealed, and fewer than two thirds have revealed.
+        /// These have committed and not revealed, or committed twice, and fewer than two thirds have revealed.
         case withheld([VerifyingKey])
         /// Fewer than two thirds have signed one value.
         case disagreement
@@ -53,14 +54,6 @@ public struct SharedRandom: Sendable {
     public static let most = 32
     /// Epochs that a cluster must have been on the map.
     public static let age: UInt64 = 7
-    /// Seconds into the epoch before the one that the value is for.
-    package static let commitEnd: UInt64 = 10 * 3600
-    package static let revealEnd: UInt64 = 15 * 3600
-    package static let voteEnd: UInt64 = 19 * 3600
-    /// Seconds after ``revealEnd`` before a participant votes, so that the last secrets have come everywhere.
-    static let voteWait: UInt64 = 600
-    /// Seconds by which each further server of a cluster waits for those before it to speak for the cluster.
-    static let rankDelay: UInt64 = 600
 
     public let epoch: UInt64
     /// Names of the clusters that take part, ascending.
@@ -73,9 +66,10 @@ public struct SharedRandom: Sendable {
     let previous: Bytes32
     let own: CertifiedSigner?
     let delay: UInt64
-    var commits: [VerifyingKey: Statement] = [:]
-    var secrets: [VerifyingKey: Bytes32] = [:]
-    var votes: [VerifyingKey: Statement] = [:]
+    /// What was taken of each participant, by kind: at most two contents.
+    var held: [Message.Kind: [VerifyingKey: [Held]]] = [:]
+    /// Of what is held: questions are far more frequent than messages.
+    var checksums: [Message.Kind: UInt64] = [:]
 
     /// - Parameters:
     ///   - epoch: the one that the value is for; the protocol runs during the epoch before it.
@@ -92,6 +86,15 @@ public struct SharedRandom: Sendable {
         self.previous = previous
         self.own = own.flatMap { all.contains(SharedRandom.name(of: $0.certificate.clusterID)) ? $0 : nil }
         delay = min(rank, 6) * SharedRandom.rankDelay
+    }
+
+    /// A content, as it came with the most signatures.
+    struct Held: Sendable {
+        var version: Witnessed
+        /// All others have it, or will take what this server has signed: a version with more signatures is of no use.
+        var isSettled: Bool
+
+        func isSurpassed(by other: Witnessed) -> Bool { !isSettled && other.signatures > version.signatures }
     }
 
     /// A cluster's identifier, as in the gossip of descriptors.

@@ -53,23 +53,22 @@ extension SharedRandomCore {
         guard var round, !round.isOver else { return }
         let before = round.counters
         let known = Set(round.evidence.keys)
+        // The only owner of its tables, so that they are changed in place.
+        self.round = nil
         let outcome = round.handle(event, now: now)
         self.round = round
         count(since: before, round.counters)
         for effect in outcome {
             switch effect {
-            case .broadcast(let message):
-                try SharedRandomStore.put(message, &store)
-                let frame = [SharedRandomCore.messageKind] + message.encode()
-                for other in links.keys.sorted() where other != link {
-                    effects.append(.send(link: other, frame))
-                }
+            case .broadcast(let version):
+                try SharedRandomStore.put(version, &store)
+                broadcast(version, event, from: link, &effects)
             case .agreed(let value, let votes):
                 counters.agreed += 1
                 effects.append(
                     .report(
                         .agreed(epoch: round.epoch, votes: votes.count, participants: round.participants.count)))
-                try dismiss(round.absent(from: value), from: round, &store)
+                try dismiss(round.absent(from: value), from: round, &effects, &store)
                 try decide(round.epoch, .value(value), &effects, &store)
             case .failed(let value, let reason): failure = (value, reason)
             }
@@ -82,13 +81,29 @@ extension SharedRandomCore {
         }
     }
 
-    /// Who committed and is not in the value that was agreed on begins its time on the map anew. Two thirds have signed the
-    /// same secrets, so that they know the same of this; for those who saw others, the sample tells who takes part.
-    private func dismiss(
-        _ absent: [VerifyingKey], from round: SharedRandom, _ store: inout some (KeyValueStore & ~Copyable)
+    /// Sends a version over all links but the one that brought it as it is.
+    private func broadcast(
+        _ version: SharedRandom.Witnessed, _ event: SharedRandom.Event, from link: UInt64?, _ effects: inout [Effect]
+    ) {
+        let bytes = version.encode()
+        var known: UInt64?
+        if case .message(bytes) = event { known = link }
+        for other in links.keys.sorted() where other != known {
+            effects.append(.send(link: other, [SharedRandomCore.messageKind] + bytes))
+        }
+    }
+
+    /// Who committed and is not in the value that was agreed on is named, and begins its time on the map anew. Two thirds
+    /// have signed the same secrets, so that they know the same of this; for those who saw others, the sample tells who
+    /// takes part.
+    private mutating func dismiss(
+        _ absent: [VerifyingKey], from round: SharedRandom, _ effects: inout [Effect],
+        _ store: inout some (KeyValueStore & ~Copyable)
     ) throws(StorageError) {
-        guard !absent.isEmpty, round.participants.count - absent.count >= SharedRandomCore.enough
-        else { return }
+        guard !absent.isEmpty else { return }
+        withholders = absent
+        effects.append(.report(.withheld(epoch: round.epoch, absent)))
+        guard round.participants.count - absent.count >= SharedRandomCore.enough else { return }
         try ClusterHistory.forget(absent, &store)
     }
 
@@ -132,8 +147,8 @@ extension SharedRandomCore {
             budget.asks -= 1
             guard let round, round.epoch == question.epoch, round.checksum(question.kind) != question.checksum
             else { return }
-            for message in round.messages(question.kind) {
-                effects.append(.send(link: link, [SharedRandomCore.messageKind] + message.encode()))
+            for version in round.messages(question.kind, now) {
+                effects.append(.send(link: link, [SharedRandomCore.messageKind] + version.encode()))
             }
         } else {
             counters.refused += 1

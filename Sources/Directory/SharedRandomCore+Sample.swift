@@ -107,6 +107,7 @@ extension SharedRandomCore {
     ) throws(StorageError) {
         if epoch == today + 1, let failure, !(failure.reason == .tooFew && values[today] == .standIn) {
             counters.fallbacks += 1
+            if case .withheld(let clusters) = failure.reason { withholders = clusters }
             effects.append(.report(.failed(epoch: epoch, failure.reason)))
             return try decide(epoch, .value(failure.value), &effects, &store)
         }

@@ -7,6 +7,8 @@ import Wire
 public enum SharedRandomReport: Hashable, Sendable {
     /// Two thirds of the participants have signed the value of an epoch.
     case agreed(epoch: UInt64, votes: Int, participants: Int)
+    /// These have committed and are not in the value that was agreed on: they withheld their secrets, or committed twice.
+    case withheld(epoch: UInt64, [VerifyingKey])
     /// No agreement: the value follows from the last one.
     case failed(epoch: UInt64, SharedRandom.Failure)
     /// A participant signed two commitments or votes; the proof is kept.
@@ -75,8 +77,10 @@ public struct SharedRandomCore: Sendable {
         var asks = 2
     }
 
-    /// Of each link: messages looked at between two rounds of asking.
-    static let messageLimit = 512
+    /// Of each link: messages looked at between two rounds of asking. So many versions there are of the messages of a phase:
+    /// two contents of each participant, each with another number of signatures.
+    static let messageLimit =
+        SharedRandom.most * SharedRandom.contentLimit * (SharedRandom.Witnessed.limit + 1)
     /// Seconds between two rounds of asking.
     static let askInterval: UInt64 = 1200
     /// Seconds after an epoch's start until it is noted who is on the map, as snapshots are taken.
@@ -120,6 +124,8 @@ public struct SharedRandomCore: Sendable {
     var nextAsk: Timestamp
     var jitter: UInt64 = 0
     var failure: (value: Bytes32, reason: SharedRandom.Failure)?
+    /// Those who committed to a secret for the next value and are not in it, as far as this server knows.
+    public internal(set) var withholders: [VerifyingKey] = []
 
     package init(own: NodeID, now: Timestamp, store: borrowing some (KeyValueStore & ~Copyable)) throws(StorageError) {
         self.own = own
@@ -185,7 +191,7 @@ public struct SharedRandomCore: Sendable {
     ) throws(StorageError) {
         today = now.epoch
         jitter = UInt64(entropy.below(SharedRandomCore.spread))
-        (round, ownList, list, failure, sampling) = (nil, nil, nil, nil, nil)
+        (round, ownList, list, failure, sampling, withholders) = (nil, nil, nil, nil, nil, [])
         nextSample = now
         list = try SharedRandomStore.list(today + 1, store)
         try SharedRandomStore.forget(before: today, &store)

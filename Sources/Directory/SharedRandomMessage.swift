@@ -21,7 +21,7 @@ extension SharedRandom {
         case reveal(participant: VerifyingKey, epoch: UInt64, secret: Bytes32)
         case vote(Statement)
 
-        package enum Kind: UInt8 {
+        package enum Kind: UInt8, Sendable {
             case commit = 1
             case reveal = 2
             case vote = 3
@@ -77,13 +77,18 @@ extension SharedRandom.Message {
         case .commit(let statement), .vote(let statement):
             statement.certificate.serverID.isValid(
                 statement.signature, for: SharedRandom.Message.digest(kind, statement.epoch, statement.content))
-                && statement.isCertified
+                && SharedRandom.isCertified(statement.certificate, for: statement.epoch)
         }
     }
 
     /// Kind 1 ‖ epoch 8 ‖ content 32 ‖ certificate 137 ‖ signature 64; a reveal has the participant 32 after the secret.
     public init(decoding bytes: [UInt8]) throws(WireError) {
         var reader = Reader(bytes)
+        try self.init(&reader)
+        try reader.finish()
+    }
+
+    init(_ reader: inout Reader) throws(WireError) {
         let number = try reader.uint8()
         guard let kind = Kind(rawValue: number) else { throw .unknownKind(number) }
         let epoch = try reader.uint64()
@@ -95,7 +100,6 @@ extension SharedRandom.Message {
             self = .reveal(participant: VerifyingKey(try reader.fixed()), epoch: epoch, secret: content)
         case .vote: self = .vote(try SharedRandom.Statement(epoch, content, &reader))
         }
-        try reader.finish()
     }
 
     public func encode() -> [UInt8] {
@@ -120,6 +124,14 @@ extension SharedRandom {
     public static let epochLimit: UInt64 = 1 << 32
     /// The size of a commitment or a vote; a reveal has 73 bytes.
     static let messageSize = 242
+
+    /// Whether a certificate held when the epoch of an exchange began: the answer is the same for ever.
+    static func isCertified(_ certificate: ServerCertificate, for epoch: UInt64) -> Bool {
+        guard epoch > 0 else { return false }
+        let start = Timestamp(seconds: (epoch - 1) * Timestamp.secondsPerEpoch)
+        do throws(DescriptorError) { try certificate.verify(at: start) } catch { return false }
+        return true
+    }
 }
 
 extension SharedRandom.Statement {
@@ -135,11 +147,5 @@ extension SharedRandom.Statement {
         self.content = content
         certificate = try ServerCertificate(decoding: try reader.bytes(ServerCertificate.encodedSize))
         signature = Signature(try reader.fixed())
-    }
-
-    fileprivate var isCertified: Bool {
-        let start = Timestamp(seconds: (epoch - 1) * Timestamp.secondsPerEpoch)
-        do throws(DescriptorError) { try certificate.verify(at: start) } catch { return false }
-        return true
     }
 }

@@ -7,7 +7,7 @@ enum SharedRandomStore {
     /// Epoch 8, high byte first → the value.
     static let valueTable = Table("shared/values")
     /// Epoch 8, high byte first → names of participants; with kind 1 ‖ participant 32 ‖ first 8 bytes of the content
-    /// after the epoch → a message.
+    /// after the epoch → a message, with its witnesses.
     static let roundTable = Table("shared/rounds")
     /// Participant 32 ‖ epoch 8 → the file that proves it.
     static let evidenceTable = Table("shared/evidence")
@@ -52,24 +52,25 @@ enum SharedRandomStore {
     /// The messages of an epoch's exchange, commitments first. They were checked before they were written.
     static func messages(
         _ epoch: UInt64, _ store: borrowing some (KeyValueStore & ~Copyable)
-    ) throws(StorageError) -> [SharedRandom.Message] {
+    ) throws(StorageError) -> [SharedRandom.Witnessed] {
         let start = prefix(epoch)
-        var messages: [SharedRandom.Message] = []
+        var messages: [SharedRandom.Witnessed] = []
         try store.scan(roundTable, from: start) { key, bytes in
             guard key.starts(with: start) else { return false }
-            if let message = try? SharedRandom.Message(decoding: bytes) { messages.append(message) }
+            if let message = try? SharedRandom.Witnessed(decoding: bytes) { messages.append(message) }
             return true
         }
         return messages
     }
 
     static func put(
-        _ message: SharedRandom.Message, _ store: inout some (KeyValueStore & ~Copyable)
+        _ version: SharedRandom.Witnessed, _ store: inout some (KeyValueStore & ~Copyable)
     ) throws(StorageError) {
+        let message = version.message
         let key =
             prefix(message.epoch) + [message.kind.rawValue] + message.participant.bytes.bytes
             + message.content.bytes.prefix(8)
-        try store.put(roundTable, key, message.encode())
+        try store.put(roundTable, key, version.encode())
     }
 
     static func put(

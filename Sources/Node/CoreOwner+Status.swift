@@ -96,6 +96,10 @@ extension CoreOwner {
             logger.info(
                 "the shared random value is agreed on",
                 metadata: ["epoch": "\(epoch)", "votes": "\(votes)", "participants": "\(participants)"])
+        case .withheld(let epoch, let clusters):
+            logger.warning(
+                "clusters committed to secrets for the shared random value and did not show them, or committed twice",
+                metadata: ["epoch": "\(epoch)", "clusters": "\(names(clusters))"])
         case .failed(let epoch, let failure):
             logger.warning(
                 "no agreement on the shared random value: it follows from the last one, which everybody can compute",
@@ -107,10 +111,14 @@ extension CoreOwner {
         }
     }
 
+    private static func names(_ clusters: [VerifyingKey]) -> String {
+        clusters.map(\.bytes.hex).joined(separator: ", ")
+    }
+
     private static func reason(_ failure: SharedRandom.Failure) -> String {
         switch failure {
         case .tooFew: "fewer than \(SharedRandom.least) clusters take part"
-        case .withheld(let clusters): "withheld by " + clusters.map { "\($0)" }.joined(separator: ", ")
+        case .withheld(let clusters): "withheld by " + names(clusters)
         case .disagreement: "fewer than two thirds signed one value"
         }
     }
@@ -120,7 +128,8 @@ extension CoreOwner {
         let random = directory.random
         return .init(
             today: CoreOwner.name(random.values[now.epoch]), next: CoreOwner.name(random.values[now.epoch + 1]),
-            participants: random.round?.participants.count ?? 0, isAlarmed: random.counters.fallbacks > 0)
+            participants: random.round?.participants.count ?? 0, withheld: random.withholders.map(\.bytes.hex),
+            isAlarmed: random.counters.fallbacks > 0)
     }
 
     private static func name(_ value: SharedValue?) -> String {

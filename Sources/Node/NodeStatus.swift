@@ -58,6 +58,8 @@ public struct NodeStatus: Codable, Sendable {
         public var next: String
         /// Clusters that make the next one.
         public var participants: Int
+        /// Those of them that committed to a secret and did not show it, or committed twice: ClusterIDs.
+        public var withheld: [String]
         /// Whether a value was not agreed on since the start.
         public var isAlarmed: Bool
     }
@@ -95,7 +97,7 @@ public struct NodeStatus: Codable, Sendable {
         home = .init(accounts: [], items: 0, replyBlocks: 0)
         directory = .init(
             records: 0, contacts: 0, requests: 0,
-            sharedRandom: .init(today: "unknown", next: "unknown", participants: 0, isAlarmed: false))
+            sharedRandom: .init(today: "unknown", next: "unknown", participants: 0, withheld: [], isAlarmed: false))
         map = .init(clusters: 0, servers: 0, wireVersion: 0, links: [:])
         store = .init(usedBytes: 0, sizeBytes: 0)
         self.counters = counters

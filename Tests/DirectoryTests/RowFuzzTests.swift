@@ -28,6 +28,32 @@ struct RowFuzzTests {
         #expect(accepted > 0)
     }
 
+    @Test("messages with witnesses are read as what they encode to, or refused")
+    func witnessed() {
+        var garbage = Garbage("witnessed messages", seed: 323)
+        let clusters = (0..<4).map { _ in RandomCircle.Cluster(&garbage.entropy) }
+        var versions = [
+            SharedRandom.Witnessed(clusters[0].commit(garbage.entropy.bytes())),
+            SharedRandom.Witnessed(.reveal(participant: clusters[0].id, epoch: 7, secret: garbage.entropy.bytes())),
+        ]
+        var encoded: [[UInt8]] = []
+        for signer in clusters.map(\.signer) {
+            for index in versions.indices {
+                versions[index].sign(by: signer)
+                encoded.append(versions[index].encode())
+            }
+        }
+        #expect(versions.allSatisfy { $0.signatures == 4 && $0.isWitnessed })
+        var accepted = 0
+        for _ in 0..<10_000 {
+            let bytes = garbage.bytes(like: encoded)
+            guard let read = try? SharedRandom.Witnessed(decoding: bytes) else { continue }
+            accepted += 1
+            #expect(read.encode() == bytes && read.signatures <= 11)
+        }
+        #expect(accepted > 0)
+    }
+
     @Test("a server whose store is damaged starts, answers, and stores new records")
     func rows() throws {
         var garbage = Garbage("directory rows", seed: 322)

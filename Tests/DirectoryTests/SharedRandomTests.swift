@@ -72,8 +72,8 @@ struct RandomCircle {
     }
 
     mutating func finish() {
-        wake(SharedRandom.commitEnd)
-        wake(SharedRandom.revealEnd + SharedRandom.voteWait)
+        wake(SharedRandom.revealStart)
+        wake(SharedRandom.voteStart)
         wake(SharedRandom.voteEnd)
     }
 
@@ -138,7 +138,7 @@ struct RandomCircle {
         }
         circle.tell(
             .reveal(participant: liar.id, epoch: RandomCircle.epoch, secret: secrets[0]), 0,
-            SharedRandom.commitEnd + 1)
+            SharedRandom.revealStart + 1)
         circle.finish()
         #expect(circle.values.count == 1)
     }
@@ -175,9 +175,9 @@ struct RandomCircle {
         circle.tell(liar.commit(commitment, epoch: epoch + 1), 0, 20)
         circle.tell(stranger.commit(commitment), 0, 20)
         circle.tell(reveal, 0, 20)
-        circle.tell(good, 0, SharedRandom.commitEnd + 1)
-        circle.tell(reveal, 0, SharedRandom.commitEnd + 1)
-        circle.tell(reveal, 0, SharedRandom.revealEnd + 1)
+        circle.tell(good, 0, SharedRandom.commitTime + 1)
+        circle.tell(reveal, 0, SharedRandom.revealStart + 1)
+        circle.tell(reveal, 0, SharedRandom.revealTime + 1)
         let counters = circle.machines[0].counters
         #expect(counters.wrongSignature == 2)
         #expect(counters.foreign == 2)
@@ -196,14 +196,14 @@ struct RandomCircle {
         #expect(few.ended[0] == .failed(value: fallback, .tooFew))
         var circle = RandomCircle(7)
         circle.wake(10)
-        circle.wake(SharedRandom.commitEnd)
+        circle.wake(SharedRandom.revealStart)
         // Three do not take part in the vote; the test votes for them.
         circle.deaf = [4, 5, 6]
         let other = BLAKE2b.h(Domain("test"), Bytes32(), 9)
         for index in 4..<7 {
-            circle.tell(circle.clusters[index].vote(other), 0, SharedRandom.revealEnd + 5)
+            circle.tell(circle.clusters[index].vote(other), 0, SharedRandom.voteStart - 5)
         }
-        circle.wake(SharedRandom.revealEnd + SharedRandom.voteWait)
+        circle.wake(SharedRandom.voteStart)
         circle.wake(SharedRandom.voteEnd)
         #expect(circle.ended[0] == .failed(value: fallback, .disagreement))
         #expect(circle.machines[0].nextWake(after: RandomCircle.start) == nil)

@@ -70,6 +70,30 @@ def srv_digest(kind, epoch, content):
     return h("hulda/srv-sign", bytes([kind]), number(epoch), content)
 
 
+def certificate(cluster_seed, server, expiry):
+    cluster, _ = sign(cluster_seed, b"")
+    signature = sign(cluster_seed, h("hulda/cert", cluster, server, number(expiry)))[1]
+    return b"\1" + cluster + server + number(expiry) + signature
+
+
+def statement(kind, epoch, content, signer):
+    """A commitment by a server: (seed of its cluster, its seed, the certificate's expiry)."""
+    cluster, seed, expiry = signer
+    server, signature = sign(seed, srv_digest(kind, epoch, content))
+    return bytes([kind]) + number(epoch) + content + certificate(cluster, server, expiry) + signature
+
+
+def witnessed(message, participant, signers):
+    """What witnesses sign, and a message of which they say that they took it in time."""
+    kind, epoch, content = message[:1], message[1:9], message[9:41]
+    digest = h("hulda/srv-seen", kind, epoch, participant, content)
+    witnesses = []
+    for cluster, seed, expiry in signers:
+        server, signature = sign(seed, digest)
+        witnesses.append(certificate(cluster, server, expiry) + signature)
+    return digest, message + bytes([len(witnesses)]) + b"".join(sorted(witnesses))
+
+
 def absence(seed, key, epoch, time):
     server, _ = sign(seed, b"")
     digest = h("hulda/dir-none", server, key, number(epoch), number(time))
@@ -146,6 +170,10 @@ def answer(request):
     if operation == "commit":
         content = commitment(raw("secret"), raw("participant"), epoch)
         return {"commitment": content.hex(), "digest": srv_digest(1, epoch, content).hex()}
+    if operation == "witnessed":
+        signers = [(bytes.fromhex(c), bytes.fromhex(k), int(expiry)) for c, k, expiry in request["signers"]]
+        digest, message = witnessed(raw("message"), raw("participant"), signers)
+        return {"digest": digest.hex(), "message": message.hex()}
     if operation == "absence":
         server, digest, signature = absence(raw("seed"), raw("key"), epoch, int(request["time"]))
         return {"server": server.hex(), "digest": digest.hex(), "signature": signature.hex()}
@@ -240,7 +268,29 @@ def vectors():
         "lots": [lot(node[0], shared).hex() for node in nodes],
         "counted": [node[0].hex() for node in sorted(counted(nodes, epoch, shared))],
     }
-    return {"cases": cases, "puzzles": puzzles, "placement": placement, "brakes": brakes}
+    rounds = []
+    third = random.Random(20261125)
+    for kind in (1, 2):
+        epoch = 20_783 + kind
+        signers = [(third.randbytes(32), third.randbytes(32), (epoch + 30 + i) * 86_400) for i in range(4)]
+        participant, secret = sign(signers[0][0], b"")[0], third.randbytes(32)
+        message = (
+            statement(1, epoch, commitment(secret, participant, epoch), signers[0])
+            if kind == 1
+            else bytes([2]) + number(epoch) + secret + participant
+        )
+        digest, whole = witnessed(message, participant, signers[1:])
+        rounds.append(
+            {
+                "signers": [[c.hex(), k.hex(), str(expiry)] for c, k, expiry in signers],
+                "secret": secret.hex(),
+                "epoch": str(epoch),
+                "message": message.hex(),
+                "digest": digest.hex(),
+                "witnessed": whole.hex(),
+            }
+        )
+    return {"cases": cases, "puzzles": puzzles, "placement": placement, "brakes": brakes, "rounds": rounds}
 
 
 if __name__ == "__main__":

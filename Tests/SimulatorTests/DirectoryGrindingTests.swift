@@ -29,13 +29,23 @@ struct DirectoryGrindingTests {
             #expect(decision.choices == 1 << decision.seats && decision.chosen >= decision.byChance)
             #expect(day.values.count == 1 && !day.isFallback && !day.isAlarmed)
         }
-        let isCounted = days[0].day.isCounted
-        #expect(isCounted == (days[1].decision.seats < 3))
+        let isNamed = days[0].day.isNamed
+        #expect(isNamed == (days[1].decision.seats < 3))
     }
 
-    @Test("who shows its secret in the last moment parts the votes: the value follows from the last, with alarm")
-    func fallback() throws {
-        let days = try DirectoryGrindingTests.days(.lateReveal, 4, seats: 3, days: 1)
-        #expect(days[0].day.isFallback && days[0].day.isAlarmed && days[0].day.values.count == 1)
+    @Test(
+        "what comes in the last moment, of one or signed by all colluders, parts nobody: it counts for all",
+        arguments: [.lateReveal, .chainedCommit] as [Grinder.Attack])
+    func lastMoment(_ attack: Grinder.Attack) throws {
+        for (_, day) in try DirectoryGrindingTests.days(attack, 10, seats: 10, days: 1) {
+            #expect(day.values.count == 1 && !day.isFallback && !day.isAlarmed && !day.isNamed)
+        }
+    }
+
+    @Test("more colluders than may be faulty can have the value that follows from the last, and are named")
+    func starving() throws {
+        let days = try DirectoryGrindingTests.days(.starve, 11, seats: 11, days: 1)
+        #expect(days[0].day.isFallback && days[0].day.isAlarmed && days[0].day.isNamed)
+        #expect(days[0].day.values.count == 1)
     }
 }

@@ -168,19 +168,20 @@ import Testing
         scenario.history = 8
         scenario.loops = 0.05
         scenario.rate = 0.2
-        scenario.start = 35_640
-        scenario.seconds = 138_000
+        scenario.start = 20_700
+        scenario.seconds = 152_940
         scenario.settle = 60
         scenario.messages = 0
         scenario.lookups = 0
-        // From 10:03 to 15:09, 15:14 to 23:54, 0:14 to 0:39, 0:46 to 9:59, 10:02 to 15:09, 15:13 to 23:55.
+        // From 5:52 to 9:58, 10:03 to 17:38, 17:46 to 23:54, 0:14 to 0:39, 0:46 to 9:59, 10:02 to 17:38, 17:43 to 23:55.
         let pauses: [(at: UInt64, seconds: UInt64)] = [
-            (480, 18_360), (19_140, 31_200), (51_540, 1500), (53_460, 33_180), (86_820, 18_420), (105_480, 31_320),
+            (420, 14_760), (15_480, 27_300), (43_260, 22_080), (66_540, 1500), (68_460, 33_180), (101_820, 27_360),
+            (129_480, 22_320),
         ]
         scenario.faults = pauses.map { .init(.standstill, at: $0.at, seconds: $0.seconds) }
         let world = try World(scenario, seed: 21)
         // Before the first midnight, after it, and after the second one.
-        for hour in [15.2, 24 + 0.1, 48 + 0.1] {
+        for hour in [17.73, 24 + 0.1, 48 + 0.1] {
             let delay = UInt64(hour * 3_600_000) - world.scenario.start * 1000
             for agent in 0..<2 {
                 world.schedule(delay, .lookup(agent, of: 1 - agent))

@@ -17,7 +17,7 @@ extension DirectoryExperiments {
         var agreedOn = Proportion()
         var alarmed = Proportion()
         var proven = Proportion()
-        var counted = Proportion()
+        var named = Proportion()
     }
 
     /// A share of the clusters colludes for `trials` virtual days, in each of the ways of ``Grinder/Attack``. The same share
@@ -31,6 +31,8 @@ extension DirectoryExperiments {
             ("30 % choose what they show", .choose, 30), ("40 % show nothing", .starve, 40),
             ("20 % commit twice", .equivocate, 20), ("one of 10 % commits in the last moment", .lateCommit, 10),
             ("one of 10 % reveals in the last moment", .lateReveal, 10),
+            ("30 % sign one commitment and show it in the last moment", .chainedCommit, 30),
+            ("30 % sign one secret and show it in the last moment", .chainedReveal, 30),
         ]
         var rows: [ResultRow] = []
         for (step, (name, attack, percent)) in cases.enumerated() {
@@ -78,7 +80,7 @@ extension DirectoryExperiments.GrindingFigures {
         fallback.count(day.isFallback)
         alarmed.count(day.isAlarmed)
         proven.count(day.isProven)
-        counted.count(day.isCounted)
+        named.count(day.isNamed)
     }
 
     fileprivate func rows(_ name: String, isChoosing: Bool) -> [ResultRow] {
@@ -104,7 +106,7 @@ extension DirectoryExperiments.GrindingFigures {
             ResultRow("\(name): days on the value that follows from the last", .share(fallback)),
             ResultRow("\(name): days with the alarm that there was no agreement", .share(alarmed)),
             ResultRow("\(name): days with proof of a contradiction", .share(proven)),
-            ResultRow("\(name): days on which withheld secrets were counted", .share(counted)),
+            ResultRow("\(name): days on which the absent were named", .share(named)),
         ]
     }
 }

@@ -16,6 +16,10 @@ struct Grinder {
         case lateCommit
         /// One shows its secret when only a part hears it in time; the others behave.
         case lateReveal
+        /// All sign the commitment of one, and show it to one honest server when no other hears it in time; else they behave.
+        case chainedCommit
+        /// The same with its secret.
+        case chainedReveal
     }
 
     /// What a day's decision came to.
@@ -48,17 +52,16 @@ struct Grinder {
         let seats = network.attackers.filter { names.contains(SharedRandom.name(of: $0.certificate.clusterID)) }
         let epoch = network.today + 1
         var secrets: [VerifyingKey: Bytes32] = [:]
-        let isLate = attack == .lateCommit
+        let isLate = attack == .lateCommit || attack == .chainedCommit
         for (index, signer) in seats.enumerated() {
             let secret: Bytes32 = entropy.bytes()
             secrets[signer.certificate.clusterID] = secret
             if !isLate || index > 0 { commit(signer, secret, epoch, network, &entropy) }
         }
         if isLate, let first = seats.first, let secret = secrets[first.certificate.clusterID] {
-            try network.run(toMillisecond: SharedRandom.commitEnd * 1000 - Grinder.margin)
-            network.tell(Grinder.commitment(first, secret, epoch), to: 0..<network.honestCount / 2)
+            try tell(Grinder.commitment(first, secret, epoch), from: SharedRandom.commitTime, network, seats)
         }
-        try network.run(toMillisecond: (SharedRandom.revealEnd - 600) * 1000)
+        try network.run(toMillisecond: (SharedRandom.revealTime - 600) * 1000)
         let decision = try decide(network, seats, secrets, names.count, &entropy)
         return (decision, try network.endDay())
     }
@@ -81,6 +84,19 @@ struct Grinder {
         network.tell(Grinder.commitment(signer, entropy.bytes(), epoch), to: half..<network.honestCount)
     }
 
+    /// Sends a message in the last moment of the round in which it counts: of the first to half of the honest servers, or with
+    /// the signatures of all colluders to one.
+    private func tell(
+        _ message: SharedRandom.Message, from start: UInt64, _ network: GrindingNetwork, _ seats: [CertifiedSigner]
+    ) throws(DirectoryExperimentError) {
+        var version = SharedRandom.Witnessed(message)
+        let isChained = attack == .chainedCommit || attack == .chainedReveal
+        if isChained { for signer in seats { version.sign(by: signer) } }
+        let end = start + UInt64(version.witnesses.count) * SharedRandom.step
+        try network.run(toMillisecond: end * 1000 - Grinder.margin)
+        network.tell(version, to: 0..<(isChained ? 1 : network.honestCount / 2))
+    }
+
     // MARK: The decision
 
     private func decide(
@@ -100,16 +116,15 @@ struct Grinder {
             let key = VerifyingKey(entropy.bytes())
             let chosen = choose(network, secrets, all, key, &decision)
             for reveal in reveals where chosen.secrets[reveal.participant] != nil { network.tell(reveal) }
-            try network.run(toMillisecond: SharedRandom.revealEnd * 1000 + 60_000)
+            try network.run(toMillisecond: SharedRandom.voteStart * 1000 + 60_000)
             for signer in seats {
                 network.tell(.vote(SharedRandom.Statement(.vote, epoch: epoch, content: chosen.value, by: signer)))
             }
         case .starve: break
-        case .equivocate, .lateCommit: for reveal in reveals { network.tell(reveal) }
-        case .lateReveal:
+        case .equivocate, .lateCommit, .chainedCommit: for reveal in reveals { network.tell(reveal) }
+        case .lateReveal, .chainedReveal:
             for reveal in reveals.dropFirst() { network.tell(reveal) }
-            try network.run(toMillisecond: SharedRandom.revealEnd * 1000 - Grinder.margin)
-            if let first = reveals.first { network.tell(first, to: 0..<network.honestCount / 2) }
+            if let first = reveals.first { try tell(first, from: SharedRandom.revealTime, network, seats) }
         }
         return decision
     }

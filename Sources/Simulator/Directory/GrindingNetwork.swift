@@ -16,7 +16,6 @@ final class GrindingNetwork {
         var peers: [Int] = []
         var armed: UInt64?
         var reports: [SharedRandomReport] = []
-        var withheld: UInt64 = 0
 
         init(_ id: NodeID, _ core: SharedRandomCore, _ store: MemoryStore) {
             self.id = id
@@ -40,8 +39,8 @@ final class GrindingNetwork {
         /// Alarms: no agreement, and contradictions.
         var isAlarmed: Bool
         var isProven: Bool
-        /// Whether a server counted secrets that were withheld.
-        var isCounted: Bool
+        /// Whether servers named whoever committed and is not in the value.
+        var isNamed: Bool
     }
 
     /// One link of each honest server leads to the attackers.
@@ -129,17 +128,22 @@ final class GrindingNetwork {
     }
 
     /// Sends a message over the attackers' links to some of the honest servers, at once.
-    func tell(_ message: SharedRandom.Message, to some: Range<Int>? = nil) {
-        let frame = [SharedRandomCore.messageKind] + message.encode()
-        for index in some ?? honest.indices {
+    func tell(_ message: SharedRandom.Message) { tell(SharedRandom.Witnessed(message), to: honest.indices) }
+
+    func tell(_ message: SharedRandom.Message, to some: Range<Int>) { tell(SharedRandom.Witnessed(message), to: some) }
+
+    func tell(_ version: SharedRandom.Witnessed, to some: Range<Int>) {
+        let frame = [SharedRandomCore.messageKind] + version.encode()
+        for index in some {
             push(now.milliseconds, index, .event(.message(link: GrindingNetwork.attackersLink, frame)))
         }
     }
 
     private func hear(_ frame: [UInt8]) {
         guard frame.first == SharedRandomCore.messageKind,
-            case .reveal(let cluster, let epoch, let secret)? = try? SharedRandom.Message(
-                decoding: Array(frame.dropFirst())), epoch == today + 1
+            case .reveal(let cluster, let epoch, let secret)? = try? SharedRandom.Witnessed(
+                decoding: Array(frame.dropFirst())
+            ).message, epoch == today + 1
         else { return }
         shown[cluster] = secret
     }
@@ -164,21 +168,21 @@ final class GrindingNetwork {
         let epoch = today + 1
         var day = Day(
             epoch: epoch, values: Set(honest.map { $0.core.values[epoch] }), isFallback: false, isAlarmed: false,
-            isProven: false, isCounted: false)
+            isProven: false, isNamed: false)
         let fallback = SharedRandom.fallback(previous: previous, epoch: epoch)
         day.isFallback = day.values.contains(.value(fallback))
         for index in honest.indices {
             for report in honest[index].reports {
                 switch report {
-                case .failed: day.isAlarmed = true
+                case .failed(_, let reason):
+                    day.isAlarmed = true
+                    if case .withheld(let clusters) = reason, !clusters.isEmpty { day.isNamed = true }
                 case .equivocated: day.isProven = true
+                case .withheld: day.isNamed = true
                 case .agreed: break
                 }
             }
             honest[index].reports = []
-            let withheld = honest[index].core.counters.withheld
-            if withheld > honest[index].withheld { day.isCounted = true }
-            honest[index].withheld = withheld
         }
         try run(toMillisecond: Timestamp.secondsPerEpoch * 1000)
         shown = [:]
