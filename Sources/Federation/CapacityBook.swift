@@ -58,11 +58,14 @@ public struct CapacityBook: Sendable {
         return chosen
     }
 
-    /// The relays that a cluster measures, at most as many as a statement has room for.
+    /// The relays that a cluster measures, at most as many as a statement has room for: which are left out changes each
+    /// epoch, so that none is left out by all.
     func targets(of cluster: VerifyingKey) -> [NodeID] {
-        Array(
-            relays.lazy.filter { measurers(of: $0).contains(cluster) }.map(\.node)
-                .prefix(CapacityStatement.entryLimit))
+        let mine = relays.filter { measurers(of: $0).contains(cluster) }.map(\.node)
+        guard mine.count > CapacityStatement.entryLimit else { return mine }
+        let number = UInt64(CapacityBook.measurers + 1)
+        let drawn = mine.map { (lot: CapacityBook.hash(seed, $0, number), node: $0) }.sorted { $0.lot < $1.lot }
+        return drawn.prefix(CapacityStatement.entryLimit).map(\.node).sorted()
     }
 
     /// Weights from what the clusters say: 1 is the median of all measured relays, and each lies within

@@ -102,6 +102,32 @@ struct CapacityTests {
         #expect(relays.allSatisfy { weights[$0.node].map(PathIndex.weightBounds.contains) ?? false })
     }
 
+    @Test("is measured of nearly all relays where clusters have ten servers each, and all of it is stated")
+    func clusters() throws {
+        var entropy = Entropy(seed: 135)
+        let clusters: [VerifyingKey] = (0..<50).map { _ in VerifyingKey(entropy.bytes()) }
+        let relays = clusters.flatMap { cluster in
+            (0..<10).map { _ in CapacityBook.Relay(node: entropy.bytes(), cluster: cluster) }
+        }
+        let book = CapacityBook(relays: relays, seed: entropy.bytes())
+        let key = SigningKey(&entropy)
+        var said: [VerifyingKey: [UInt64: UInt8]] = [:]
+        var most = 0
+        for cluster in clusters {
+            let targets = book.targets(of: cluster)
+            most = max(most, targets.count)
+            let results = Dictionary(uniqueKeysWithValues: targets.map { ($0, UInt8(3)) })
+            let statement = CapacityStatement(epoch: 20_000, results: results, server: key.publicKey) { key.sign($0) }
+            let read = try CapacityStatement(decoding: statement.encode())
+            #expect(read.entries.count == targets.count)
+            said[cluster] = Dictionary(uniqueKeysWithValues: read.entries.map { ($0.relay, $0.step) })
+        }
+        #expect(most > 150)
+        let weights = book.weights { said[$0] }
+        print("relays with a weight: \(weights.count) of \(relays.count), the most in a statement \(most)")
+        #expect(weights.count >= 495)
+    }
+
     @Test("makes no weight of fewer than five reports, and none that is zero")
     func few() throws {
         var entropy = Entropy(seed: 133)
@@ -124,10 +150,15 @@ struct CapacityTests {
         var entropy = Entropy(seed: 134)
         let key = SigningKey(&entropy)
         var results: [NodeID: UInt8] = [:]
-        for _ in 0..<40 { results[entropy.bytes()] = UInt8(entropy.below(7)) }
+        for _ in 0..<300 { results[entropy.bytes()] = UInt8(entropy.below(7)) }
+        let large = CapacityStatement(epoch: 20_000, results: results, server: key.publicKey) { key.sign($0) }
+        #expect(large.encode().count == CapacityStatement.sizeLimit && large.entries.count == 255)
+        #expect(try CapacityStatement(decoding: large.encode()) == large && large.isSigned)
+        #expect(CapacityMessage.pack([large.encode()])[0].encode().count <= Limits.envelopeSize)
+        results = Dictionary(uniqueKeysWithValues: results.prefix(32).map { ($0.key, $0.value) })
         let statement = CapacityStatement(epoch: 20_000, results: results, server: key.publicKey) { key.sign($0) }
         let bytes = statement.encode()
-        #expect(bytes.count == CapacityStatement.sizeLimit && statement.entries.count == 32)
+        #expect(bytes.count == 102 + 7 * 32 && statement.entries.count == 32)
         #expect(statement.isSigned)
         #expect(try CapacityStatement(decoding: bytes) == statement)
         for count in bytes.indices {
