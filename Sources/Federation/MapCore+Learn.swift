@@ -173,7 +173,9 @@ extension MapCore {
             counters.later += 1
             // What was known of it by an earlier version is over.
             effects.append(.lost(server.nodeID))
-        case .cluster(let cluster): effects.append(.learnedCluster(cluster))
+        case .cluster(let cluster):
+            if cluster.isLater { counters.later += 1 }
+            effects.append(.learnedCluster(cluster))
         }
         passOn(id, from: link, &effects)
     }

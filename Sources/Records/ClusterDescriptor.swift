@@ -13,16 +13,22 @@ public struct ClusterPolicy: OptionSet, Hashable, Sendable {
 }
 
 /// What an operator says of a cluster, and for which other clusters it vouches (specs/map.md, "Cluster descriptor").
+///
+/// Every version begins with the fields of the first and ends with the signature: so one of a later version is admitted,
+/// kept and passed on, and vouches for others, also where nobody can read what it has besides.
 public struct ClusterDescriptor: Hashable, Sendable {
     /// The first byte of the encoding.
     public static let kind: UInt8 = 1
-    private static let version: UInt8 = 1
+    /// The version that this program makes, and whose fields it knows.
+    private static let ownVersion: UInt8 = 1
+    private static let signatureSize = 64
     public static let nameLimit = 64
     public static let contactLimit = 128
     public static let softwareLimit = 64
     /// So many endorsements fit in ``Limits/descriptorSize``.
     public static let endorsementLimit = 48
 
+    public let version: UInt8
     public let clusterID: VerifyingKey
     public let name: String
     /// Of two descriptors of one cluster the higher sequence counts.
@@ -35,7 +41,12 @@ public struct ClusterDescriptor: Hashable, Sendable {
     public let contact: String
     public let software: String
     public let policy: ClusterPolicy
+    /// What a later version says after the fields that every version has: kept as it came, for those who can read it.
+    public let unread: [UInt8]
     public let signature: Signature
+
+    /// Whether it has, or may have, fields that this program does not know.
+    public var isLater: Bool { version > ClusterDescriptor.ownVersion }
 
     /// Signs a descriptor.
     public init(
@@ -49,6 +60,8 @@ public struct ClusterDescriptor: Hashable, Sendable {
             ("endorsements", endorsements.count, ClusterDescriptor.endorsementLimit),
         ]
         for (field, count, limit) in fields where count > limit { throw .malformed(.outOfRange(field: field)) }
+        version = ClusterDescriptor.ownVersion
+        unread = []
         clusterID = key.publicKey
         self.name = name
         self.sequence = sequence
@@ -58,7 +71,7 @@ public struct ClusterDescriptor: Hashable, Sendable {
         self.software = software
         self.policy = policy
         let unsigned = ClusterDescriptor.unsignedBytes(
-            clusterID, sequence, expiry, policy, name, contact, software, self.endorsements)
+            version, clusterID, sequence, expiry, policy, name, contact, software, self.endorsements)
         signature = key.sign(ClusterDescriptor.digest(unsigned))
     }
 
@@ -74,8 +87,8 @@ public struct ClusterDescriptor: Hashable, Sendable {
         var reader = Reader(bytes)
         let kind = try reader.uint8()
         guard kind == ClusterDescriptor.kind else { throw .unknownKind(kind) }
-        let version = try reader.uint8()
-        guard version == ClusterDescriptor.version else { throw .unknownKind(version) }
+        version = try reader.uint8()
+        guard version >= ClusterDescriptor.ownVersion else { throw .unknownKind(version) }
         clusterID = VerifyingKey(try reader.fixed())
         sequence = try reader.uint64()
         expiry = try reader.uint64()
@@ -89,6 +102,10 @@ public struct ClusterDescriptor: Hashable, Sendable {
         for _ in 0..<count { keys.append(VerifyingKey(try reader.fixed())) }
         guard zip(keys, keys.dropFirst()).allSatisfy({ $0 < $1 }) else { throw .outOfRange(field: "endorsements") }
         endorsements = keys
+        let rest = reader.remaining - ClusterDescriptor.signatureSize
+        guard rest >= 0 else { throw .truncated }
+        guard version > ClusterDescriptor.ownVersion || rest == 0 else { throw .trailingBytes(rest) }
+        unread = try reader.bytes(rest)
         signature = Signature(try reader.fixed())
         try reader.finish()
     }
@@ -114,12 +131,13 @@ public struct ClusterDescriptor: Hashable, Sendable {
     }
 
     private func unsignedBytes() -> [UInt8] {
-        ClusterDescriptor.unsignedBytes(clusterID, sequence, expiry, policy, name, contact, software, endorsements)
+        ClusterDescriptor.unsignedBytes(
+            version, clusterID, sequence, expiry, policy, name, contact, software, endorsements) + unread
     }
 
     private static func unsignedBytes(
-        _ cluster: VerifyingKey, _ sequence: UInt64, _ expiry: UInt64, _ policy: ClusterPolicy, _ name: String,
-        _ contact: String, _ software: String, _ endorsements: [VerifyingKey]
+        _ version: UInt8, _ cluster: VerifyingKey, _ sequence: UInt64, _ expiry: UInt64, _ policy: ClusterPolicy,
+        _ name: String, _ contact: String, _ software: String, _ endorsements: [VerifyingKey]
     ) -> [UInt8] {
         var writer = Writer(capacity: 512)
         writer.uint8(kind)

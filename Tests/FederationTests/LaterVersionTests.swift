@@ -19,6 +19,15 @@ struct LaterVersionTests {
         return bytes + key.sign(BLAKE2b.h(Domain("hulda/server"), bytes).bytes).bytes.bytes
     }
 
+    /// What a cluster of a later version announces.
+    private func laterCluster(_ number: Int, endorsing: [VerifyingKey], sequence: UInt64) throws -> [UInt8] {
+        let cluster = TestCluster(number)
+        var bytes = Array(try cluster.descriptor(endorsing: endorsing, sequence: sequence).encode().dropLast(64))
+        bytes[1] = 2
+        bytes += Entropy.bytes(of: 78, count: 200)
+        return bytes + cluster.key.sign(BLAKE2b.h(Domain("hulda/cluster"), bytes).bytes).bytes.bytes
+    }
+
     /// Four nodes in a chain; the second speaks the first version of the gossip.
     private func chain(_ seed: UInt64) throws -> MapNetwork {
         var network = MapNetwork(seed: seed)
@@ -63,6 +72,48 @@ struct LaterVersionTests {
         try network.publish(3, TestCluster(3).server(3, sequence: 6).encode())
         try network.run(milliseconds: 20_000)
         for index in 0..<4 { #expect(network.cores[index].server(node)?.sequence == 6) }
+    }
+
+    @Test(
+        "of clusters go through old and new alike, vouch for others, are in all snapshots, and are kept over a restart")
+    func clusters() throws {
+        var network = try chain(312)
+        let ids = (0..<5).map { TestCluster($0).id }
+        let newcomer = TestCluster(4)
+        let descriptor = try newcomer.descriptor(endorsing: [ids[2], ids[3]]).encode()
+        try network.handle(.message(link: 0, MapMessage.descriptor(descriptor).encode()), 0)
+        try network.run(milliseconds: 20_000)
+        #expect(network.cores.allSatisfy { !$0.admission.admits(newcomer.id) })
+        // Two clusters announce by a later version that they vouch for it.
+        var announced: [[UInt8]] = []
+        for node in 2...3 {
+            let bytes = try laterCluster(node, endorsing: ids.filter { $0 != ids[node] }, sequence: 7)
+            announced.append(bytes)
+            try network.publish(node, bytes)
+        }
+        try network.run(milliseconds: 20_000)
+        try network.restart(0, roots: [ids[0]])
+        for index in 0..<4 {
+            for (node, bytes) in zip(2...3, announced) {
+                #expect(network.cores[index].held.bytes(MapCore.name(ids[node])) == bytes)
+            }
+            #expect(network.cores[index].admission.admits(newcomer.id) && network.cores[index].counters.malformed == 0)
+            #expect(network.cores[index].clusterTotal == 5)
+        }
+        #expect(network.cores[1].counters.later == 2)
+        // An earlier version with a higher sequence counts again.
+        try network.publish(3, TestCluster(3).descriptor(endorsing: ids.filter { $0 != ids[3] }, sequence: 8).encode())
+        try network.run(milliseconds: 20_000)
+        for index in 0..<4 { #expect(network.cores[index].held[MapCore.name(ids[3])]?.sequence == 8) }
+        for copy in bitFlips(announced[0]) where copy[0] == 1 && copy[1] > 0 {
+            #expect(throws: DescriptorError.self) {
+                try ClusterDescriptor(decoding: copy).verify(at: MapNetwork.start)
+            }
+        }
+        // Of the first version nothing stands there.
+        var first = announced[0]
+        first[1] = 1
+        #expect(throws: DescriptorError.malformed(.trailingBytes(200))) { try ClusterDescriptor(decoding: first) }
     }
 
     @Test("are refused with any bit turned, when they have expired, and of clusters that are not admitted")
