@@ -230,6 +230,6 @@ extension AgentCore {
         case .invalid: counters.invalidRecords += 1
         case .malformed: counters.malformedAnswers += 1
         }
-        lookups[id]?.take(found, now: now, grace: configuration.waveGrace)
+        lookups[id]?.take(found, from: holder, now: now, grace: configuration.waveGrace)
     }
 }

@@ -49,7 +49,7 @@ extension AgentCore {
         case .invalid: counters.invalidRecords += 1
         case .malformed: counters.malformedAnswers += 1
         }
-        nameLookups[label]?.lookup.take(found, now: now, grace: configuration.waveGrace)
+        nameLookups[label]?.lookup.take(found, from: holder, now: now, grace: configuration.waveGrace)
     }
 
     mutating func advanceNameLookups(

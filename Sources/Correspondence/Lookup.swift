@@ -7,7 +7,9 @@ import Wire
 /// (specs/correspondence.md, "Lookup"). `Content` is what a record says to those who can open it.
 ///
 /// Freshness: of all valid answers the highest sequence wins, but not before ``AgentConfiguration/freshAnswers`` holders
-/// have answered; and while the best record is so old that its publisher should have replaced it, all holders are asked.
+/// have answered, or an ``AnswerTest`` says that it is enough; and while the best record is so old that its publisher
+/// should have replaced it, all holders are asked. Holders from whom nothing came are asked once more before an ID counts
+/// as not found.
 package struct Lookup<Content: Sendable>: Sendable {
     package enum Stage: Sendable {
         case waves
@@ -52,8 +54,21 @@ package struct Lookup<Content: Sendable>: Sendable {
     package private(set) var missing = 0
     package private(set) var waves = 0
     private var absence: AbsenceQuorum
-    private var outstanding = 0
-    package private(set) var deadline: Timestamp
+    /// Holders of the current wave that have not answered.
+    private var awaited: Set<NodeID> = []
+    /// Holders that have answered, some of them twice.
+    private var heard: Set<NodeID> = []
+    /// Servers that search on the agent's behalf and have not answered.
+    private var searching = 0
+    /// When the current wave is over.
+    private var waveEnd: Timestamp
+    /// Whether the silent holders were asked once more.
+    private var hasRepeated = false
+    /// When all were asked, if answers are judged by the time that they take.
+    private let test: AnswerTest?
+    private var askedAt: Timestamp
+    /// Holders that sent a record which holds.
+    private var records = 0
     private var best: (record: DirectoryRecord, body: Content)?
     /// The encoding of ``best``: most holders send the same, which needs no second check.
     private var bestBytes: [UInt8] = []
@@ -61,15 +76,19 @@ package struct Lookup<Content: Sendable>: Sendable {
     /// - Parameters:
     ///   - rings: the holders by ring; a wave asks as many of each.
     ///   - directories: all directory servers, for the fallback.
+    ///   - test: for a direct lookup: all holders are asked at once, and this says when the answers are enough.
     package init(
-        blindedKey: VerifyingKey, rings: [[NodeID]], directories: [NodeID], now: Timestamp, entropy: inout Entropy,
+        blindedKey: VerifyingKey, rings: [[NodeID]], directories: [NodeID], test: AnswerTest? = nil, now: Timestamp,
+        entropy: inout Entropy,
         open: @escaping @Sendable (DirectoryRecord) throws(RecordError) -> Content
     ) {
         self.open = open
         self.blindedKey = blindedKey
         epoch = now.epoch
         started = now
-        deadline = now
+        waveEnd = now
+        askedAt = now
+        self.test = test
         waiting = rings.map { ring in
             var order = ring
             entropy.shuffle(&order)
@@ -90,7 +109,15 @@ package struct Lookup<Content: Sendable>: Sendable {
 
     package var usedFallback: Bool { stage == .fallback }
 
-    /// Judges an answer, as ``take(_:now:grace:)`` wants it.
+    /// When to go on if no answer comes before.
+    package var deadline: Timestamp { enoughAt.map { min($0, waveEnd) } ?? waveEnd }
+
+    /// From when on what has come is enough, by the test.
+    private var enoughAt: Timestamp? {
+        test?.due(records).map { askedAt.adding(milliseconds: $0) }
+    }
+
+    /// Judges an answer, as ``take(_:from:now:grace:)`` wants it.
     /// - Parameter holder: whom the request was sealed to; `nil` for a server that searched on the agent's behalf.
     package mutating func read(_ answer: DirectoryMessage, from holder: NodeID?, now: Timestamp) -> Reading {
         switch answer {
@@ -123,52 +150,76 @@ package struct Lookup<Content: Sendable>: Sendable {
     }
 
     /// An answer came.
+    /// - Parameter holder: as for ``read(_:from:now:)``. A holder that was asked twice counts once.
     package mutating func take(
-        _ record: (record: DirectoryRecord, body: Content)?, now: Timestamp, grace: UInt64
+        _ record: (record: DirectoryRecord, body: Content)?, from holder: NodeID?, now: Timestamp, grace: UInt64
     ) {
+        if let holder {
+            awaited.remove(holder)
+            guard heard.insert(holder).inserted else { return }
+        } else {
+            searching = max(0, searching - 1)
+        }
         answered += 1
-        outstanding = max(0, outstanding - 1)
         guard let record else {
             missing += 1
             return
         }
+        records += holder == nil ? 0 : 1
         if let best, best.record.sequence >= record.record.sequence { return }
         best = record
-        deadline = min(deadline, now.adding(milliseconds: grace))
+        waveEnd = min(waveEnd, now.adding(milliseconds: grace))
     }
 
     /// - Parameter queueDelay: milliseconds until a request that is queued now leaves.
     package mutating func step(_ configuration: AgentConfiguration, now: Timestamp, queueDelay: UInt64) -> Step {
         let isOld = looksOld(configuration, now)
-        // In a small network half of the holders are enough, which leaves some for another try, unless a greater share
-        // is awaited in a large one.
-        let share = configuration.freshAnswers * holderCount / (Placement.rings * Placement.holdersPerRing)
-        let wanted = min(configuration.freshAnswers, max((holderCount + 1) / 2, share))
-        if let best, !isOld, answered >= wanted { return .found(best.record, best.body) }
+        let wanted = wantedAnswers(configuration)
+        let isEnough = test == nil ? answered >= wanted : enoughAt.map { now >= $0 } ?? false
+        if let best, !isOld, isEnough { return .found(best.record, best.body) }
         let asksRest = isOld && stage == .waves && waiting.contains { !$0.isEmpty }
-        if outstanding > 0, now < deadline, !asksRest { return .wait }
-        if now >= deadline { outstanding = 0 }
+        let isWaiting = stage == .waves ? !awaited.isEmpty : searching > 0
+        if isWaiting, now < waveEnd, !asksRest { return .wait }
         switch stage {
         case .waves:
             let spare = waves == 0 ? configuration.spareRequests : 0
-            let wave = nextWave(isOld ? .max : max(waiting.count, wanted - answered) + spare)
+            let takesAll = isOld || test != nil
+            var wave = nextWave(takesAll ? .max : max(waiting.count, wanted - answered) + spare)
+            if wave.isEmpty { wave = silentHolders() }
             if !wave.isEmpty {
+                if waves == 0 { askedAt = now }
                 waves += 1
+                // Who was too late in the last wave is not waited for any more.
+                awaited = now >= waveEnd ? Set(wave) : awaited.union(wave)
                 asked.formUnion(wave)
-                outstanding += wave.count
-                deadline = now.adding(milliseconds: configuration.waveTimeout + queueDelay)
+                waveEnd = now.adding(milliseconds: configuration.waveTimeout + queueDelay)
                 return .ask(wave)
             }
             if let best { return .found(best.record, best.body) }
             stage = .fallback
-            outstanding = fallbackCandidates.count
-            deadline = now.adding(milliseconds: configuration.fallbackTimeout + queueDelay)
+            searching = fallbackCandidates.count
+            waveEnd = now.adding(milliseconds: configuration.fallbackTimeout + queueDelay)
             guard !fallbackCandidates.isEmpty else { return .failed(failure) }
             return .askFallback(fallbackCandidates)
         case .fallback:
             if let best { return .found(best.record, best.body) }
             return .failed(failure)
         }
+    }
+
+    /// Answers after which a young record is believed. In a small network half of the holders are enough, which leaves some
+    /// for another try, unless a greater share is awaited in a large one.
+    private func wantedAnswers(_ configuration: AgentConfiguration) -> Int {
+        let share = configuration.freshAnswers * holderCount / (Placement.rings * Placement.holdersPerRing)
+        return min(configuration.freshAnswers, max((holderCount + 1) / 2, share))
+    }
+
+    /// The holders that have not answered at all, once, unless there is a record or enough have signed that there is none:
+    /// an envelope that was lost says nothing.
+    private mutating func silentHolders() -> [NodeID] {
+        guard best == nil, !hasRepeated, !absence.isReached else { return [] }
+        hasRepeated = true
+        return asked.subtracting(heard).sorted()
     }
 
     /// Whether the publisher, who refreshes every 8 to 12 hours, should have published again since.
@@ -199,10 +250,10 @@ extension Lookup where Content == RecordBody {
     /// - Parameter serialFloor: records with keys of a lower serial are revoked.
     package init(
         id: NetworkID, serialFloor: UInt64 = 0, blindedKey: VerifyingKey, rings: [[NodeID]], directories: [NodeID],
-        now: Timestamp, entropy: inout Entropy
+        test: AnswerTest? = nil, now: Timestamp, entropy: inout Entropy
     ) {
         self.init(
-            blindedKey: blindedKey, rings: rings, directories: directories, now: now, entropy: &entropy
+            blindedKey: blindedKey, rings: rings, directories: directories, test: test, now: now, entropy: &entropy
         ) { record throws(RecordError) in
             let body = try record.open(user: id.key)
             guard body.serial >= serialFloor else { throw .revoked(serial: body.serial) }

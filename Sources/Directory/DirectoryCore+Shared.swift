@@ -9,12 +9,14 @@ extension DirectoryCore {
     /// ``DirectoryEvent/map(_:)`` does for one core costs a hash of every node.
     /// - Parameters:
     ///   - placements: by epoch, of the same nodes.
+    ///   - links: the link keys of the same nodes; of a large map they take several megabytes in each core otherwise.
     ///   - checked: what the cores of the process have checked already.
     public mutating func share(
-        _ nodes: [Placement.Node], placements: [UInt64: Placement], checked: CheckedSignatures? = nil
+        _ nodes: [Placement.Node], placements: [UInt64: Placement], links: Set<X25519PublicKey>? = nil,
+        checked: CheckedSignatures? = nil
     ) {
         self.nodes = nodes
-        listedLinks = nil
+        listedLinks = links
         self.placements = placements
         self.checked = checked
         markListed()

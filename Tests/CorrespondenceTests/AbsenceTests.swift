@@ -36,12 +36,12 @@ struct AbsenceTests {
                     let index = try #require(nodes.firstIndex(of: holder))
                     let reading = lookup.read(answer(index, server(index), key), from: holder, now: now)
                     if case .invalid = reading { invalid += 1 }
-                    lookup.take(nil, now: now, grace: configuration.waveGrace)
+                    lookup.take(nil, from: holder, now: now, grace: configuration.waveGrace)
                 }
             case .askFallback(let servers):
                 for _ in servers {
                     _ = lookup.read(answer(0, server(0), key), from: nil, now: now)
-                    lookup.take(nil, now: now, grace: configuration.waveGrace)
+                    lookup.take(nil, from: nil, now: now, grace: configuration.waveGrace)
                 }
             case .failed(let error): return (error, invalid)
             case .found, .wait:

@@ -60,13 +60,14 @@ extension DirectoryExperiments {
     /// Lookups while a share of the servers lies and a share of the others is dead, in several draws of both.
     static func lookups(
         _ world: DirectoryWorld, _ trials: Int, liars: Double, conduct: [DirectoryConduct], dead: Double,
-        over route: LookupRoute = .mixed, configuration: AgentConfiguration? = nil, _ progress: (Double) -> Void
+        over route: LookupRoute = .mixed, configuration: AgentConfiguration? = nil, hasHistory: Bool = false,
+        _ progress: (Double) -> Void
     ) throws(DirectoryExperimentError) -> LookupTally {
         var tally = LookupTally()
         for trial in 0..<trials {
             if trial % max(1, trials / strikes) == 0 { world.strike(liars: liars, conduct: conduct, dead: dead) }
             let user = world.users[world.entropy.below(world.users.count)]
-            tally.add(try world.lookup(user, over: route, configuration: configuration))
+            tally.add(try world.lookup(user, over: route, configuration: configuration, hasHistory: hasHistory))
             if trial % 256 == 0 { progress(Double(trial) / Double(trials)) }
         }
         world.revive()
@@ -127,7 +128,7 @@ extension DirectoryExperiments {
             rows.append(ResultRow("\(kind.0): replaced record believed", .share(tally.stale)))
             rows.append(ResultRow("\(kind.0): current record found", .share(tally.found)))
             rows.append(ResultRow("\(kind.0): holders asked, mean", .number(tally.asked.mean, unit: "")))
-            rows += try hurried(world, min(trials, hurriedLimit), kind.0)
+            rows += try hurried(world, trials, kind.0)
             // The same without the rule, to show what it does.
             var weak = AgentConfiguration()
             weak.freshAnswers = 1
@@ -149,15 +150,14 @@ extension DirectoryExperiments {
         world.liarsHurry = true
         defer { world.liarsHurry = false }
         var rows: [ResultRow] = []
-        for (awaited, asked) in [(8, 8), (15, 20), (8, 12)] {
+        let rules = [("by the times of answers", true, trials), ("15 of 20", false, min(trials, hurriedLimit))]
+        for (rule, hasHistory, count) in rules {
             let tally = try lookups(
-                world, trials, liars: 0.3, conduct: [.stale], dead: 0, over: .direct,
-                configuration: LookupRoute.hedged(awaited, of: asked)
+                world, count, liars: 0.3, conduct: [.stale], dead: 0, over: .direct, hasHistory: hasHistory
             ) { _ in }
             rows.append(
                 ResultRow(
-                    "\(name), direct, \(awaited) of \(asked), liars answer first: replaced record believed",
-                    .share(tally.stale)))
+                    "\(name), direct, \(rule), liars answer first: replaced record believed", .share(tally.stale)))
         }
         return rows
     }

@@ -13,24 +13,18 @@ enum LookupRoute: Sendable {
     /// envelopes themselves are not built.
     case mixed
 
-    /// The habits of an agent on this route. Direct lookups are for callers that want the first valid answer.
+    /// The habits of an agent on this route. Direct lookups ask all holders at once and take fifteen answers where nothing
+    /// is known of how long answers take.
     var configuration: AgentConfiguration {
         var configuration = AgentConfiguration()
         if case .direct = self {
+            configuration.freshAnswers = 15
+            configuration.spareRequests = 5
             // A little more than the longest round trip of the world.
             configuration.waveTimeout = 400
-            configuration.waveGrace = 200
+            // Nobody is left to be asked instead of the slow ones.
+            configuration.waveGrace = configuration.waveTimeout
         }
-        return configuration
-    }
-
-    /// A direct lookup that asks `asked` holders at once and waits for `awaited` of their answers.
-    static func hedged(_ awaited: Int, of asked: Int) -> AgentConfiguration {
-        var configuration = LookupRoute.direct.configuration
-        configuration.freshAnswers = awaited
-        configuration.spareRequests = asked - awaited
-        // Nobody is left to be asked instead of the slow ones.
-        configuration.waveGrace = configuration.waveTimeout
         return configuration
     }
 }
@@ -46,6 +40,7 @@ struct LookupOutcome: Sendable {
 
     var end: End
     var milliseconds: UInt64
+    /// Requests sent to holders.
     var asked: Int
     var waves: Int
     var usedFallback: Bool
@@ -56,22 +51,27 @@ extension DirectoryWorld {
     /// - Parameters:
     ///   - rings: the holders by the agent's own map, if that differs from everybody's.
     ///   - configuration: the agent's, if not the usual one of the route.
+    ///   - hasHistory: whether the agent goes by the times of answers that it saw before (``AnswerTest``).
     func lookup(
         _ user: DirectoryUser, over route: LookupRoute, rings: [[NodeID]]? = nil,
-        configuration: AgentConfiguration? = nil
+        configuration: AgentConfiguration? = nil, hasHistory: Bool = false
     ) throws(DirectoryExperimentError) -> LookupOutcome {
         let configuration = configuration ?? route.configuration
         now = now.adding(milliseconds: DirectoryWorld.pause)
         let region = latency.region(&entropy)
+        let rings = rings ?? placement.rings(of: user.blindedKey)
+        let times = hasHistory ? answerTimes(region, configuration) : nil
         var lookup = Lookup(
-            id: user.id, blindedKey: user.blindedKey, rings: rings ?? placement.rings(of: user.blindedKey),
-            directories: directories, now: now, entropy: &entropy)
-        var arrivals = VirtualQueue<DirectoryMessage>()
+            id: user.id, blindedKey: user.blindedKey, rings: rings, directories: directories,
+            test: times.flatMap { AnswerTest($0, holders: rings.reduce(0) { $0 + $1.count }) }, now: now,
+            entropy: &entropy)
+        var arrivals = VirtualQueue<(holder: NodeID?, message: DirectoryMessage)>()
+        var requests = 0
         var time = now
         func outcome(_ end: LookupOutcome.End) -> LookupOutcome {
             lookupTime += time.milliseconds(since: now)
             return LookupOutcome(
-                end: end, milliseconds: time.milliseconds(since: now), asked: lookup.asked.count, waves: lookup.waves,
+                end: end, milliseconds: time.milliseconds(since: now), asked: requests, waves: lookup.waves,
                 usedFallback: lookup.usedFallback)
         }
         while true {
@@ -81,6 +81,7 @@ extension DirectoryWorld {
                 return outcome(record.sequence == user.sequence ? .found : .stale)
             case .failed: return outcome(.failed)
             case .ask(let holders):
+                requests += holders.count
                 var departure = 0.0
                 for holder in holders {
                     let request = DirectoryMessage.get(key: user.blindedKey, epoch: lookup.epoch)
@@ -89,7 +90,7 @@ extension DirectoryWorld {
                         continue
                     }
                     let travel = departure + answerDelay(route, region, index, configuration)
-                    arrivals.push(answer, due: time.adding(milliseconds: UInt64(travel)).milliseconds)
+                    arrivals.push((holder, answer), due: time.adding(milliseconds: UInt64(travel)).milliseconds)
                 }
             case .askFallback(let servers):
                 for server in servers {
@@ -98,7 +99,7 @@ extension DirectoryWorld {
                         continue
                     }
                     let travel = delay(route, region, index, configuration)
-                    arrivals.push(answer, due: time.adding(milliseconds: UInt64(travel)).milliseconds)
+                    arrivals.push((nil, answer), due: time.adding(milliseconds: UInt64(travel)).milliseconds)
                 }
             case .wait:
                 guard let due = arrivals.next, due < lookup.deadline.milliseconds, let (at, answer) = arrivals.pop()
@@ -108,13 +109,26 @@ extension DirectoryWorld {
                 }
                 time = max(time, Timestamp(milliseconds: at))
                 var found: (record: DirectoryRecord, body: RecordBody)?
-                // Servers here do not sign their misses, so nobody needs to know whose answer it is.
-                if case .record(let record, let body) = lookup.read(answer, from: nil, now: time) {
+                if case .record(let record, let body) = lookup.read(answer.message, from: answer.holder, now: time) {
                     found = (record, body)
                 }
-                lookup.take(found, now: time, grace: configuration.waveGrace)
+                lookup.take(found, from: answer.holder, now: time, grace: configuration.waveGrace)
             }
         }
+    }
+
+    /// What an agent of this region knows of the times of answers, after lookups of other records while the same servers
+    /// were faulty: so many servers drawn at random as it remembers.
+    private func answerTimes(_ region: Int, _ configuration: AgentConfiguration) -> AnswerTimes {
+        if let known = histories[region] { return known }
+        var times = AnswerTimes()
+        for _ in 0..<AnswerTimes.limit {
+            let index = entropy.below(listed.count)
+            let isRight = nodes[index].isUp && [.honest, .stale].contains(nodes[index].conduct)
+            times.note(isRight ? UInt64(answerDelay(.direct, region, index, configuration)) : nil)
+        }
+        histories[region] = times
+        return times
     }
 
     /// What a server answers to an agent; `nil` for silence.

@@ -26,6 +26,7 @@ final class DirectoryWorld {
     private(set) var placement: Placement
     private(set) var listed: [Placement.Node] = []
     private(set) var directories: [NodeID] = []
+    private var links: Set<X25519PublicKey> = []
 
     // The network among servers.
     var queue = VirtualQueue<DirectoryDelivery>()
@@ -42,7 +43,9 @@ final class DirectoryWorld {
     /// Bytes of calls and their answers.
     var callBytes = 0
     /// Whether liars answer before everybody else does, wherever they are.
-    var liarsHurry = false
+    var liarsHurry = false { didSet { histories = [:] } }
+    /// What agents of each region know of the times of answers since servers were last struck.
+    var histories: [Int: AnswerTimes] = [:]
     /// An agent's view that differs from everybody's.
     var agentPlacement: Placement?
     private let start: Timestamp
@@ -83,8 +86,9 @@ final class DirectoryWorld {
         listed = members.map { $0.listing }
         directories = members.map(\.nodeID)
         placement = Placement(nodes: listed, epoch: now.epoch)
+        links = Set(listed.compactMap { $0.endpoint?.linkKey })
         let placements = [now.epoch: placement]
-        for node in nodes { node.core.share(listed, placements: placements, checked: checked) }
+        for node in nodes { node.core.share(listed, placements: placements, links: links, checked: checked) }
     }
 
     /// A server that is on no map.
@@ -92,7 +96,7 @@ final class DirectoryWorld {
     func addStranger(seed: UInt64? = nil) throws(DirectoryExperimentError) -> Int {
         let index = nodes.count
         try add(index, seed: seed)
-        nodes[index].core.share(listed, placements: [now.epoch: placement], checked: checked)
+        nodes[index].core.share(listed, placements: [now.epoch: placement], links: links, checked: checked)
         return index
     }
 
@@ -179,6 +183,7 @@ final class DirectoryWorld {
     // MARK: Faults
 
     func revive() {
+        histories = [:]
         for node in nodes {
             node.isUp = true
             node.conduct = .honest
