@@ -103,6 +103,8 @@ public struct DirectoryCounters: Equatable, Sendable {
     public var searches: UInt64 = 0
     /// Round trips that followed one another in searches, added up.
     public var searchRounds: UInt64 = 0
+    /// Calls that searches for records made.
+    public var searchCalls: UInt64 = 0
     /// Answers that did not come within the wait that the peer's round trips suggest.
     public var lateAnswers: UInt64 = 0
     /// Contacts in answers that named the answerer or the asker, or one address twice.

@@ -17,12 +17,21 @@ extension DirectoryCore {
         }
         let id = nextCall
         nextCall += 1
-        let wait = call.node.flatMap { table.entry($0)?.roundTrip.timeout } ?? RoundTrip.first
+        let wait = wait(for: call)
         calls[id] = Pending(call: call, endpoint: endpoint, started: now, deadline: now.adding(milliseconds: wait))
         if case .iteration = call, let deadline = calls[id]?.deadline {
             nextDeadline = min(nextDeadline ?? deadline, deadline)
         }
         effects.append(.call(id, to: endpoint, message: message.encode()))
+    }
+
+    /// Milliseconds until a call is late.
+    private func wait(for call: Call) -> UInt64 {
+        let known = call.node.flatMap { table.entry($0)?.roundTrip }
+        guard case .iteration(let search, _) = call, iterations[search]?.awaitsRecord ?? false else {
+            return known?.timeout ?? RoundTrip.first
+        }
+        return known?.patience ?? usual.strangersPatience
     }
 
     mutating func answered(
@@ -31,7 +40,9 @@ extension DirectoryCore {
     ) throws(StorageError) {
         guard let pending = calls.removeValue(forKey: id) else { return }
         let (call, endpoint) = (pending.call, pending.endpoint)
-        if let node = call.node { table.measured(node, milliseconds: now.milliseconds(since: pending.started)) }
+        let milliseconds = now.milliseconds(since: pending.started)
+        if let node = call.node { table.measured(node, milliseconds: milliseconds) }
+        usual.measured(milliseconds)
         guard let message = try? DirectoryMessage(decoding: bytes) else {
             counters.malformed += 1
             try callFailed(call, now, &entropy, &effects, &store)

@@ -63,6 +63,7 @@ extension DirectoryCore {
         iterations[id] = nil
         watchSearch(iteration, now, &effects)
         counters.searchRounds += UInt64(iteration.rounds)
+        if iteration.awaitsRecord { counters.searchCalls += UInt64(iteration.calls) }
         counters.refusedContacts += iteration.refusedContacts
         counters.misleading += iteration.misleading
     }

@@ -34,6 +34,7 @@ extension DirectoryCore {
         for (contact, cluster, isListed, roundTrip) in contacts {
             _ = table.insert(contact, cluster: cluster, isListed: isListed, now: now)
             for _ in 0..<DirectoryCore.adoptedCalls { table.measured(contact.nodeID, milliseconds: roundTrip) }
+            usual.measured(roundTrip)
         }
         func later(_ interval: UInt64) -> Timestamp {
             now.adding(milliseconds: UInt64(entropy.below(Int(clamping: max(1, interval)))))

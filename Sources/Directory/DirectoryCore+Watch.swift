@@ -58,19 +58,29 @@ extension DirectoryCore {
         guard now >= nextWatch else { return }
         nextWatch = now.adding(milliseconds: EclipseWatch.roundInterval)
         guard nodes.count >= EclipseWatch.least else { return }
-        var keys: [VerifyingKey] = []
-        try store.scan(RecordStore.table, from: entropy.array(Bytes32.count)) { key, _ in
-            if let key = Bytes32(key) { keys.append(VerifyingKey(key)) }
-            return keys.count < EclipseWatch.keyLimit
-        }
+        let keys = try watchedKeys(from: entropy.array(Bytes32.count), store)
         let placement = placement(now.epoch)
         raise(watch.check(placement, own: own, keys: keys, now: now), now, &effects)
         // Strangers are on no map, but those near a key get to know who comes to live there.
         for target in [own] + keys.map({ placement.searchTarget(of: $0) }) {
             let near = table.closest(to: target, EclipseWatch.crowdScales.max() ?? 0)
             let distances = near.map { $0.nodeID.distance(to: target) }
-            raise(watch.crowd(distances, nodes: nodes.count, now: now), now, &effects)
+            raise(watch.crowd(distances, nodes: nodes.count, isLook: true, now: now), now, &effects)
         }
+    }
+
+    /// Of the records held those at and after a random place, and around: who holds few looks after all of them.
+    func watchedKeys(
+        from start: [UInt8], _ store: borrowing some (KeyValueStore & ~Copyable)
+    ) throws(StorageError) -> [VerifyingKey] {
+        var keys: [VerifyingKey] = []
+        for place in [start, []] where keys.count < EclipseWatch.keyLimit {
+            try store.scan(RecordStore.table, from: place) { key, _ in
+                if let key = Bytes32(key).map({ VerifyingKey($0) }), !keys.contains(key) { keys.append(key) }
+                return keys.count < EclipseWatch.keyLimit
+            }
+        }
+        return keys
     }
 }
 

@@ -60,6 +60,8 @@ public struct DirectoryCore: Sendable {
     public internal(set) var nextWake: Timestamp?
 
     var table: RoutingTable
+    /// What peers take to answer, all together.
+    var usual = RoundTrip()
     var nodes: [Placement.Node] = []
     var placements: [UInt64: Placement] = [:]
     /// Counts changes of what placements follow from.

@@ -56,8 +56,9 @@ public struct EclipseWatch: Sendable {
 
     /// The nearest to a search's target that are judged: the arc that ends at the fifth, the tenth and so on.
     static let crowdScales = [5, 10, 20, 40]
-    /// Searches judged in a day.
+    /// Searches and looks at contacts judged in a day. Some are kept for the looks: anybody can make a server search.
     static let crowdLimit = 10_000
+    private static let looks = rounds * (keyLimit + 1)
     /// By how much the network may be larger than the map.
     static let crowdSlack = 1.1
     /// Nodes that send false records in one search: one may be anybody, so many are a plan.
@@ -163,10 +164,15 @@ public struct EclipseWatch: Sendable {
 
     /// Who answered near the target of a search, in a network of so many nodes: identities are free, so that an attacker
     /// tries until many lie beside a key; those of an honest network lie anywhere.
-    /// - Parameter distances: in ascending order; the target itself, if it is a node, does not count.
-    public mutating func crowd(_ distances: [Bytes32], nodes: Int, now: Timestamp) -> Alarm? {
+    /// - Parameters:
+    ///   - distances: in ascending order; the target itself, if it is a node, does not count.
+    ///   - isLook: whether these are contacts that the server knows, and not those that answered in a search.
+    public mutating func crowd(
+        _ distances: [Bytes32], nodes: Int, isLook: Bool = false, now: Timestamp
+    ) -> Alarm? {
         if searches.day != now.epoch { searches = (now.epoch, 0) }
-        guard nodes >= EclipseWatch.least, searches.judged < EclipseWatch.crowdLimit else { return nil }
+        let limit = EclipseWatch.crowdLimit - (isLook ? 0 : EclipseWatch.looks)
+        guard nodes >= EclipseWatch.least, searches.judged < limit else { return nil }
         searches.judged += 1
         let others = distances.filter { $0 != Bytes32() }
         for scale in EclipseWatch.crowdScales where others.count >= scale {

@@ -5,19 +5,25 @@ import Wire
 /// One iterative search over paths that share no node (S/Kademlia, Baumgart and Mies, 2007), towards the nodes closest
 /// to a target.
 ///
-/// Deviations: half of the paths wait until there is trouble (a call that failed or was late, a path at its end), so an
-/// undisturbed search costs no more calls than Kademlia's; and a path takes at most ``sourceLimit`` of what one node
-/// named before it takes what others named, so a liar that names only its friends does not own the path.
+/// Deviations: in searches for contacts half of the paths wait until there is trouble (a call that failed or was late, a
+/// path at its end), so that undisturbed they cost no more calls than Kademlia's; in searches for a record all are walked
+/// at once, and in trouble two nodes of each are asked at a time, for somebody waits; and a path takes at most
+/// ``sourceLimit`` of what one node named before it takes what others named, so a liar that names only its friends does not
+/// own the path.
 struct Iteration: Sendable {
-    /// Calls under way at a time; as many as paths once there is trouble.
+    /// Calls under way at a time, without those that are late, in searches for contacts; and once there is trouble.
     static let alpha = 4
+    private static let wideCalls = 8
+    /// The same in searches for a record, for which somebody waits.
+    static let recordCalls = 8
+    private static let wideRecordCalls = 16
     /// Paths that share no node, so that a liar misleads only one.
     static let paths = 8
     /// Contacts of the own table with which a search begins.
     static let startLimit = 40
     /// The nodes that a path asks before it ends: its nearest. Who looks for contacts asks k.
-    static let width = 8
-    /// From this round on all paths are walked: an undisturbed search has ended.
+    static let nearest = 8
+    /// From this round on there is trouble: an undisturbed search has ended.
     private static let wideRound = 4
     /// Calls in all.
     static let callLimit = 128
@@ -75,9 +81,12 @@ struct Iteration: Sendable {
     private var candidates: [[Candidate]] = Array(repeating: [], count: Iteration.paths)
     private var pathOf: [NodeID: Int] = [:]
     private var underway = 0
-    private var calls = 0
+    /// Calls made.
+    private(set) var calls = 0
     private var nextPath = 0
+    /// Paths that are walked, and calls that may be under way.
     private var active = Iteration.alpha
+    private var width = Iteration.alpha
     private let own: NodeID
 
     /// - Parameter isWide: whether all paths are walked from the start, as during an alarm.
@@ -88,7 +97,11 @@ struct Iteration: Sendable {
         self.goal = goal
         self.own = own
         started = now
-        if isWide { active = Iteration.paths }
+        if awaitsRecord {
+            active = Iteration.paths
+            width = Iteration.recordCalls
+        }
+        if isWide { widen() }
         for (index, contact) in start.enumerated() { add(contact, path: index % Iteration.paths, from: nil, round: 1) }
     }
 
@@ -103,7 +116,7 @@ struct Iteration: Sendable {
     /// The contacts to call now.
     mutating func next() -> [Contact] {
         var out: [Contact] = []
-        while underway < active, calls < Iteration.callLimit {
+        while underway < width, calls < Iteration.callLimit {
             guard let (path, place) = choose() else {
                 // These paths are at their end; the others are walked now.
                 guard active < Iteration.paths else { break }
@@ -120,8 +133,17 @@ struct Iteration: Sendable {
         return out
     }
 
-    /// Walks all paths from now on.
-    mutating func widen() { active = Iteration.paths }
+    /// Walks all paths from now on, and makes more calls at a time.
+    mutating func widen() {
+        active = Iteration.paths
+        width = awaitsRecord ? Iteration.wideRecordCalls : Iteration.wideCalls
+    }
+
+    /// Whether somebody waits for a record: calls are given up sooner than where nobody waits for contacts.
+    var awaitsRecord: Bool {
+        if case .value = goal { return true }
+        return false
+    }
 
     private mutating func choose() -> (path: Int, place: Int)? {
         var deep: (path: Int, place: Int)?
@@ -138,15 +160,15 @@ struct Iteration: Sendable {
         return deep
     }
 
-    /// The nearest candidate of the path that was not asked, among the ``width`` nearest that are diverse; when all of
+    /// The nearest candidate of the path that was not asked, among the ``nearest`` that are diverse; when all of
     /// those were asked and are fewer, among the rest.
     private func freshest(_ path: Int) -> Int? {
         var prefixes: [UInt64: Int] = [:]
         var sources: [NodeID: Int] = [:]
         var considered = 0
         var spare: Int?
-        let width = if case .nodes = goal { RoutingTable.k } else { Iteration.width }
-        for place in candidates[path].indices where considered < width {
+        let nearest = awaitsRecord ? Iteration.nearest : RoutingTable.k
+        for place in candidates[path].indices where considered < nearest {
             let candidate = candidates[path][place]
             guard candidate.state != .failed else { continue }
             var isDiverse = prefixes[candidate.prefix, default: 0] < Iteration.prefixLimit
@@ -163,7 +185,7 @@ struct Iteration: Sendable {
             if let source = candidate.source { sources[source, default: 0] += 1 }
             considered += 1
         }
-        return considered < width ? spare : nil
+        return considered < nearest ? spare : nil
     }
 
     private func misled(by source: NodeID) -> UInt8 { find(source).map { candidates[$0.path][$0.place].misled } ?? 0 }

@@ -8,6 +8,10 @@ struct RoundTrip: Sendable {
     static let shortest: UInt64 = 200
     static let longest: UInt64 = 4000
 
+    /// The patience of a search for a record: at least and at most.
+    static let leastPatience: UInt64 = 50
+    static let mostPatience: UInt64 = 500
+
     private var smoothed: UInt16 = 0
     private var variation: UInt16 = 0
     private var doublings: UInt8 = 0
@@ -33,5 +37,17 @@ struct RoundTrip: Sendable {
     var timeout: UInt64 {
         let base = smoothed == 0 ? RoundTrip.first : UInt64(smoothed) + 4 * UInt64(max(variation, 1))
         return min(max(base, RoundTrip.shortest) << UInt64(doublings), RoundTrip.longest)
+    }
+
+    /// Milliseconds after which a search for a record asks somebody else meanwhile: that costs one more call, and waiting
+    /// costs time. A peer that was silent is not given longer.
+    var patience: UInt64 { patience(variations: 2) }
+
+    /// The same for a peer that never answered, if this is what all peers together take.
+    var strangersPatience: UInt64 { patience(variations: 1) }
+
+    private func patience(variations: UInt64) -> UInt64 {
+        let base = smoothed == 0 ? RoundTrip.mostPatience : UInt64(smoothed) + variations * UInt64(variation)
+        return min(max(base, RoundTrip.leastPatience), RoundTrip.mostPatience)
     }
 }

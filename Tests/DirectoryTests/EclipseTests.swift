@@ -1,5 +1,6 @@
 import Primitives
 import Records
+import Storage
 import Testing
 import Wire
 
@@ -166,6 +167,40 @@ import Wire
         #expect(itself == nil)
     }
 
+    @Test("who holds few records looks after all of them, wherever it begins; who holds many after sixteen of them")
+    func watchedKeys() throws {
+        var entropy = Entropy(seed: 508)
+        var network = DirectoryNetwork(seed: 509)
+        let core = network.members[try network.add()].core
+        var store = MemoryStore()
+        var held: Set<VerifyingKey> = []
+        for count in 1...40 {
+            let key = VerifyingKey(entropy.bytes())
+            held.insert(key)
+            try store.put(RecordStore.table, key.bytes.bytes, [1])
+            for start in [[UInt8](repeating: 255, count: 32), entropy.array(Bytes32.count), []] {
+                let watched = try core.watchedKeys(from: start, store)
+                #expect(watched.count == min(count, EclipseWatch.keyLimit))
+                #expect(Set(watched).count == watched.count && held.isSuperset(of: watched))
+            }
+        }
+    }
+
+    @Test("searches that others ask for leave room for the looks at one's own contacts")
+    func looks() {
+        let crowded = [Bytes32](repeating: Bytes32([UInt8](repeating: 0, count: 31) + [1]) ?? Bytes32(), count: 40)
+        var watch = EclipseWatch(now: EclipseTests.noon)
+        let far = [Bytes32](repeating: Bytes32([UInt8](repeating: 255, count: 32)) ?? Bytes32(), count: 40)
+        for _ in 0..<EclipseWatch.crowdLimit {
+            let quiet = watch.crowd(far, nodes: 1000, now: EclipseTests.noon)
+            #expect(quiet == nil)
+        }
+        let search = watch.crowd(crowded, nodes: 1000, now: EclipseTests.noon)
+        #expect(search == nil)
+        let look = watch.crowd(crowded, nodes: 1000, isLook: true, now: EclipseTests.noon)
+        #expect(look != nil)
+    }
+
     @Test("joins as usual are quiet; thirty of one prefix within an hour are not")
     func joinRate() {
         var entropy = Entropy(seed: 503)
@@ -220,7 +255,7 @@ import Wire
     }
 
     @Test(
-        "on an alarm nobody new is let in, searches go all paths at once, and the operator is told; after an hour it ends"
+        "on an alarm nobody new is let in, searches make more calls at once, and the operator is told; after an hour it ends"
     )
     func reaction() throws {
         var network = try DirectoryNetwork.joined(seed: 504, 60)
@@ -243,7 +278,7 @@ import Wire
         let effects = try core.handle(
             .request(from: nil, token: 1, message: iterate), now: network.now, entropy: &network.entropy,
             store: &store)
-        #expect(effects.count == Iteration.paths)
+        #expect(effects.count == 2 * Iteration.paths)
         network.now = network.now.adding(milliseconds: EclipseWatch.quiet)
         #expect(!network.members[3].core.isFrozen(network.now))
     }

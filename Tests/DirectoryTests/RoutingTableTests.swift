@@ -148,6 +148,51 @@ import Wire
         #expect(peer.timeout == RoundTrip.shortest)
     }
 
+    @Test("a search for a record waits for a peer's usual round trip and twice its variation, within bounds")
+    func patience() {
+        var peer = RoundTrip()
+        #expect(peer.patience == RoundTrip.mostPatience && peer.strangersPatience == RoundTrip.mostPatience)
+        peer.measured(100)
+        #expect(peer.patience == 200 && peer.strangersPatience == 150)
+        // Silence does not make it wait longer.
+        peer.backOff()
+        #expect(peer.patience == 200)
+        for _ in 0..<50 { peer.measured(1) }
+        #expect(peer.patience == RoundTrip.leastPatience)
+        for _ in 0..<50 { peer.measured(.max) }
+        #expect(peer.patience == RoundTrip.mostPatience && peer.strangersPatience == RoundTrip.mostPatience)
+    }
+
+    @Test("a search for contacts makes four calls at a time; one for a record eight, and sixteen once one has failed")
+    func width() {
+        var entropy = Entropy(seed: 215)
+        let start = (0..<Iteration.startLimit).map { _ in RoutingTableTests.contact(&entropy) }
+        let goals: [(Iteration.Goal, first: Int, wide: Int)] = [
+            (.nodes, 4, 8), (.value(key: VerifyingKey(entropy.bytes()), epoch: 1, token: 1), 8, 16),
+        ]
+        for (goal, first, wide) in goals {
+            var iteration = Iteration(
+                target: entropy.bytes(), goal: goal, start: start, own: entropy.bytes(), now: RoutingTableTests.noon)
+            let calls = iteration.next()
+            #expect(calls.count == first)
+            iteration.failed(calls[0].nodeID)
+            let more = iteration.next()
+            #expect(more.count == wide - first + 1)
+            // Who is late is not waited for: somebody else is asked, and never more than so many in all.
+            var all = calls.count + more.count
+            var open = more
+            while let node = open.popLast() {
+                let isAwaited = iteration.late(node.nodeID)
+                #expect(isAwaited)
+                let next = iteration.next()
+                all += next.count
+                open += next
+            }
+            #expect(all <= Iteration.callLimit && all > wide)
+            #expect(iteration.calls == all)
+        }
+    }
+
     @Test("a late answer lets a search ask others before the driver gives up, and still counts")
     func late() throws {
         var network = try DirectoryNetwork.joined(seed: 213, 30)
@@ -163,14 +208,14 @@ import Wire
             guard case .call(let id, _, _) = effect else { return nil }
             return id
         }
-        #expect(calls.count == Iteration.alpha)
+        #expect(calls.count == Iteration.recordCalls)
         let deadline = try #require(calls.compactMap { core.deadline(for: $0) }.max())
         #expect(deadline > network.now && deadline <= network.now.adding(milliseconds: RoundTrip.first))
         #expect(core.nextWake ?? deadline <= deadline)
         let more = try core.handle(.wake, now: deadline, entropy: &network.entropy, store: &store)
         let again = more.count { if case .call = $0 { true } else { false } }
-        #expect(again >= Iteration.alpha)
-        #expect(core.counters.lateAnswers >= UInt64(Iteration.alpha))
+        #expect(again >= Iteration.recordCalls)
+        #expect(core.counters.lateAnswers >= UInt64(Iteration.recordCalls))
         let forged = core.counters.forgedAnswers
         for call in calls {
             _ = try core.handle(

@@ -42,7 +42,7 @@ extension DirectoryExperiments {
         return world
     }
 
-    /// A network whose servers have known each other for long.
+    /// A network whose servers have known each other for long, with the round trips of the world.
     /// - Parameter isResting: whether they do nothing of their own accord, so that of a large network only those servers
     ///   take memory and time that a search or a copy comes to.
     static func drawn(
@@ -56,7 +56,6 @@ extension DirectoryExperiments {
             configuration.answerAge = day
         }
         let world = try DirectoryWorld(nodes: nodes, seed: seed, configuration: configuration)
-        world.roundTrip = hop
         world.drawTables()
         return world
     }
@@ -76,6 +75,7 @@ extension DirectoryExperiments {
         let world =
             nodes < drawnFrom
             ? try joined(nodes, seed) { progress($0 * 0.5) } : try drawn(nodes, seed, isResting: true)
+        let hops = world.medianRoundTrips()
         var rows: [ResultRow] = []
         let kinds: [(name: String, share: Double, conduct: [DirectoryConduct])] = [
             ("nobody lies", 0, [.silent]), ("30 % name each other", 0.3, [.negative]),
@@ -85,32 +85,46 @@ extension DirectoryExperiments {
         for (step, kind) in kinds.enumerated() {
             var found = Proportion()
             var rounds = RankedSample()
+            var times = RankedSample()
+            var calls = 0.0
             for draw in 0..<draws {
                 // They lie from the publication on.
                 world.strike(liars: kind.share, conduct: kind.conduct, dead: 0)
                 world.users = []
                 try publish(world, max(1, min(trials / draws, 50)))
+                let before = searchCalls(world)
                 var left = trials / draws
                 while left > 0 {
                     let users = (0..<min(left, atOnce)).map { _ in world.users[world.entropy.below(world.users.count)] }
                     for search in try searches(world, users) {
                         found.count(search.milliseconds != nil)
-                        if let time = search.milliseconds { rounds.add(Double((time + hop - 1) / hop)) }
+                        guard let time = search.milliseconds else { continue }
+                        times.add(Double(time))
+                        rounds.add(Double(time) / hops[world.regions[search.asker]])
                     }
                     left -= users.count
                     let done = Double(draw) + 1 - Double(left) / Double(max(1, trials / draws))
                     progress(0.5 + 0.5 * (Double(step) + done / Double(draws)) / Double(kinds.count))
                 }
+                calls += searchCalls(world) - before
             }
             rows.append(ResultRow("\(kind.name): found", .share(found)))
             rows.append(ResultRow("\(kind.name): median", .number(rounds.quantile(0.5), unit: "round trips")))
             rows.append(ResultRow("\(kind.name): 99th percentile", .number(rounds.quantile(0.99), unit: "round trips")))
+            rows.append(ResultRow("\(kind.name): 99th percentile of time", .number(times.quantile(0.99), unit: "ms")))
+            let mean = calls / Double(max(1, found.trials))
+            rows.append(ResultRow("\(kind.name): calls of a search, mean", .number(mean, unit: "")))
         }
         var contacts = RankedSample()
         for node in world.nodes where node.hasTable { contacts.add(Double(node.core.contactCount)) }
         rows.append(ResultRow("contacts of a server, median", .number(contacts.quantile(0.5), unit: "")))
         rows.append(ResultRow("servers that took part", .number(Double(contacts.values.count), unit: "")))
         return rows + [.virtualTime(milliseconds: world.elapsed)]
+    }
+
+    /// Calls that all searches for records have made.
+    private static func searchCalls(_ world: DirectoryWorld) -> Double {
+        Double(world.nodes.reduce(0) { $0 + $1.core.counters.searchCalls })
     }
 
     /// A search by an honest server that holds nothing of the record itself.

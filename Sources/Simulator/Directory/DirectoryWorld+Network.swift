@@ -96,6 +96,18 @@ extension DirectoryWorld {
         queue.push(failure, due: max(asker.deadline, now.milliseconds))
     }
 
+    /// The median round trip from each region to the servers: what a searcher there calls a round trip.
+    func medianRoundTrips() -> [Double] {
+        latency.names.indices.map { region in
+            guard roundTrip == nil else { return Double(roundTrip ?? 0) }
+            var sample = RankedSample()
+            for other in regions.prefix(2000) {
+                sample.add(latency.delay(region, other, &entropy) + latency.delay(other, region, &entropy))
+            }
+            return sample.quantile(0.5)
+        }
+    }
+
     private func travel(_ from: Int, _ to: Int) -> UInt64 {
         if let roundTrip { return roundTrip / 2 }
         return UInt64(latency.delay(regions[from], regions[to], &entropy).rounded())
