@@ -51,7 +51,6 @@ extension SocketAddress {
     /// ``prefix`` as a number, for counting: IPv4 /16 or IPv6 /32.
     var prefixKey: UInt64 {
         address.withUnsafeBytes { raw in
-            let isV4 = raw[0..<10].allSatisfy { $0 == 0 } && raw[10] == 0xff && raw[11] == 0xff
             if isV4 { return 1 << 32 | UInt64(raw[12]) << 8 | UInt64(raw[13]) }
             return UInt64(raw[0]) << 24 | UInt64(raw[1]) << 16 | UInt64(raw[2]) << 8 | UInt64(raw[3])
         }

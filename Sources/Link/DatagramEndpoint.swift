@@ -37,6 +37,8 @@ public struct DatagramEndpoint: ~Copyable, Sendable {
     // Sessions by our index, and the one to use for calls to a peer.
     var sessions: ExpiringTable<UInt32, DatagramSession>
     var sessionOfPeer: [X25519PublicKey: UInt32] = [:]
+    /// Where the last datagram of a session was opened.
+    private var room: [UInt8] = []
 
     // As caller.
     var calls: [UInt64: DatagramCall] = [:]
@@ -194,18 +196,23 @@ public struct DatagramEndpoint: ~Copyable, Sendable {
         _ datagram: [UInt8], from address: SocketAddress, now: Timestamp, entropy: inout Entropy
     ) -> [Effect] {
         let index = DatagramFormat.index(datagram)
-        let opened = sessions.update(index) { session -> Result<TransportPayload, LinkError> in
-            do throws(LinkError) { return .success(try session.open(datagram)) } catch { return .failure(error) }
+        var content: [UInt8] = []
+        swap(&content, &room)
+        let opened = sessions.update(index) {
+            session -> Result<(peer: X25519PublicKey, payload: TransportPayload), LinkError> in
+            do throws(LinkError) {
+                return .success((session.peer, try session.open(datagram, room: &content)))
+            } catch { return .failure(error) }
         }
-        guard let opened, let peer = sessions[index]?.peer else {
+        swap(&content, &room)
+        switch opened {
+        case nil:
             counters.unknown += 1
             return []
-        }
-        switch opened {
         case .failure(let error):
             count(error)
             return []
-        case .success(let payload):
+        case .success((let peer, let payload)):
             // Only now is it certain that the peer has the keys: a first message can be a replay.
             if sessionOfPeer[peer] == nil { sessionOfPeer[peer] = index }
             switch payload.kind {

@@ -120,13 +120,11 @@ struct TransportPayload: Sendable {
     var requestID: Bytes16
     var body: [UInt8]
 
-    func encode() -> [UInt8] {
-        var writer = Writer(capacity: DatagramFormat.transportPayload)
+    /// Without the zeros that follow.
+    func encode(_ writer: inout Writer) {
         writer.uint8(kind.rawValue)
         writer.fixed(requestID)
         writer.prefixed(body)
-        writer.pad(to: DatagramFormat.transportPayload)
-        return writer.bytes
     }
 
     init(kind: Kind, requestID: Bytes16, body: [UInt8]) {

@@ -50,10 +50,14 @@ struct DatagramSession: Sendable {
         guard nextCounter < DatagramSession.messageLimit else { throw .exhausted }
         let counter = nextCounter
         nextCounter += 1
-        var datagram = DatagramFormat.header(DatagramFormat.transport, remoteIndex)
-        for shift in 0..<8 as Range<UInt64> { datagram.append(UInt8(truncatingIfNeeded: counter >> (8 * shift))) }
-        datagram += payload.encode()
-        datagram.append(contentsOf: repeatElement(0, count: ChaChaPoly.tagSize))
+        var writer = Writer(capacity: Limits.datagramSize)
+        writer.uint8(DatagramFormat.transport)
+        writer.uint32(remoteIndex)
+        writer.uint64(counter)
+        payload.encode(&writer)
+        // Up to the tag zeros are part of the content.
+        writer.pad(to: Limits.datagramSize)
+        var datagram = writer.finish()
         datagram.withUnsafeMutableBytes { raw in
             let start = DatagramFormat.transportHeader
             let header = UnsafeRawBufferPointer(rebasing: raw[..<start])
@@ -64,13 +68,15 @@ struct DatagramSession: Sendable {
     }
 
     /// The content of a transport datagram of this session, once.
-    mutating func open(_ datagram: [UInt8]) throws(LinkError) -> TransportPayload {
+    /// - Parameter content: room for it, kept by the caller from one datagram to the next.
+    mutating func open(_ datagram: [UInt8], room content: inout [UInt8]) throws(LinkError) -> TransportPayload {
         let start = DatagramFormat.transportHeader
         guard datagram.count == Limits.datagramSize else { throw .malformed }
         let counter = (0..<8).reduce(UInt64(0)) { $0 | UInt64(datagram[5 + $1]) << (8 * UInt64($1)) }
         guard counter < DatagramSession.messageLimit else { throw .malformed }
         guard window.admits(counter) else { throw .replayed }
-        var content = Array(datagram[start...])
+        content.removeAll(keepingCapacity: true)
+        content.append(contentsOf: datagram[start...])
         var failure: LinkError?
         content.withUnsafeMutableBytes { raw in
             datagram.withUnsafeBytes { datagram in

@@ -74,7 +74,7 @@ extension CoreOwner {
     func perform(_ effects: [DatagramEndpoint.Effect]) {
         for effect in effects {
             switch effect {
-            case .send(let datagram, let address): socket?.send(datagram, to: address)
+            case .send(let datagram, let address): loop.send(datagram, to: address)
             case .requested(let request, let peer, let address, let body):
                 guard let token = token(.datagram(request)) else { continue }
                 handle(

@@ -12,9 +12,13 @@ import Wire
 /// What arrives from sockets and links.
 extension CoreOwner {
     func receive(_ datagram: [UInt8], from address: Wire.SocketAddress) {
-        // Its requests are handled at the end of the burst, without another round of the event loop.
-        if !isDraining { (isInBurst, isDraining) = (true, true) }
+        // What it asks is handled at once, without another round of the loop.
+        let isFirst = !isDraining
+        isDraining = true
         perform(endpoint.receive(datagram, from: address, now: .now(), entropy: &entropy))
+        guard isFirst else { return }
+        isDraining = false
+        if events.isEmpty { scheduleWake() } else { drain() }
     }
 
     /// An envelope's payload reached its destination: this server.

@@ -1,6 +1,5 @@
 import Directory
 import Federation
-import NIOCore
 import Wire
 
 /// Who has to learn of a changed map.
@@ -9,15 +8,11 @@ extension CoreOwner {
     /// that time: each telling takes a pass over it.
     func mapChanged() {
         guard map.serverTotal > CoreOwner.smallMap else { return tellOfMap() }
-        guard !isTellingLater else { return }
-        isTellingLater = true
-        loop.scheduleTask(in: CoreOwner.tellingDelay) {
-            self.isTellingLater = false
-            self.tellOfMap()
-        }
+        tellingDue = tellingDue ?? Timestamp.now().adding(milliseconds: CoreOwner.tellingDelay)
     }
 
     func tellOfMap() {
+        tellingDue = nil
         let now = Timestamp.now()
         let view = map.view(at: now)
         // Only a map that is refused is not usable as a whole.
@@ -27,21 +22,18 @@ extension CoreOwner {
         ports?.mapChanged()
     }
 
+    /// Servers are read where the map keeps them: to decode them all would take as long as to check their form again.
     func tellDirectory(_ table: ServerTable) {
-        let servers = table.all.filter { $0.roles.contains(.directory) }
-        handle(
-            .directory(
-                .map(
-                    servers.map {
-                        Placement.Node(
-                            id: $0.nodeID, cluster: $0.clusterID, prefix: $0.udp.prefix,
-                            endpoint: Endpoint(linkKey: $0.linkKey, address: $0.udp),
-                            countsFrom: map.countsFrom($0.nodeID))
-                    })))
+        let nodes = (0..<table.count).compactMap { place -> Placement.Node? in
+            guard let server = table.glance(at: place), server.roles.contains(.directory) else { return nil }
+            let id = server.nodeID
+            return Placement.Node(
+                id: id, cluster: server.clusterID, prefix: server.udp.prefix,
+                endpoint: Endpoint(linkKey: server.linkKey, address: server.udp), countsFrom: map.countsFrom(id))
+        }
+        handle(.directory(.map(nodes)))
         if directory.contactCount < 20 {
-            let endpoints = servers.lazy.filter { $0.nodeID != self.own }.prefix(40).map {
-                Endpoint(linkKey: $0.linkKey, address: $0.udp)
-            }
+            let endpoints = nodes.lazy.filter { $0.id != self.own }.compactMap(\.endpoint).prefix(40)
             handle(.directory(.join(Array(endpoints))))
         }
     }

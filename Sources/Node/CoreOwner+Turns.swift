@@ -2,7 +2,6 @@ import Directory
 import Federation
 import Home
 import LMDB
-import NIOCore
 import Storage
 import Transport
 import Wire
@@ -20,20 +19,13 @@ extension CoreOwner {
         loop.execute { self.drain() }
     }
 
-    /// Ends a burst of datagrams, whose requests share a turn.
-    func endBurst() {
-        guard isInBurst else { return }
-        isInBurst = false
-        isDraining = false
-        if events.isEmpty { scheduleWake() } else { drain() }
-    }
-
     func drain() {
         isDraining = false
         // Events wait in their bounded queue until the disk has caught up; the end of the commit begins the next turn.
         guard !commits.isBehind || !commits.isWriting else { return }
-        let batch = events
-        events.removeAll(keepingCapacity: true)
+        var batch = spareEvents
+        spareEvents = []
+        swap(&batch, &events)
         let now = Timestamp.now()
         do throws(StorageError) {
             var store = BufferedStore(
@@ -45,7 +37,8 @@ extension CoreOwner {
                 if store.operations > operations { commits.noteWrite(of: event.part, isUrgent: event.part == .home) }
             }
             commits.giveBack(store.finish())
-            perform(effects.filter { isDue($0) })
+            effects.removeAll { !isDue($0) }
+            perform(effects)
         } catch {
             // Nothing of the turn is on disk, so none of its effects may happen; those who asked will ask again.
             forget(commits.discardOpen())
@@ -53,6 +46,8 @@ extension CoreOwner {
             logger.error("the store could not be read: \(error)")
             ledger.count("core.storage.failed")
         }
+        batch.removeAll(keepingCapacity: true)
+        spareEvents = batch
         commit()
         scheduleWake()
     }
@@ -71,7 +66,9 @@ extension CoreOwner {
                 ledger.count("map.publish.refused")
             }
         case .directory(let event):
-            effects += try directory.handle(event, now: now, entropy: &entropy, store: &store).map { .directory($0) }
+            for effect in try directory.handle(event, now: now, entropy: &entropy, store: &store) {
+                effects.append(.directory(effect))
+            }
         case .home(let event):
             effects += try home.handle(event, now: now, store: &store).map { .home($0) }
         }
@@ -88,12 +85,11 @@ extension CoreOwner {
         note(directory.nextWake)
         note(home.nextWake)
         note(endpoint.nextWake)
+        note(tellingDue)
         guard let due else { return }
         if let wakeDue, wakeDue <= due { return }
-        wakeTask?.cancel()
         wakeDue = due
-        let delay = min(due.milliseconds(since: .now()), 60_000)
-        wakeTask = loop.scheduleTask(in: .milliseconds(Int64(max(1, delay)))) { self.wake() }
+        loop.wake(in: max(1, min(due.milliseconds(since: .now()), 60_000))) { [unowned self] in wake() }
     }
 
     func wake() {
@@ -103,6 +99,7 @@ extension CoreOwner {
         if let due = map.nextWake, due <= now { handle(.map(.wake)) }
         if let due = directory.nextWake, due <= now { handle(.directory(.wake)) }
         if let due = home.nextWake, due <= now { handle(.home(.wake)) }
+        if let due = tellingDue, due <= now { tellOfMap() }
         commit()
         if !isDraining { scheduleWake() }
     }

@@ -12,7 +12,7 @@ import Storage
 import Transport
 import Wire
 
-/// The event loop that owns the map, the directory, the home and the datagram endpoint, with their store.
+/// The loop that owns the map, the directory, the home and the datagram endpoint, with their store.
 ///
 /// Turns read the store and gather what they write; a thread of its own brings it to disk in batches, and effects that
 /// follow from a write wait for its batch (``CommitQueue``).
@@ -69,9 +69,10 @@ final class CoreOwner: @unchecked Sendable {
     static let answererLimit = 4096
     /// Up to so many servers every change of the map is told at once.
     static let smallMap = 1000
-    static let tellingDelay = TimeAmount.seconds(30)
+    /// Milliseconds that larger maps wait, with all changes of that time.
+    static let tellingDelay: UInt64 = 30_000
 
-    let loop: any EventLoop
+    let loop: DatagramLoop
     /// This server.
     let own: NodeID
     let environment: LMDBEnvironment
@@ -81,23 +82,22 @@ final class CoreOwner: @unchecked Sendable {
     var map: MapCore
     var directory: DirectoryCore
     var home: HomeCore
-    var socket: DatagramSocket?
     var ports: Ports?
     var entropy = Entropy.system()
     var events: [Event] = []
+    /// Empty: the room of the last turn's.
+    var spareEvents: [Event] = []
     var commits = CommitQueue<Effect>()
     let writer: StoreWriter
     /// Who waits until all is on disk.
     var flushes: [CheckedContinuation<Void, Never>] = []
     /// Whether a turn is to come.
     var isDraining = false
-    /// Whether it comes at the end of a burst of datagrams.
-    var isInBurst = false
-    var isTellingLater = false
+    /// When a large map is told of.
+    var tellingDue: Timestamp?
     var links: [UInt64: StreamLink] = [:]
     var answerers: [UInt64: Answerer] = [:]
     var nextToken: UInt64 = 1
-    var wakeTask: Scheduled<Void>?
     /// What the timer is set for.
     var wakeDue: Timestamp?
     var isNearlyFull = false
@@ -105,7 +105,7 @@ final class CoreOwner: @unchecked Sendable {
     let evidence: EvidenceFolder?
 
     init(
-        loop: any EventLoop, environment: LMDBEnvironment, keys: NodeKeys, descriptor: [UInt8],
+        loop: DatagramLoop, environment: LMDBEnvironment, keys: NodeKeys, descriptor: [UInt8],
         admission: Admission, home configuration: HomeConfiguration, map mapConfiguration: MapConfiguration,
         directory directoryConfiguration: DirectoryConfiguration, ledger: NodeLedger, logger: Logger,
         evidence: EvidenceFolder? = nil
@@ -159,7 +159,7 @@ final class CoreOwner: @unchecked Sendable {
     }
 
     func start(_ socket: DatagramSocket) {
-        self.socket = socket
+        loop.serve(socket) { [unowned self] datagram, from in receive(datagram, from: from) }
         tellDirectory(map.currentTable(at: .now()))
         for (epoch, value) in directory.recentValues(at: .now()) {
             handle(.map(.sharedRandom(epoch: epoch, value)))

@@ -10,18 +10,23 @@ extension NodeRuntime {
     /// Seconds for which the neighbours of a large map are not drawn again.
     private static let neighbourTime: UInt64 = 60
 
-    /// Keeps a few links open for the map: to peers of the bootstrap list first, then to any server.
+    /// Keeps a few links open for the map: to peers of the bootstrap list first, then to any server. Called when the map
+    /// or the list changes.
     func openGossipLinks() {
         let bootstrap = state.withLockedValue { $0.bootstrap }
+        var (wanted, named): ([NodeID], [NodeID]) = ([], [])
         for link in bootstrap.prefix(NodeRuntime.gossipLinks) where link.linkKey != keys.link.publicKey {
             // Until the map names it, a bootstrap peer is known by its link key only.
             let provisional = NodeRuntime.provisionalID(link.linkKey)
-            let isNamed = ledger.node(linkKey: link.linkKey) != nil
-            relay.enqueue { relay in
-                if isNamed { relay.abandon(provisional) } else { relay.open(provisional) }
+            if ledger.node(linkKey: link.linkKey) == nil {
+                wanted.append(provisional)
+            } else {
+                named.append(provisional)
             }
         }
-        for node in neighbours() { relay.enqueue { $0.open(node) } }
+        wanted += neighbours()
+        let (kept, given) = (wanted, named)
+        relay.enqueue { $0.keepOpen(kept, insteadOf: given) }
     }
 
     /// The servers to which this one keeps links: drawn by a hash of both, so that all together make a random graph, in

@@ -6,19 +6,30 @@ import Wire
 
 /// What is due with time.
 extension NodeRuntime {
+    /// Seconds between two looks at the clock, which may be set.
+    private static let longestWait: UInt64 = 60
+
     func startTimers(_ addresses: NodeAddresses) {
         let loop = group.next()
-        let second = loop.scheduleRepeatedTask(initialDelay: .seconds(1), delay: .seconds(1)) { [weak self] _ in
-            self?.everySecond(addresses)
-        }
-        state.withLockedValue { $0.timers.append(second) }
+        scheduleUpkeep(addresses, on: loop)
         loop.scheduleTask(in: .seconds(10)) { CodePages.release() }
         if configuration.loopsPerMinute > 0 { scheduleLoop(on: loop) }
     }
 
-    func everySecond(_ addresses: NodeAddresses) {
-        relay.enqueue { $0.tick() }
-        openGossipLinks()
+    /// At the next moment of the day at which something is due, and each minute; soon again after a failure.
+    private func scheduleUpkeep(_ addresses: NodeAddresses, after isDone: Bool = true, on loop: any EventLoop) {
+        let second = Timestamp.now().seconds % Timestamp.secondsPerEpoch
+        let moments = [MixKeyRing.grace, renewalSecond, Timestamp.secondsPerEpoch].filter { $0 > second }
+        let wait = moments.map { $0 - second }.reduce(NodeRuntime.longestWait) { min($0, $1) }
+        loop.scheduleTask(in: .seconds(isDone ? Int64(wait) : 1)) { [weak self] in
+            guard let self else { return }
+            scheduleUpkeep(addresses, after: renewKeys(addresses), on: loop)
+        }
+        relay.enqueue { $0.expireMailboxes() }
+    }
+
+    /// - Returns: false when it is to be tried again.
+    private func renewKeys(_ addresses: NodeAddresses) -> Bool {
         let now = Timestamp.now()
         let second = now.seconds % Timestamp.secondsPerEpoch
         // The ring has the last epoch's key during the grace after midnight, and never that of a later one than the next.
@@ -26,15 +37,17 @@ extension NodeRuntime {
         let isRingOld = epochs.last.map { $0 <= now.epoch } ?? true
         let isGraceOver = second >= MixKeyRing.grace && epochs.first.map { $0 < now.epoch } ?? false
         let isDue = state.withLockedValue { $0.announced } != now.epoch && second >= renewalSecond
-        guard isRingOld || isGraceOver || isDue else { return }
+        guard isRingOld || isGraceOver || isDue else { return true }
         do {
             var entropy = Entropy.system()
             ledger.ring = try mixKeys.load(now: now, entropy: &entropy)
             let first = ledger.ring.epochs.first ?? now.epoch
             relay.enqueue { $0.forget(before: first) }
             if isDue { try announce(addresses) }
+            return true
         } catch {
             logger.error("cannot renew the descriptor: \(error)")
+            return false
         }
     }
 }

@@ -35,7 +35,7 @@ public final class NodeRuntime: Sendable {
     let relay: RelayOwner
     let cores: CoreOwner
     let group: MultiThreadedEventLoopGroup
-    let owners: MultiThreadedEventLoopGroup
+    let relayThread: MultiThreadedEventLoopGroup
     let journalThread: NIOThreadPool
     let mixKeys: MixKeyStore
     let logger: Logger
@@ -46,7 +46,6 @@ public final class NodeRuntime: Sendable {
 
     struct State {
         var channels: [any Channel] = []
-        var timers: [RepeatedTask] = []
         /// The epoch of the last announcement.
         var announced: UInt64?
         var clusterAnnounced: Timestamp?
@@ -99,7 +98,7 @@ public final class NodeRuntime: Sendable {
         let descriptor = try NodeRuntime.descriptor(keys, addresses, ring, now)
 
         group = MultiThreadedEventLoopGroup(numberOfThreads: max(2, System.coreCount))
-        owners = MultiThreadedEventLoopGroup(numberOfThreads: 2)
+        relayThread = MultiThreadedEventLoopGroup(numberOfThreads: 1)
         journalThread = NIOThreadPool(numberOfThreads: 1)
         journalThread.start()
         var home = HomeConfiguration()
@@ -111,18 +110,20 @@ public final class NodeRuntime: Sendable {
         map.highestVersion = UInt8(clamping: configuration.wireVersion)
         var records = DirectoryConfiguration(records: configuration.records)
         if map.highestVersion < MapVersion.second { records.highestRequest = DirectoryMessage.firstVersion }
+        let loop = try DatagramLoop()
         do throws(StorageError) {
             relay = try RelayOwner(
-                loop: owners.next(), journal: ReplayJournal(journal, thread: journalThread, logger: logger),
+                loop: relayThread.next(), journal: ReplayJournal(journal, thread: journalThread, logger: logger),
                 logger: logger)
             cores = try CoreOwner(
-                loop: owners.next(), environment: environment, keys: keys, descriptor: descriptor.encode(),
+                loop: loop, environment: environment, keys: keys, descriptor: descriptor.encode(),
                 admission: Admission(roots: roots), home: home, map: map,
                 directory: records, ledger: ledger, logger: logger,
                 evidence: EvidenceFolder(path: NodeFiles.evidencePath(configuration)))
         } catch {
             throw NodeError.storage(path: directory, reason: "\(error)")
         }
+        try loop.start()
     }
 
     private func open(_ addresses: NodeAddresses) async throws {
@@ -137,11 +138,8 @@ public final class NodeRuntime: Sendable {
         state.withLockedValue { $0.channels.append(stream) }
         let cores = self.cores
         let socket = try await NodeAddresses.listening(addresses.listenDatagram) {
-            try await DatagramSocket.bind(
-                addresses.listenDatagram.nio(), loop: cores.loop,
-                receive: { datagram, from in cores.receive(datagram, from: from) }, complete: { cores.endBurst() })
+            try DatagramSocket(addresses.listenDatagram)
         }
-        state.withLockedValue { $0.channels.append(socket.channel) }
         let admin = try await ControlSocket.serve(
             path: NodeFiles.socketPath(configuration), group: group
         ) { [weak self] line, loop in
@@ -181,13 +179,13 @@ public final class NodeRuntime: Sendable {
 
     /// Closes the sockets and waits until what was begun is on disk.
     public func stop() async {
-        let (channels, timers) = state.withLockedValue { ($0.channels, $0.timers) }
-        for timer in timers { timer.cancel() }
-        for channel in channels { try? await channel.close().get() }
+        for channel in state.withLockedValue({ $0.channels }) { try? await channel.close().get() }
+        cores.enqueue { $0.loop.closeSocket() }
         try? await group.shutdownGracefully()
         await cores.flush()
         await cores.writer.stop()
-        try? await owners.shutdownGracefully()
+        await cores.loop.stop()
+        try? await relayThread.shutdownGracefully()
         try? await journalThread.shutdownGracefully()
         unlink(NodeFiles.socketPath(configuration))
     }

@@ -101,11 +101,21 @@ struct PeerLinks {
     }
 
     /// A connection ended or could not be made: the next try waits 0.25 s, doubled each time up to 16 s.
-    mutating func closed(_ node: NodeID, now: Timestamp) {
-        guard var peer = peers[node] else { return }
+    /// - Returns: the milliseconds after which to ``retry(_:isWanted:)``; `nil` for a node that was forgotten.
+    mutating func closed(_ node: NodeID, now: Timestamp) -> UInt64? {
+        guard var peer = peers[node] else { return nil }
         peer.failures = min(peer.failures + 1, 7)
-        peer.state = .waiting(until: now.adding(milliseconds: 125 << peer.failures))
+        let wait: UInt64 = 125 << peer.failures
+        peer.state = .waiting(until: now.adding(milliseconds: wait))
         peers[node] = peer
+        return wait
+    }
+
+    /// The wait is over: asks for a connection if the link is wanted or envelopes wait for it.
+    mutating func retry(_ node: NodeID, isWanted: Bool) -> Directive? {
+        guard let peer = peers[node], case .waiting = peer.state, isWanted || !peer.queue.isEmpty else { return nil }
+        peers[node]?.state = .connecting
+        return .connect(node)
     }
 
     /// Forgets a node; the link to it, if there is one, is for the caller to close.
@@ -120,17 +130,5 @@ struct PeerLinks {
             return
         }
         peer.queue.append(envelope)
-    }
-
-    /// Links whose queue waits for a retry that is due.
-    mutating func due(now: Timestamp) -> [Directive] {
-        var directives: [Directive] = []
-        for (node, peer) in peers {
-            if case .waiting(let until) = peer.state, until <= now, !peer.queue.isEmpty {
-                peers[node]?.state = .connecting
-                directives.append(.connect(node))
-            }
-        }
-        return directives
     }
 }

@@ -28,6 +28,8 @@ final class RelayOwner: @unchecked Sendable {
     let loop: any EventLoop
     var core: RelayCore
     private var links = PeerLinks()
+    /// Servers to which a link is kept without envelopes for them.
+    private var wanted: Set<NodeID> = []
     private var mailboxes = Mailboxes()
     private var agents: [UInt64: StreamLink] = [:]
     private var agentAddresses: Set<String> = []
@@ -144,18 +146,22 @@ final class RelayOwner: @unchecked Sendable {
         for directive in links.drain(node) { follow(directive) }
     }
 
-    func peerClosed(_ node: NodeID) { links.closed(node, now: .now()) }
-
-    func open(_ node: NodeID) { follow(links.open(node, now: .now())) }
-
-    /// Closes the link to a node that goes by another name now.
-    func abandon(_ node: NodeID) { links.remove(node)?.close() }
-
-    /// Retries links that have envelopes waiting, and forgets abandoned mailboxes; called every second.
-    func tick() {
-        for directive in links.due(now: .now()) { follow(directive) }
-        mailboxes.expire(now: .now())
+    func peerClosed(_ node: NodeID) {
+        guard let wait = links.closed(node, now: .now()) else { return }
+        loop.scheduleTask(in: .milliseconds(Int64(wait))) {
+            self.follow(self.links.retry(node, isWanted: self.wanted.contains(node)))
+        }
     }
+
+    /// Keeps links to these servers open, and no longer to those that go by another name now.
+    func keepOpen(_ nodes: [NodeID], insteadOf named: [NodeID]) {
+        wanted = Set(nodes)
+        for node in named { links.remove(node)?.close() }
+        for node in nodes { follow(links.open(node, now: .now())) }
+    }
+
+    /// Forgets abandoned mailboxes; called every minute.
+    func expireMailboxes() { mailboxes.expire(now: .now()) }
 
     // MARK: Mailboxes
 

@@ -1,10 +1,12 @@
 import Primitives
+import Wire
 
 /// What an encoded server descriptor says that tables of many are searched by, read in place.
 public struct ServerGlance: Sendable {
     public let clusterID: VerifyingKey
     public let serverID: VerifyingKey
     public let linkKey: X25519PublicKey
+    public let udp: SocketAddress
     public let roles: ServerRoles
     /// Seconds since 1970; its certificate's, if that is sooner.
     public let end: UInt64
@@ -39,6 +41,10 @@ public struct ServerGlance: Sendable {
         clusterID = header.clusterID
         serverID = VerifyingKey(raw.loadUnaligned(fromByteOffset: 34, as: Bytes32.self))
         linkKey = X25519PublicKey(raw.loadUnaligned(fromByteOffset: ServerGlance.linkKeyOffset, as: Bytes32.self))
+        udp = SocketAddress(
+            address: raw.loadUnaligned(fromByteOffset: ServerGlance.addressOffset + 18, as: Bytes16.self),
+            port: UInt16(
+                littleEndian: raw.loadUnaligned(fromByteOffset: ServerGlance.addressOffset + 34, as: UInt16.self)))
         roles = ServerRoles(
             rawValue: UInt16(
                 littleEndian: raw.loadUnaligned(fromByteOffset: ServerGlance.rolesOffset, as: UInt16.self)))

@@ -21,10 +21,13 @@ public struct SocketAddress: Hashable, Sendable, CustomStringConvertible {
     }
 
     /// The four bytes when this is an IPv4 address in its mapped form (RFC 4291 section 2.5.5.2).
-    public var v4: [UInt8]? {
-        let raw = address.bytes
-        guard raw[0..<10].allSatisfy({ $0 == 0 }), raw[10] == 0xff, raw[11] == 0xff else { return nil }
-        return Array(raw[12..<16])
+    public var v4: [UInt8]? { isV4 ? address.withUnsafeBytes { Array($0[12...]) } : nil }
+
+    /// Whether this is an IPv4 address in its mapped form.
+    public var isV4: Bool {
+        address.withUnsafeBytes { raw in
+            raw[..<10].allSatisfy { $0 == 0 } && raw[10] == 0xff && raw[11] == 0xff
+        }
     }
 
     /// Whether this is `0.0.0.0` or `::`, which a server may listen on and nobody can reach.

@@ -6,6 +6,14 @@ public struct Writer {
 
     @inlinable public var bytes: [UInt8] { written }
 
+    /// The bytes, for somebody who goes on to change them: not shared with the writer, so not copied.
+    @inlinable
+    public consuming func finish() -> [UInt8] {
+        var taken: [UInt8] = []
+        swap(&taken, &written)
+        return taken
+    }
+
     @inlinable
     public init(capacity: Int = 64) {
         written = []

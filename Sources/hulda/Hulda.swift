@@ -1,4 +1,5 @@
 import ArgumentParser
+import Glibc
 
 @main
 struct Hulda: AsyncParsableCommand {
@@ -22,4 +23,29 @@ struct Hulda: AsyncParsableCommand {
             SendCommand.self,
             InboxCommand.self, TestbedCommand.self, SimulateCommand.self, AuditCommand.self,
         ])
+
+    static func main() async {
+        do {
+            var command = try await asyncParseAsRoot()
+            if var command = command as? any AsyncParsableCommand {
+                try await command.run()
+            } else {
+                try command.run()
+            }
+        } catch {
+            if isForPrograms, exitCode(for: error) == SysExit.usage, !(error is ExitCode) {
+                // The last line says where to read on.
+                let next = fullMessage(for: error).split(separator: "\n").last.map(String.init) ?? ""
+                OutputOptions.printFailure(message(for: error), next: String(next.drop { $0 == " " }))
+            } else {
+                exit(withError: error)
+            }
+            Glibc.exit(exitCode(for: error).rawValue)
+        }
+    }
+
+    /// Whether a program reads what is printed; arguments that could not be understood are looked at as they are.
+    private static var isForPrograms: Bool {
+        CommandLine.arguments.dropFirst().prefix { $0 != "--" }.contains("--json")
+    }
 }

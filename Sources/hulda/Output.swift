@@ -95,13 +95,17 @@ struct OutputOptions: ParsableArguments {
             try await body()
         } catch let failure as Failure {
             if json {
-                let object = ["error": failure.message, "next": failure.next]
-                let data = (try? JSONEncoder().encode(object)) ?? Data()
-                StandardStream.write(String(decoding: data, as: UTF8.self) + "\n", to: STDERR_FILENO)
+                OutputOptions.printFailure(failure.message, next: failure.next)
             } else {
                 StandardStream.write("hulda: \(failure.message)\n       \(failure.next)\n", to: STDERR_FILENO)
             }
             throw failure.code
         }
+    }
+
+    /// An error as one line of JSON on standard error.
+    static func printFailure(_ message: String, next: String) {
+        let data = (try? JSONEncoder().encode(["error": message, "next": next])) ?? Data()
+        StandardStream.write(String(decoding: data, as: UTF8.self) + "\n", to: STDERR_FILENO)
     }
 }

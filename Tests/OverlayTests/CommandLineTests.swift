@@ -46,6 +46,25 @@ import Testing
         )
     }
 
+    @Test("arguments that cannot be understood are an error in JSON where JSON was asked for, and text elsewhere")
+    func argumentErrors() throws {
+        for arguments in [
+            ["id", "new", "--json", "--no-such-option"], ["resolve", "--json"],
+            ["node", "status", "--json", "--wait=x"],
+        ] {
+            let output = try Program.run(arguments)
+            #expect(output.status == 64, "\(arguments)")
+            #expect(output.text.isEmpty)
+            let error = try JSONDecoder().decode([String: String].self, from: Data(output.errors.utf8))
+            #expect(error["error"]?.isEmpty == false && error["next"]?.contains("--help") == true, "\(error)")
+        }
+        let text = try Program.run(["id", "new", "--no-such-option"])
+        #expect(text.status == 64)
+        #expect(text.errors.hasPrefix("Error: "))
+        let help = try Program.run(["id", "new", "--json", "--help"])
+        #expect(help.status == 0 && help.text.contains("USAGE"))
+    }
+
     @Test("a mistyped ID is recognised as such")
     func mistypedID() throws {
         let id = "hulda1q9mu4s4wvgj3hpcy34xftz75m5za0ugm0l5sgqxdr3wexajp05rg2em9tn8"

@@ -31,17 +31,19 @@ import Wire
             if round % 3 == 0 { try await Task.sleep(for: .milliseconds(10)) }
             try? await channel.close().get()
         }
-        let socket = try await DatagramSocket.bind(
-            NIOCore.SocketAddress(ipAddress: "127.0.61.1", port: 0), loop: group.next()
-        ) { _, _ in }
+        let loop = try DatagramLoop()
+        try loop.start()
+        let socket = try DatagramSocket(Wire.SocketAddress(v4: (127, 0, 61, 1), port: 0))
+        loop.execute { loop.serve(socket) { _, _ in } }
         let target = Wire.SocketAddress(v4: (127, 61, 0, 1), port: 7411)
         for round in 0..<3000 {
             var datagram = entropy.array(entropy.below(1500))
             if !datagram.isEmpty, round % 2 == 0 { datagram[0] = UInt8(round % 6) }
             if datagram.count > 4, round % 4 == 0 { for index in 1..<4 { datagram[index] = 0 } }
-            socket.send(datagram, to: target)
+            let sent = datagram
+            loop.execute { loop.send(sent, to: target) }
         }
-        try await socket.channel.close().get()
+        await loop.stop()
 
         let status = try overlay.status(1)
         #expect(status.map.servers == 5)

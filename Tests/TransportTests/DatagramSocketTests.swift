@@ -1,6 +1,5 @@
 import NIOConcurrencyHelpers
 import NIOCore
-import NIOPosix
 import Primitives
 import Testing
 import Transport
@@ -10,73 +9,95 @@ import Wire
 struct DatagramSocketTests {
     private typealias Datagram = (bytes: [UInt8], from: Wire.SocketAddress)
 
-    @Test("carries datagrams whole and in order, over IPv4 and IPv6, and outlives what the system refuses to send")
-    func bursts() async throws {
-        let group = MultiThreadedEventLoopGroup.singleton
-        for host in ["127.0.0.1", "::1"] {
-            let received = NIOLockedValueBox<[Datagram]>([])
-            let address = try NIOCore.SocketAddress(ipAddress: host, port: 0)
-            let target = try await DatagramSocket.bind(address, loop: group.next()) { bytes, from in
-                received.withLockedValue { $0.append((bytes, from)) }
+    /// A loop with a socket, and what it has received.
+    private struct Endpoint {
+        let loop: DatagramLoop
+        let socket: DatagramSocket
+        let received = NIOLockedValueBox<[Datagram]>([])
+
+        init(_ host: String, port: Int = 0) throws {
+            let parsed = Wire.SocketAddress(text: "\(host):\(port)")
+            socket = try DatagramSocket(try #require(parsed))
+            loop = try DatagramLoop()
+            try loop.start()
+            let (loop, socket, received) = (loop, socket, received)
+            loop.execute {
+                loop.serve(socket) { bytes, from in received.withLockedValue { $0.append((bytes, from)) } }
             }
-            let source = try await DatagramSocket.bind(address, loop: group.next()) { _, _ in }
-            let place = try #require(target.channel.localAddress.flatMap { Wire.SocketAddress($0) })
-            let own = try #require(source.channel.localAddress.flatMap { Wire.SocketAddress($0) })
-            let sent = (0..<60).map { number in [UInt8](repeating: UInt8(number), count: 1 + number * 20) }
-            source.channel.eventLoop.execute {
-                for bytes in sent { source.send(bytes, to: place) }
-            }
-            for _ in 0..<600 where received.withLockedValue({ $0.count }) < sent.count {
+        }
+
+        func send(_ datagrams: [[UInt8]], to address: Wire.SocketAddress) {
+            let loop = loop
+            loop.execute { for bytes in datagrams { loop.send(bytes, to: address) } }
+        }
+
+        func wait(for count: Int) async throws {
+            for _ in 0..<600 where received.withLockedValue({ $0.count }) < count {
                 try await Task.sleep(for: .milliseconds(10))
             }
-            #expect(received.withLockedValue { $0.map(\.bytes) } == sent)
-            #expect(received.withLockedValue { $0.allSatisfy { $0.from == own } })
+        }
+    }
+
+    @Test("carries datagrams whole and in order, over IPv4 and IPv6, and outlives what the system refuses to send")
+    func bursts() async throws {
+        for host in ["127.0.0.1", "[::1]"] {
+            let target = try Endpoint(host)
+            let source = try Endpoint(host)
+            let sent = (0..<60).map { number in [UInt8](repeating: UInt8(number), count: number * 20) }
+            source.send(sent, to: target.socket.address)
+            try await target.wait(for: sent.count)
+            #expect(target.received.withLockedValue { $0.map(\.bytes) } == sent)
+            #expect(target.received.withLockedValue { $0.allSatisfy { $0.from == source.socket.address } })
 
             // To addresses that the system refuses, of either kind: the one after them still arrives.
             for refused in ["[::]:0", "0.0.0.0:0", "255.255.255.255:9", "[ff0e::1]:9", "127.0.0.1:0", "[::1]:0"] {
                 let parsed = Wire.SocketAddress(text: refused)
-                source.send([1], to: try #require(parsed))
+                source.send([[1]], to: try #require(parsed))
             }
-            source.send([UInt8](repeating: 0, count: 70_000), to: place)
-            source.send([2], to: place)
-            for _ in 0..<600 where received.withLockedValue({ $0.count }) < sent.count + 1 {
-                try await Task.sleep(for: .milliseconds(10))
-            }
-            #expect(received.withLockedValue { $0.last?.bytes } == [2])
-            try await target.channel.close()
-            try await source.channel.close()
+            source.send([[UInt8](repeating: 0, count: 70_000), [2]], to: target.socket.address)
+            try await target.wait(for: sent.count + 1)
+            #expect(target.received.withLockedValue { $0.last?.bytes } == [2])
+            await target.loop.stop()
+            await source.loop.stop()
         }
+    }
+
+    @Test("cuts what is longer than any datagram of the protocol")
+    func oversized() async throws {
+        let (target, source) = (try Endpoint("127.0.0.1"), try Endpoint("127.0.0.1"))
+        source.send([[UInt8](repeating: 3, count: 9000), [4]], to: target.socket.address)
+        try await target.wait(for: 2)
+        #expect(target.received.withLockedValue { $0.map(\.bytes) } == [[UInt8](repeating: 3, count: 1536), [4]])
+        await target.loop.stop()
+        await source.loop.stop()
     }
 
     @Test("on all addresses of the machine answers callers of both kinds")
     func dualStack() async throws {
-        let group = MultiThreadedEventLoopGroup.singleton
-        let received = NIOLockedValueBox<[Datagram]>([])
-        let loop = group.next()
-        let all = try await DatagramSocket.bind(NIOCore.SocketAddress(ipAddress: "::", port: 0), loop: loop) {
-            bytes, from in received.withLockedValue { $0.append((bytes, from)) }
+        let all = try Endpoint("[::]")
+        for (number, host) in ["127.0.0.1", "[::1]"].enumerated() {
+            let own = try Endpoint(host)
+            let place = Wire.SocketAddress(text: "\(host):\(all.socket.address.port)")
+            own.send([[UInt8(number)]], to: try #require(place))
+            try await all.wait(for: number + 1)
+            let request = try #require(all.received.withLockedValue { $0.last })
+            #expect(request.from == own.socket.address)
+            all.send([request.bytes + [7]], to: request.from)
+            try await own.wait(for: 1)
+            #expect(own.received.withLockedValue { $0.map(\.bytes) } == [[UInt8(number), 7]])
+            await own.loop.stop()
         }
-        let port = try #require(all.channel.localAddress?.port)
-        for (number, host) in ["127.0.0.1", "::1"].enumerated() {
-            let answers = NIOLockedValueBox<[[UInt8]]>([])
-            let own = try await DatagramSocket.bind(
-                NIOCore.SocketAddress(ipAddress: host, port: 0), loop: group.next()
-            ) { bytes, _ in answers.withLockedValue { $0.append(bytes) } }
-            let place = Wire.SocketAddress(try NIOCore.SocketAddress(ipAddress: host, port: port))
-            own.send([UInt8(number)], to: try #require(place))
-            for _ in 0..<600 where received.withLockedValue({ $0.count }) <= number {
-                try await Task.sleep(for: .milliseconds(10))
-            }
-            let request = try #require(received.withLockedValue { $0.last })
-            #expect(request.from == own.channel.localAddress.flatMap { Wire.SocketAddress($0) })
-            all.send(request.bytes + [7], to: request.from)
-            for _ in 0..<600 where answers.withLockedValue({ $0.isEmpty }) {
-                try await Task.sleep(for: .milliseconds(10))
-            }
-            #expect(answers.withLockedValue { $0 } == [[UInt8(number), 7]])
-            try await own.channel.close()
-        }
-        try await all.channel.close()
+        await all.loop.stop()
+    }
+
+    @Test("a second one at the same place is refused, until the first is closed")
+    func occupied() async throws {
+        let first = try Endpoint("127.0.0.1")
+        let place = first.socket.address
+        #expect(throws: IOError.self) { try DatagramSocket(place) }
+        await first.loop.stop()
+        let second = try DatagramSocket(place)
+        #expect(second.address == place)
     }
 
     @Test("addresses are the same as SwiftNIO's, both ways")

@@ -86,6 +86,6 @@ final class Client {
     func wait() -> [(call: UInt64, body: [UInt8]?)] {
         var polled = lanes.map { pollfd(fd: $0.descriptor, events: Int16(POLLIN), revents: 0) }
         poll(&polled, nfds_t(polled.count), 20)
-        return lanes.flatMap { $0.receive() + $0.wake() }
+        return zip(lanes, polled).flatMap { ($1.revents == 0 ? [] : $0.receive()) + $0.wake() }
     }
 }
