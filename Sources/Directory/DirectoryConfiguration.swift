@@ -37,8 +37,10 @@ public struct DirectoryConfiguration: Sendable {
     /// Between two rounds of housekeeping.
     public var roundInterval: UInt64 = 1000
     /// Records looked at for repair in one round, and calls made for it.
-    public var repairBatch = 512
-    public var repairCalls = 64
+    public var repairBatch = 4096
+    public var repairCalls = 128
+    /// Holders asked in one round whether they have what others should have brought them.
+    public var compareCalls = 4
     /// Copies that the first holders keep at the nodes closest by XOR, for searches without a map.
     public var kademliaCopies = 8
 
@@ -96,6 +98,8 @@ public struct DirectoryCounters: Equatable, Sendable {
     /// Servers that were not let into the routing table while an alarm held.
     public var frozenOut: UInt64 = 0
     public var repairs: UInt64 = 0
+    /// Records of which new holders were asked whether they have them.
+    public var compared: UInt64 = 0
     /// Nodes on the map that did not answer twice in a row.
     public var silentHolders: UInt64 = 0
     /// Times that several neighbours on the circle fell silent together.

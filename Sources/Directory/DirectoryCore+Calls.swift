@@ -70,7 +70,16 @@ extension DirectoryCore {
             try advance(iteration, now, &effects, &store)
         case (.iteration(let iteration, let node), .record(let record)):
             try found(record, iteration, from: node, now, &entropy, &effects, &store)
-        case (.put(let node), .stored), (.put(let node), .refused), (.put(let node), .puzzle): heard(node)
+        case (.put(let node), .stored), (.put(let node), .refused), (.put(let node), .puzzle): heard(node, now)
+        case (.compare(let node, let keys), .lacking(let lacking)) where lacking.count == keys.count:
+            heard(node, now)
+            let missing = zip(keys, lacking).filter(\.1).map(\.0)
+            try handOn(missing, to: node, endpoint, now, &effects, store)
+        case (.compare(let node, let keys), .refused(.unsupported)):
+            // An earlier version, which is brought everything.
+            heard(node, now)
+            try handOn(keys, to: node, endpoint, now, &effects, store)
+        case (.compare(let node, _), .refused): heard(node, now)
         case (.shared(let node), .shared(let answer)):
             try randomise(.answer(node, answer), now, &entropy, &effects, &store)
         default:
@@ -114,7 +123,7 @@ extension DirectoryCore {
         switch call {
         case .ping: break
         case .shared(let node): try randomise(.failed(node), now, &entropy, &effects, &store)
-        case .liveness(let node), .put(let node):
+        case .liveness(let node), .put(let node), .compare(let node, _):
             try drop(node, now, &store)
             missed(node, now)
         case .iteration(let iteration, let node):
@@ -162,7 +171,7 @@ extension DirectoryCore {
         _ store: inout some (KeyValueStore & ~Copyable)
     ) throws(StorageError) {
         let contact = proven.contact
-        heard(contact.nodeID)
+        heard(contact.nodeID, now)
         let known = table.entry(contact.nodeID)
         let isMoved = known.map { $0.contact.endpoint != contact.endpoint } ?? false
         trust.answered(contact.endpoint, cluster: proven.cluster)
@@ -176,9 +185,15 @@ extension DirectoryCore {
         case .replaced(let stranger):
             try store.delete(DirectoryCore.contactTable, stranger.nodeID.bytes)
             try save(contact, &store)
-        case .full(let oldest): call(.liveness(oldest.nodeID), oldest.endpoint, .ping, now, &effects)
+        case .full(let oldest):
+            strangers.insert(contact.endpoint, now)
+            // Whoever was heard of lately lives: only a contact that upkeep would ask too is asked for a stranger.
+            guard now.milliseconds(since: oldest.lastSeen) >= configuration.livenessInterval else { return }
+            call(.liveness(oldest.contact.nodeID), oldest.contact.endpoint, .ping, now, &effects)
         case .refreshed: if isMoved { try save(contact, &store) }
-        case .refused: counters.frozenOut += isFrozen ? 1 : 0
+        case .refused:
+            strangers.insert(contact.endpoint, now)
+            counters.frozenOut += isFrozen ? 1 : 0
         }
     }
 
@@ -189,9 +204,11 @@ extension DirectoryCore {
         try store.put(DirectoryCore.contactTable, contact.nodeID.bytes, writer.bytes)
     }
 
-    /// A proven sender that is not in the table yet is asked who it is.
+    /// A proven sender that is not in the table yet is asked who it is, unless it found no place there lately.
     mutating func meet(_ endpoint: Endpoint, _ now: Timestamp, _ effects: inout [DirectoryEffect]) {
-        guard !table.knows(endpoint), !calls.values.contains(where: { $0.endpoint == endpoint }) else { return }
+        guard !strangers.contains(endpoint, now), !table.knows(endpoint),
+            !calls.values.contains(where: { $0.endpoint == endpoint })
+        else { return }
         call(.ping, endpoint, .ping, now, &effects)
     }
 }

@@ -14,7 +14,7 @@ extension DirectoryCore {
             case .send(let link, let frame): effects.append(.send(link: link, frame))
             case .report(let report): effects.append(.sharedRandom(report))
             case .value(let epoch, let value):
-                place(epoch, by: value)
+                place(epoch, by: value, now)
                 if let bytes = value.bytes { effects.append(.sharedValue(epoch: epoch, bytes)) }
             case .ask(let node, let epoch):
                 guard calls.count < configuration.callLimit, let endpoint = placement(now.epoch).node(node)?.endpoint
@@ -35,10 +35,10 @@ extension DirectoryCore {
     }
 
     /// Records of an epoch that are here already were placed by what was known before.
-    private mutating func place(_ epoch: UInt64, by value: SharedValue) {
+    private mutating func place(_ epoch: UInt64, by value: SharedValue, _ now: Timestamp) {
         guard value != .standIn else { return }
         if placements[epoch] != nil {
-            viewChanges()
+            viewChanges(now)
             placements[epoch] = nil
         }
         placementVersion += 1

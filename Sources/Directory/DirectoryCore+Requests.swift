@@ -58,7 +58,15 @@ extension DirectoryCore {
             }
             try advance(id, now, &effects, &store)
         case .askShared(let epoch): answer(token, .shared(random.answer(epoch)), &effects)
-        case .record, .missing, .absent, .stored, .refused, .nodes, .shared, .puzzle:
+        case .compare(let marks):
+            // Forty looks into the store: not for senders who cannot be told apart.
+            guard from != nil else {
+                counters.malformed += 1
+                answer(token, .refused(.malformed), &effects)
+                return
+            }
+            answer(token, .lacking(try lacking(marks, store)), &effects)
+        case .record, .missing, .absent, .stored, .refused, .nodes, .shared, .puzzle, .lacking:
             counters.malformed += 1
             answer(token, .refused(.malformed), &effects)
         }
@@ -176,12 +184,9 @@ extension DirectoryCore {
     }
 
     private mutating func takes(_ record: DirectoryRecord, isFromServer: Bool) -> Bool {
-        let placement = placement(record.epoch)
-        let key = record.blindedKey
-        if placement.isResponsible(own, for: key) { return true }
-        guard isFromServer else { return false }
-        return placement.isResponsible(own, for: key, slack: DirectoryCore.repairSlack)
-            || isClosest(key, record.epoch)
+        let slack = isFromServer ? DirectoryCore.repairSlack : Placement.slack
+        if placement(record.epoch).isResponsible(own, for: record.blindedKey, slack: slack) { return true }
+        return isFromServer && isClosest(record.blindedKey, record.epoch)
     }
 
     /// Why a record is not kept, as far as that shows without its signature.
@@ -214,17 +219,32 @@ extension DirectoryCore {
         return nil
     }
 
-    /// The first two holders of each ring also keep copies where a search without a map ends: if only two servers did,
-    /// liars would prevent it for one record in eleven when three servers in ten lie.
+    /// The first two living holders of each ring hand a publisher's record on: to those that stand in for silent ones of the
+    /// ring, whom the publisher does not know, and to where a search without a map ends. If only two servers did that, liars
+    /// would prevent it for one record in eleven when three servers in ten lie.
     private mutating func copy(
         _ record: DirectoryRecord, _ item: FairQueue.Item, _ now: Timestamp, _ effects: inout [DirectoryEffect]
     ) {
         guard item.from == nil else { return }
         let placement = placement(record.epoch)
-        guard placement.rings(of: record.blindedKey).contains(where: { $0.prefix(2).contains(own) }) else { return }
-        let target = placement.searchTarget(of: record.blindedKey)
+        let starts = placement.starts(of: record.blindedKey)
+        let living = placement.walk(starts, without: silence(record.epoch))
+        let own = placement.place(of: own)
+        let mine = (0..<Placement.rings).filter { ring in
+            (0..<min(DirectoryCore.settlers, living.counts[ring])).contains { living.place(ring: ring, $0) == own }
+        }
+        guard !mine.isEmpty else { return }
+        let asked = silent.isEmpty ? living : placement.walk(starts)
+        var targets: [Placement.Node] = []
+        for ring in mine {
+            for number in 0..<living.counts[ring] where !asked.contains(living.place(ring: ring, number)) {
+                targets.append(placement.ordered[living.place(ring: ring, number)].node)
+            }
+        }
         // From the map and not by a search: who is not on the map could gather around the key.
-        for node in placement.searched(target, configuration.kademliaCopies) where node.id != own {
+        let target = placement.searchTarget(of: record.blindedKey)
+        targets += placement.searched(target, configuration.kademliaCopies)
+        for node in targets where node.id != self.own {
             guard let endpoint = node.endpoint ?? table.contact(node.id)?.endpoint else { continue }
             call(.put(node.id), endpoint, .put(record: item.record), now, &effects)
         }

@@ -50,7 +50,8 @@ extension DirectoryCore {
         try lookOut(now, &entropy, &effects, store)
         watchNeighbours(now, &effects)
         try audit(now, &effects, store)
-        try repair(now, &effects, &store)
+        try repair(now, &effects, store)
+        try compare(now, &effects, store)
         nextRound = nextRound(after: now)
         if let stalest = table.stalest {
             let due = stalest.lastSeen.adding(milliseconds: configuration.livenessInterval)
@@ -62,13 +63,14 @@ extension DirectoryCore {
     func nextRound(after now: Timestamp) -> Timestamp {
         let soon = now.adding(milliseconds: configuration.roundInterval)
         let isBusy =
-            !iterations.isEmpty || !stored.isEmpty || repairCursor != nil || auditCursor != nil
-            || nextRepairBase != nil || (table.count == 0 && !bootstrap.isEmpty && now >= nextJoin)
+            !iterations.isEmpty || !stored.isEmpty || isPassing || auditCursor != nil
+            || (table.count == 0 && !bootstrap.isEmpty && now >= nextJoin)
         if isBusy { return soon }
         var due = min(nextSweep, nextRefresh, nextWatch)
         if table.count < RoutingTable.k { due = min(due, nextJoin) }
         if !nodes.isEmpty { due = min(due, nextNeighbours) }
-        for time in [settleDue, anchorCheck] { due = time.map { min(due, $0) } ?? due }
+        if repairCursor != nil { due = min(due, nextPass) }
+        for time in [settleDue, anchorCheck, offers.due(now)] { due = time.map { min(due, $0) } ?? due }
         return max(due, soon)
     }
 }

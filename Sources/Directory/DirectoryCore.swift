@@ -35,6 +35,8 @@ public struct DirectoryCore: Sendable {
         case liveness(NodeID)
         case iteration(UInt64, NodeID)
         case put(NodeID)
+        /// Which of these records a holder lacks.
+        case compare(NodeID, [VerifyingKey])
         /// What it knows of an epoch's shared random value.
         case shared(NodeID)
 
@@ -42,7 +44,9 @@ public struct DirectoryCore: Sendable {
         var node: NodeID? {
             switch self {
             case .ping: nil
-            case .liveness(let node), .iteration(_, let node), .put(let node), .shared(let node): node
+            case .liveness(let node), .iteration(_, let node), .put(let node), .compare(let node, _),
+                .shared(let node):
+                node
             }
         }
     }
@@ -62,8 +66,9 @@ public struct DirectoryCore: Sendable {
     var table: RoutingTable
     /// What peers take to answer, all together.
     var usual = RoundTrip()
+    var strangers = KnownStrangers()
     var nodes: [Placement.Node] = []
-    var placements: [UInt64: Placement] = [:]
+    var placements: [UInt64: Placement] = [:] { didSet { silences = [:] } }
     /// Counts changes of what placements follow from.
     var placementVersion: UInt64 = 0
     var calls: [UInt64: Pending] = [:]
@@ -86,7 +91,9 @@ public struct DirectoryCore: Sendable {
     /// What places nodes in each epoch, and how that is agreed on.
     public internal(set) var random: SharedRandomCore
     /// Nodes on the map that do not answer.
-    var silent: Set<NodeID> = []
+    var silent: Set<NodeID> = [] { didSet { silences = [:] } }
+    /// The same by epoch and place.
+    private var silences: [UInt64: Placement.Silence] = [:]
     var unanswered: [NodeID: Int] = [:]
     var neighbours: [NodeID] = []
     var neighboursAsked: Timestamp
@@ -96,6 +103,8 @@ public struct DirectoryCore: Sendable {
     var auditCursor: [UInt8]?
     /// The key of the next record to look at; `nil` when no repair is due.
     var repairCursor: [UInt8]?
+    /// Whether records of this pass were looked at already.
+    var isPassing = false
     var repairBase = View()
     /// Against which view to look through the records once more.
     var nextRepairBase: View?
@@ -103,6 +112,8 @@ public struct DirectoryCore: Sendable {
     /// Where holders answer whom a search of this pass has found.
     var foundEndpoints: [NodeID: Endpoint] = [:]
     var isRepairIncomplete = false
+    /// What others have to bring to new holders, and this server sees to afterwards.
+    var offers = RepairOffers()
     var settleDue: Timestamp?
     var isSettling = false
     var nextPass = Timestamp(milliseconds: 0)
@@ -225,5 +236,13 @@ public struct DirectoryCore: Sendable {
         if placements.count >= 4 { placements.removeAll() }
         placements[epoch] = placement
         return placement
+    }
+
+    /// Who does not answer, by places on the circle of an epoch.
+    mutating func silence(_ epoch: UInt64) -> Placement.Silence {
+        if let known = silences[epoch] { return known }
+        let silence = Placement.Silence(silent, on: placement(epoch))
+        silences[epoch] = silence
+        return silence
     }
 }

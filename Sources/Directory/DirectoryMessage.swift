@@ -20,6 +20,8 @@ public enum DirectoryMessage: Hashable, Sendable {
     case askShared(epoch: UInt64)
     /// Keep this record; here is the number that you demanded.
     case solvedPut(record: [UInt8], solution: UInt64)
+    /// Which of these records do you lack? Of holders among each other.
+    case compare([RecordMark])
 
     case record([UInt8])
     case missing
@@ -32,6 +34,8 @@ public enum DirectoryMessage: Hashable, Sendable {
     case shared(SharedAnswer)
     /// The record is looked at when a number comes with it that makes so many bits zero.
     case puzzle(level: Int)
+    /// Of each record that was asked for, whether it, and any newer one, is missing.
+    case lacking([Bool])
 
     public enum Refusal: UInt8, Sendable {
         case malformed = 1
@@ -51,10 +55,12 @@ public enum DirectoryMessage: Hashable, Sendable {
     static let requestKinds: ClosedRange<UInt8> = 1...64
     /// The highest request of the first version, and the highest known.
     public static let firstVersion: UInt8 = 6
-    public static let highestRequest: UInt8 = 8
+    public static let highestRequest: UInt8 = 9
 
     /// Contacts in one answer.
     public static let contactLimit = 6
+    /// Records in one comparison.
+    public static let compareLimit = 40
     /// The longest descriptor in an answer.
     public static let descriptorLimit = 520
     /// Hits and misses have this size, so that an observer of sizes learns nothing.
@@ -79,6 +85,7 @@ public enum DirectoryMessage: Hashable, Sendable {
             let solution = try reader.uint64()
             self = .solvedPut(
                 record: try reader.prefixed(limit: Limits.recordSize, field: "record"), solution: solution)
+        case 9: self = .compare(try DirectoryMessage.marks(&reader))
         case 65:
             self = .record(try reader.prefixed(limit: Limits.recordSize, field: "record"))
             try DirectoryMessage.checkPadding(&reader)
@@ -105,6 +112,7 @@ public enum DirectoryMessage: Hashable, Sendable {
             let level = Int(try reader.uint8())
             guard PutPuzzle.levels.contains(level) else { throw .outOfRange(field: "level") }
             self = .puzzle(level: level)
+        case 72: self = .lacking(try RecordMark.lacking(&reader, count: try DirectoryMessage.markCount(&reader)))
         default: throw .unknownKind(kind)
         }
         try reader.finish()
@@ -117,6 +125,18 @@ public enum DirectoryMessage: Hashable, Sendable {
         case .get, .askShared: false
         default: true
         }
+    }
+
+    private static func markCount(_ reader: inout Reader) throws(WireError) -> Int {
+        let count = Int(try reader.uint8())
+        guard (1...compareLimit).contains(count) else { throw .outOfRange(field: "records") }
+        return count
+    }
+
+    private static func marks(_ reader: inout Reader) throws(WireError) -> [RecordMark] {
+        var marks: [RecordMark] = []
+        for _ in 0..<(try markCount(&reader)) { marks.append(try RecordMark(&reader)) }
+        return marks
     }
 
     private static func checkPadding(_ reader: inout Reader) throws(WireError) {
@@ -153,6 +173,10 @@ public enum DirectoryMessage: Hashable, Sendable {
             writer.uint8(8)
             writer.uint64(solution)
             writer.prefixed(record)
+        case .compare(let marks):
+            writer.uint8(9)
+            writer.uint8(UInt8(truncatingIfNeeded: marks.count))
+            for mark in marks { mark.encode(&writer) }
         case .record(let bytes):
             writer.uint8(65)
             writer.prefixed(bytes)
@@ -183,6 +207,10 @@ public enum DirectoryMessage: Hashable, Sendable {
         case .puzzle(let level):
             writer.uint8(71)
             writer.uint8(UInt8(truncatingIfNeeded: level))
+        case .lacking(let lacking):
+            writer.uint8(72)
+            writer.uint8(UInt8(truncatingIfNeeded: lacking.count))
+            writer.append(RecordMark.bits(lacking))
         }
         return writer.bytes
     }

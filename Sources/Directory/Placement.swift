@@ -42,6 +42,8 @@ public struct Placement: Sendable {
     /// Places in ``ordered`` in the order of node IDs, in which those close to each other by XOR are neighbours.
     private let byID: [Int32]
     let shared: Bytes32
+    /// Where the rings of keys begin, in a process of many servers; `nil` in a server.
+    var memory: StartMemory?
 
     /// - Parameter shared: the epoch's shared random value; `nil` for the stand-in that everybody can compute.
     public init(nodes: [Node], epoch: UInt64, shared: Bytes32? = nil) {
@@ -136,12 +138,13 @@ public struct Placement: Sendable {
 
     func isResponsible(_ node: NodeID, for key: VerifyingKey, slack: Int) -> Bool {
         guard !ordered.isEmpty else { return true }
+        guard let place = place(of: node) else { return false }
         let reach = min(ordered.count, Placement.holdersPerRing + slack)
-        for ring in 0..<Placement.rings {
-            let first = start(Placement.index(of: key, ring: ring))
-            for step in 0..<reach where ordered[(first + step) % ordered.count].node.id == node { return true }
+        let starts = starts(of: key)
+        for ring in 0..<Placement.rings where starts.steps(to: place, ring: ring, of: ordered.count) < reach {
+            return true
         }
-        return holders(of: key).contains(node)
+        return walk(starts).contains(place)
     }
 
     /// The first place at or after `index`, clockwise.

@@ -49,8 +49,8 @@ struct RoutingTable: Sendable {
         case refreshed
         /// Came in for a contact that the map does not have.
         case replaced(Contact)
-        /// The bucket is full: ask this one whether it still lives.
-        case full(oldest: Contact)
+        /// The bucket is full: ask this one whether it still lives, if it was silent for long.
+        case full(oldest: Entry)
         case refused
     }
 
@@ -90,7 +90,7 @@ struct RoutingTable: Sendable {
         buckets[index].waiting.removeAll { $0.contact.nodeID == contact.nodeID }
         buckets[index].waiting.append(entry)
         if buckets[index].waiting.count > RoutingTable.waitingLimit { buckets[index].waiting.removeFirst() }
-        return buckets[index].entries.first.map { .full(oldest: $0.contact) } ?? .refused
+        return buckets[index].entries.first.map { .full(oldest: $0) } ?? .refused
     }
 
     /// A contact did not answer.

@@ -100,13 +100,13 @@ public struct DirectoryRecord: Hashable, Sendable {
         } catch { throw .malformed(error) }
     }
 
-    /// The dates of an encoded record that was decoded before, for who serves it as it is; `nil` when it cannot be one.
-    public static func dates(of bytes: [UInt8]) -> (epoch: UInt64, expiry: UInt64)? {
+    /// The dates and the sequence of an encoded record that was decoded before, for who serves it as it is; `nil` when it cannot be one.
+    public static func dates(of bytes: [UInt8]) -> (epoch: UInt64, expiry: UInt64, sequence: UInt64)? {
         var reader = Reader(bytes)
         guard bytes.count <= Limits.recordSize, (try? reader.uint8()) == version, let epoch = try? reader.uint64(),
-            let expiry = try? reader.uint64()
+            let expiry = try? reader.uint64(), let sequence = try? reader.uint64()
         else { return nil }
-        return (epoch, expiry)
+        return (epoch, expiry, sequence)
     }
 
     public func encode() -> [UInt8] {

@@ -1,3 +1,5 @@
+import Glibc
+
 /// A table in memory: entries in ascending order of their keys.
 package struct SortedTable<Value: Sendable>: Sendable {
     private var keys: [[UInt8]] = []
@@ -13,9 +15,21 @@ package struct SortedTable<Value: Sendable>: Sendable {
         var high = keys.count
         while low < high {
             let middle = (low + high) / 2
-            if keys[middle].lexicographicallyPrecedes(key) { low = middle + 1 } else { high = middle }
+            if SortedTable.precedes(keys[middle], key) { low = middle + 1 } else { high = middle }
         }
         return low
+    }
+
+    private static func precedes(_ left: [UInt8], _ right: [UInt8]) -> Bool {
+        left.withUnsafeBytes { left in
+            right.withUnsafeBytes { right in
+                guard let first = left.baseAddress, let second = right.baseAddress else {
+                    return left.count < right.count
+                }
+                let order = memcmp(first, second, min(left.count, right.count))
+                return order == 0 ? left.count < right.count : order < 0
+            }
+        }
     }
 
     package func get(_ key: [UInt8]) -> Value? {

@@ -30,6 +30,8 @@ struct DirectoryNetwork: ~Copyable {
     var entropy: Entropy
     var now = DirectoryNetwork.noon
     var lossPercent = 0
+    /// Liars who hand no record on.
+    var keeping: Set<Int> = []
     /// Whether the map says where nodes answer.
     var namesEndpoints = true
     var largest = 0
@@ -118,6 +120,10 @@ struct DirectoryNetwork: ~Copyable {
         switch effect {
         case .call(let call, let endpoint, let message):
             largest = max(largest, message.count)
+            if keeping.contains(index), case .put? = try? DirectoryMessage(decoding: message) {
+                push(delay(), index, .answer(call: call, message: DirectoryMessage.stored(sequence: 1).encode()))
+                return
+            }
             let target = members.firstIndex { $0.endpoint == endpoint }
             guard let target, members[target].isUp, entropy.below(100) >= lossPercent else {
                 push(1500, index, .failed(call: call))

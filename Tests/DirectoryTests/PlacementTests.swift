@@ -14,6 +14,25 @@ import Wire
         }
     }
 
+    @Test("a placement that remembers where rings begin gives the same holders as one that does not")
+    func remembering() {
+        var entropy = Entropy(seed: 19)
+        let nodes = (0..<80).map { index in
+            Placement.Node(
+                id: entropy.bytes(), cluster: VerifyingKey(entropy.bytes()), prefix: [UInt8(index / 3), 0])
+        }
+        let plain = Placement(nodes: nodes, epoch: 7)
+        let remembering = plain.remembering()
+        let silent = Set(nodes.prefix(20).map(\.id))
+        for _ in 0..<20 {
+            let key = VerifyingKey(entropy.bytes())
+            for _ in 0..<2 {
+                #expect(remembering.rings(of: key) == plain.rings(of: key))
+                #expect(remembering.rings(of: key, without: silent) == plain.rings(of: key, without: silent))
+            }
+        }
+    }
+
     @Test("twenty different holders in four rings of five, of different clusters and prefixes")
     func diversity() {
         var entropy = Entropy(seed: 1)

@@ -44,7 +44,7 @@ import Wire
             return
         }
         var later = network.members[1]
-        for kind: UInt8 in [9, 64] {
+        for kind: UInt8 in [10, 64] {
             let effects = try later.core.handle(
                 .request(from: nil, token: 1, message: [kind, 1, 2, 3]), now: network.now, entropy: &network.entropy,
                 store: &later.store)
@@ -172,10 +172,14 @@ import Wire
                     linkKey: X25519PublicKey(entropy.bytes()),
                     address: SocketAddress(v4: (127, 0, 0, 1), port: UInt16(index))))
         }
+        let marks = (0..<DirectoryMessage.compareLimit).map { index in
+            RecordMark(prefix: entropy.bytes(), sequence: UInt64(index))
+        }
         let messages: [DirectoryMessage] = [
             .get(key: key, epoch: 1), .put(record: record), .findNode(target: entropy.bytes()),
             .findValue(key: key, epoch: 2), .ping, .iterate(key: key, epoch: 3), .record(record), .missing,
-            .stored(sequence: 4), .refused(.busy),
+            .stored(sequence: 4), .refused(.busy), .compare(marks), .lacking([Bool](repeating: true, count: 40)),
+            .lacking([false, true, true]),
             .nodes(descriptor: entropy.array(DirectoryMessage.descriptorLimit), contacts),
         ]
         for message in messages {

@@ -13,6 +13,17 @@ struct DirectoryUpkeepTests {
         #expect(try Retrieval.number(rows, "records without any copy") == 0)
     }
 
+    @Test("servers that nobody asks for anything speak to another once in two seconds at most, on the mean")
+    func quiet() throws {
+        let world = try DirectoryWorld(nodes: 150, seed: 8)
+        world.drawTables()
+        for index in world.nodes.indices { world.fillTable(of: index) }
+        for index in world.nodes.indices { world.schedule(index) }
+        try world.run(milliseconds: 200_000)
+        #expect(world.calls > 150 * 200 / 20)
+        #expect(world.calls < 150 * 200 / 2, "\(world.calls)")
+    }
+
     @Test("copies do not come back while no time passes")
     func noRepairWithoutTime() throws {
         let world = try DirectoryWorld(nodes: 100, seed: 3)

@@ -21,11 +21,12 @@ struct CopyLedger {
         for index in world.users.indices { recount(index, in: world) }
     }
 
-    /// A user has published, or a server's records are not known.
+    /// A user has published: only the holders that he knows can have the record at this moment.
     mutating func recount(_ index: Int, in world: DirectoryWorld) {
-        let key = world.users[index].blindedKey.bytes.bytes
-        counts[index] = world.nodes.count {
-            $0.isUp && (try? $0.store.get(CopyLedger.table, key)) == world.users[index].record
+        let key = world.users[index].blindedKey
+        counts[index] = world.placement.holders(of: key).count { holder in
+            guard let node = world.indices[holder].map({ world.nodes[$0] }), node.isUp else { return false }
+            return (try? node.store.get(CopyLedger.table, key.bytes.bytes)) == world.users[index].record
         }
         note(index)
     }
@@ -41,21 +42,19 @@ struct CopyLedger {
         }
     }
 
-    /// A server was asked to keep a record, and had `before` under the key.
-    mutating func put(_ record: [UInt8], before: [UInt8]?, at node: SimulatedDirectory, _ current: [DirectoryUser]) {
-        guard before != record, let key = CopyLedger.key(of: record), let index = users[key],
-            current[index].record == record, (try? node.store.get(CopyLedger.table, key.bytes.bytes)) == record
+    /// A server has stored what it did not have.
+    mutating func stored(_ message: [UInt8], _ current: [DirectoryUser]) {
+        guard case .put(let record)? = try? DirectoryMessage(decoding: message),
+            let key = (try? DirectoryRecord(decoding: record))?.blindedKey, let index = users[key],
+            current[index].record == record
         else { return }
         counts[index] += 1
     }
 
     /// What the server holds under the key of a record.
     static func held(_ record: [UInt8], at node: SimulatedDirectory) -> [UInt8]? {
-        CopyLedger.key(of: record).flatMap { try? node.store.get(CopyLedger.table, $0.bytes.bytes) }
-    }
-
-    private static func key(of record: [UInt8]) -> VerifyingKey? {
-        (try? DirectoryRecord(decoding: record))?.blindedKey
+        guard let key = (try? DirectoryRecord(decoding: record))?.blindedKey else { return nil }
+        return try? node.store.get(CopyLedger.table, key.bytes.bytes)
     }
 
     private mutating func note(_ index: Int) {

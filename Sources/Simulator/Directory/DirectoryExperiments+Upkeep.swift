@@ -55,10 +55,7 @@ extension DirectoryExperiments {
     ) throws(DirectoryExperimentError) -> [ResultRow] {
         // One epoch from its first second, so that every record is under one key for the whole time.
         let start = Timestamp(seconds: 20_000 * Timestamp.secondsPerEpoch)
-        var configuration = DirectoryConfiguration()
-        // Housekeeping every five seconds instead of every one, to simulate a day in less time.
-        configuration.roundInterval = 5000
-        let world = try DirectoryWorld(nodes: nodes, seed: seed, now: start, configuration: configuration)
+        let world = try DirectoryWorld(nodes: nodes, seed: seed, now: start)
         try world.addUsers(trials, isEarly: true) { progress($0 * 0.1) }
         world.startAll()
         let mean = 3600_000 / Glibc.log(2.0)
@@ -78,14 +75,18 @@ extension DirectoryExperiments {
                     world.push(index, .turn, after: UInt64(world.exponential(mean)))
                 })
             while let due = refresh.next, due <= world.now.milliseconds, let (_, index) = refresh.pop() {
-                try world.refresh(index)
+                let stored = try world.refresh(index)
                 world.ledger?.recount(index, in: world)
-                let next = world.now.adding(seconds: UInt64(8 * 3600 + world.entropy.below(4 * 3600)))
+                // As agents do: again in a minute when fewer than half of the holders took it.
+                let isEnough = 2 * stored >= Placement.rings * Placement.holdersPerRing
+                let wait = isEnough ? 8 * 3600 + world.entropy.below(4 * 3600) : 60
+                let next = world.now.adding(seconds: UInt64(wait))
                 refresh.push(index, due: next.milliseconds)
             }
             progress(0.1 + 0.9 * Double(passed) / Double(minutes))
         }
         let copies = world.copies(of: Set(world.users.indices))
+        // The ledger does not see what is stored after a wait.
         let waited = world.nodes.reduce(0) { $0 + $1.core.counters.queued }
         let lost = world.ledger?.lost.count ?? trials
         return [
@@ -141,11 +142,16 @@ extension DirectoryWorld {
         schedule(index)
     }
 
-    /// A user publishes again.
-    func refresh(_ index: Int) throws(DirectoryExperimentError) {
-        let record = try users[index].record(published: max(now.seconds, users[index].sequence + 1), epoch: now.epoch)
-        users[index].record = record.encode()
-        users[index].sequence = record.sequence
-        try publish(users[index])
+    /// A user publishes again. What no holder has taken is not the user's record.
+    /// - Returns: how many took it.
+    @discardableResult
+    func refresh(_ index: Int) throws(DirectoryExperimentError) -> Int {
+        var user = users[index]
+        let record = try user.record(published: max(now.seconds, user.sequence + 1), epoch: now.epoch)
+        user.record = record.encode()
+        user.sequence = record.sequence
+        let stored = try publish(user)
+        if stored > 0 { users[index] = user }
+        return stored
     }
 }

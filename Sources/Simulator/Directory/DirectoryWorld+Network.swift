@@ -38,18 +38,13 @@ extension DirectoryWorld {
         let node = nodes[index]
         guard node.isUp else { return }
         fillTable(of: index)
-        let record = ledger == nil ? nil : DirectoryWorld.record(toKeep: event)
-        let before = record.flatMap { CopyLedger.held($0, at: node) }
+        let stored = node.core.counters.stored
         let effects = try node.handle(event, now: now, entropy: &entropy)
-        if let record { ledger?.put(record, before: before, at: node, users) }
+        if ledger != nil, node.core.counters.stored > stored, case .request(_, _, let message) = event {
+            ledger?.stored(message, users)
+        }
         for effect in effects { perform(effect, of: index) }
         schedule(index)
-    }
-
-    private static func record(toKeep event: DirectoryEvent) -> [UInt8]? {
-        guard case .request(_, _, let bytes) = event, case .put(let record)? = try? DirectoryMessage(decoding: bytes)
-        else { return nil }
-        return record
     }
 
     func perform(_ effect: DirectoryEffect, of index: Int) {

@@ -85,7 +85,7 @@ final class DirectoryWorld {
     func list(_ members: [SimulatedDirectory]) {
         listed = members.map { $0.listing }
         directories = members.map(\.nodeID)
-        placement = Placement(nodes: listed, epoch: now.epoch)
+        placement = Placement(nodes: listed, epoch: now.epoch).remembering()
         links = Set(listed.compactMap { $0.endpoint?.linkKey })
         let placements = [now.epoch: placement]
         for node in nodes { node.core.share(listed, placements: placements, links: links, checked: checked) }

@@ -1,0 +1,145 @@
+import Primitives
+import Records
+import Storage
+import Testing
+import Wire
+
+@testable import Directory
+
+/// Who hands a record on to new holders, and who sees to it.
+@Suite struct RepairTests {
+    /// A network in which so many records are stored by all their holders.
+    private func network(_ seed: UInt64, records count: Int) throws -> (DirectoryNetworkBox, [DirectoryRecord]) {
+        let box = DirectoryNetworkBox(try DirectoryNetwork.joined(seed: seed, 50))
+        var records: [DirectoryRecord] = []
+        for _ in 0..<count {
+            let publisher = Publisher(&box.network.entropy)
+            let record = try publisher.record(box.network.now, entropy: &box.network.entropy)
+            try box.publish(record)
+            records.append(record)
+        }
+        try box.network.run(milliseconds: 150_000)
+        return (box, records)
+    }
+
+    @Test("a server that leaves costs about one put for each copy that it held, and no copy is missing afterwards")
+    func economy() throws {
+        let (box, records) = try network(60, records: 40)
+        let held = try records.count { try box.network.holds(7, $0.blindedKey) }
+        let before = box.sum(\.repairs)
+        box.network.members[7].isUp = false
+        try box.network.run(milliseconds: 420_000)
+        #expect(held > 5)
+        let puts = box.sum(\.repairs) - before
+        #expect(puts >= UInt64(held / 2) && puts <= UInt64(held) * 2, "\(puts) puts for \(held) copies")
+        #expect(box.sum(\.compared) > 0)
+        for record in records { #expect(try box.living(record) >= 20) }
+    }
+
+    @Test("first repairers that keep records to themselves are noticed by the others of the ring")
+    func liars() throws {
+        let (box, records) = try network(61, records: 40)
+        // Whoever of the others comes first in a ring keeps the record, in every second ring.
+        box.network.keeping = Set(stride(from: 0, to: 50, by: 2))
+        for index in [7, 19, 33] { box.network.members[index].isUp = false }
+        try box.network.run(milliseconds: 600_000)
+        for record in records { #expect(try box.living(record) >= 19) }
+        let all = try records.reduce(0) { try $0 + box.living($1) }
+        #expect(all >= 20 * records.count - 3, "\(all)")
+    }
+
+    @Test("a publisher's new record comes to those that stand in for silent holders, whom he does not know")
+    func standIns() throws {
+        let (box, records) = try network(62, records: 1)
+        for index in box.network.members.indices where index % 2 == 1 { box.network.members[index].isUp = false }
+        try box.network.run(milliseconds: 420_000)
+        let publisher = Publisher(&box.network.entropy)
+        let record = try publisher.record(box.network.now, entropy: &box.network.entropy)
+        try box.publish(record)
+        let asked = try box.living(record)
+        try box.network.run(milliseconds: 2000)
+        #expect(records.count == 1 && asked <= 14)
+        // The copies for searches are at most eight, and nearly everybody who lives is a holder.
+        #expect(try box.living(record) >= 20)
+    }
+
+    @Test("a comparison names what is missing or older, and envelopes get no answer to it")
+    func comparison() throws {
+        var network = try DirectoryNetwork.joined(seed: 63, 2)
+        let publisher = Publisher(&network.entropy)
+        let record = try publisher.record(network.now, sequence: 5, entropy: &network.entropy)
+        _ = try network.ask(0, .put(record: record.encode()))
+        let marks = try [5, 6, 4].map { try #require(RecordMark(key: record.blindedKey, sequence: $0)) }
+        let unknown = RecordMark(prefix: network.entropy.bytes(), sequence: 1)
+        let core = network.members[0].core
+        #expect(try core.lacking(marks + [unknown], network.members[0].store) == [false, true, false, true])
+        #expect(try network.ask(0, .compare(marks)) == .refused(.malformed))
+    }
+
+    @Test("offers wait for a minute, go to each holder in requests of forty, and are bounded")
+    func offers() throws {
+        var entropy = Entropy(seed: 64)
+        var offers = RepairOffers()
+        let now = DirectoryNetwork.noon
+        let (first, second) = (entropy.bytes(Bytes32.self), entropy.bytes(Bytes32.self))
+        for index in 0..<(RepairOffers.limit + 10) {
+            let isRoom = offers.add(
+                VerifyingKey(entropy.bytes()), for: index < 50 ? first : second, isSoon: false, now)
+            #expect(isRoom == (index < RepairOffers.limit))
+        }
+        for early in [now, now.adding(milliseconds: 60_000)] {
+            let batch = offers.next(early)
+            #expect(batch == nil)
+        }
+        var sizes: [NodeID: [Int]] = [:]
+        while let batch = offers.next(now.adding(milliseconds: 120_000)) {
+            sizes[batch.node, default: []].append(batch.keys.count)
+        }
+        #expect(sizes[first]?.sorted() == [10, 40])
+        #expect(sizes[second]?.reduce(0, +) == RepairOffers.limit - 50)
+        #expect(offers.due(now) == nil && !offers.isFull)
+    }
+
+    @Test("a peer that found no place is remembered for ten to twenty minutes, and few of them are")
+    func strangers() {
+        var entropy = Entropy(seed: 65)
+        func peer() -> Endpoint {
+            Endpoint(
+                linkKey: X25519PublicKey(entropy.bytes()), address: SocketAddress(v4: (10, 1, 1, 1), port: 4000))
+        }
+        var strangers = KnownStrangers()
+        let (first, second) = (peer(), peer())
+        let now = DirectoryNetwork.noon
+        strangers.insert(first, now)
+        func isKnown(_ peer: Endpoint, after milliseconds: UInt64) -> Bool {
+            strangers.contains(peer, now.adding(milliseconds: milliseconds))
+        }
+        #expect(isKnown(first, after: 599_000) && !isKnown(second, after: 599_000))
+        #expect(!isKnown(first, after: 1_300_000))
+        strangers.insert(second, now.adding(milliseconds: 1_300_000))
+        for _ in 0..<(2 * KnownStrangers.limit) { strangers.insert(peer(), now.adding(milliseconds: 1_300_000)) }
+        #expect(!isKnown(second, after: 1_300_000))
+    }
+}
+
+/// A network that several functions change.
+private final class DirectoryNetworkBox {
+    var network: DirectoryNetwork
+
+    init(_ network: consuming DirectoryNetwork) { self.network = network }
+
+    func publish(_ record: DirectoryRecord) throws {
+        for holder in network.holders(record.blindedKey, epoch: record.epoch) {
+            _ = try network.ask(holder, .put(record: record.encode()))
+        }
+    }
+
+    /// Living servers that hold a record.
+    func living(_ record: DirectoryRecord) throws -> Int {
+        try network.members.indices.count { try network.members[$0].isUp && network.holds($0, record.blindedKey) }
+    }
+
+    func sum(_ counter: KeyPath<DirectoryCounters, UInt64>) -> UInt64 {
+        network.members.reduce(0) { $0 + $1.core.counters[keyPath: counter] }
+    }
+}
