@@ -75,11 +75,12 @@ public struct CapacityBook: Sendable {
         var capacity: [(node: NodeID, value: Double)] = []
         for relay in relays {
             let name = CapacityStatement.name(relay.node)
+            let short = CapacityStatement.shortName(relay.node)
             var steps: [UInt8] = []
             for cluster in measurers(of: relay) {
                 let known = heard[cluster] ?? reports(cluster) ?? [:]
                 heard[cluster] = known
-                if let step = known[name] { steps.append(step) }
+                if let step = known[name] ?? known[short] { steps.append(step) }
             }
             guard steps.count >= CapacityBook.leastReports else { continue }
             steps.sort()

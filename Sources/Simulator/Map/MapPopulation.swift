@@ -7,7 +7,7 @@ import Wire
 /// The clusters and servers of a map of any size. Nothing is kept: keys and descriptors follow from the seed.
 struct MapPopulation: Sendable {
     static let serversPerCluster = 10
-    static let statementEntries = 32
+    static let statementEntries = 90
     /// Clusters with which each peers, on both sides of it in a ring.
     private static let peersOnEachSide = 4
     /// The afternoon of a day.
@@ -69,23 +69,21 @@ struct MapPopulation: Sendable {
             roles: [.relay, .home, .directory, .gateway], mixKeys: keys, software: "hulda 0.1.0", key: key(2, number))
     }
 
-    /// What a cluster measured: as many relays as a statement has room for. The text of specs/map.md, "Capacity".
+    /// What a cluster measured of as many relays as one of ten servers does in the mean. The text of specs/map.md,
+    /// "Capacity", version 2.
     func statement(_ cluster: Int, epoch: UInt64) -> [UInt8] {
         var entropy = entropy(5 + epoch, cluster)
-        var names: Set<Bytes32> = []
-        while names.count < min(MapPopulation.statementEntries, servers) {
-            names.insert(Node.id(of: key(2, entropy.below(servers)).publicKey))
+        var names: Set<UInt16> = []
+        while names.count < MapPopulation.statementEntries {
+            names.insert(UInt16(truncatingIfNeeded: entropy.below(1 << 13)))
         }
         let signer = key(2, cluster * MapPopulation.serversPerCluster)
         var writer = Writer(capacity: 512)
-        writer.uint8(1)
+        writer.uint8(2)
         writer.uint32(UInt32(truncatingIfNeeded: epoch))
         writer.fixed(signer.publicKey.bytes)
         writer.uint8(UInt8(truncatingIfNeeded: names.count))
-        for name in names.sorted() {
-            writer.append(Array(name.bytes.prefix(6)))
-            writer.uint8(UInt8(entropy.below(7)))
-        }
+        for name in names.sorted() { writer.uint16(name << 3 | UInt16(entropy.below(7))) }
         let signature = signer.sign(BLAKE2b.h(Domain("hulda/capacity"), writer.bytes).bytes)
         return writer.bytes + signature.bytes.bytes
     }
