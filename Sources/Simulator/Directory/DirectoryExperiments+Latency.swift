@@ -24,7 +24,7 @@ extension DirectoryExperiments {
         for (step, way) in routes.enumerated() {
             var tally = LookupTally()
             for trial in 0..<trials {
-                if trial % max(1, trials / strikes) == 0 {
+                if isDraw(trial, of: trials) {
                     world.strike(liars: 0, conduct: [.silent], dead: down)
                     world.agentPlacement = differingPlacement(world)
                 }

@@ -46,8 +46,9 @@ extension DirectoryExperiments {
     static let userLimit = 2000
     /// Lookups in the sideshows of an experiment: those that show what is not done, and why.
     private static let hurriedLimit = 20_000
-    /// Draws of who is faulty.
-    static let strikes = 8
+    /// Who is faulty is drawn at least eight times, and anew after so many lookups: those of one record under one draw
+    /// have the same fate, and say less than as many of others.
+    private static let lookupsOfOneDraw = 250
 
     static func world(
         _ nodes: Int, _ seed: UInt64, _ trials: Int, isEarly: Bool = false, _ progress: (Double) -> Void
@@ -55,6 +56,10 @@ extension DirectoryExperiments {
         let world = try DirectoryWorld(nodes: nodes, seed: seed)
         try world.addUsers(max(1, min(trials, userLimit)), isEarly: isEarly) { progress($0 * 0.4) }
         return world
+    }
+
+    static func isDraw(_ trial: Int, of trials: Int) -> Bool {
+        trial % max(1, min(trials / 8, lookupsOfOneDraw)) == 0
     }
 
     /// Lookups while a share of the servers lies and a share of the others is dead, in several draws of both.
@@ -65,7 +70,7 @@ extension DirectoryExperiments {
     ) throws(DirectoryExperimentError) -> LookupTally {
         var tally = LookupTally()
         for trial in 0..<trials {
-            if trial % max(1, trials / strikes) == 0 { world.strike(liars: liars, conduct: conduct, dead: dead) }
+            if isDraw(trial, of: trials) { world.strike(liars: liars, conduct: conduct, dead: dead) }
             let user = world.users[world.entropy.below(world.users.count)]
             tally.add(try world.lookup(user, over: route, configuration: configuration, hasHistory: hasHistory))
             if trial % 256 == 0 { progress(Double(trial) / Double(trials)) }
