@@ -106,13 +106,17 @@ extension DirectoryCore {
         if let changed = view.changed, !after.passes(changed) { return 0 }
         let before = (view.base ?? view.placement).walk(view.base?.starts(of: key) ?? starts, without: view.baseSilence)
         /// Whether it has the record already.
-        func holds(_ place: Int) -> Bool { view.before(place).map(before.contains) ?? false }
-        let living = DirectoryCore.firstPlaces(after, 0..<Placement.rings, DirectoryCore.repairers, where: holds)
+        func holds(_ place: Int) -> Bool {
+            guard let place = view.before(place) else { return false }
+            return before.contains(place)
+        }
         var made = 0
         for ring in 0..<Placement.rings {
             // Those of the ring itself see best who is gone there; if none of them lives, the others do it.
             let near = DirectoryCore.firstPlaces(after, ring..<ring + 1, DirectoryCore.repairers, where: holds)
-            let repairers = near.isEmpty ? living : near
+            let repairers =
+                near.isEmpty
+                ? DirectoryCore.firstPlaces(after, 0..<Placement.rings, DirectoryCore.repairers, where: holds) : near
             guard repairers.isEmpty || view.own.map(repairers.contains) ?? false else { continue }
             // The first does it, the others see to it afterwards, for he may be a liar.
             let isFirst = repairers.isEmpty || repairers.first == view.own

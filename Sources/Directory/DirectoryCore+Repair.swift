@@ -60,7 +60,7 @@ extension DirectoryCore {
 
     /// A node on the map did not answer: after the second time in a row it is passed over.
     mutating func missed(_ node: NodeID, _ now: Timestamp) {
-        guard isNeighbour(node) || repairTargets.contains(node), !silent.contains(node) else { return }
+        guard isWatched(node), !silent.contains(node) else { return }
         unanswered[node, default: 0] += 1
         nextNeighbours = min(nextNeighbours, now.adding(milliseconds: DirectoryCore.silentRetry))
         guard unanswered[node, default: 0] >= 2, silent.count < DirectoryCore.silentLimit else { return }
@@ -69,7 +69,8 @@ extension DirectoryCore {
         unanswered[node] = nil
         counters.silentHolders += 1
         if settleDue != nil { settleDue = now.adding(milliseconds: DirectoryCore.settleWait) }
-        guard isNeighbour(node) else { return }
+        // Who was silent when this server started is no loss of now.
+        guard answering.remove(node) != nil else { return }
         fallenSilent += 1
         if fallenSilent == DirectoryCore.massLoss, auditCursor == nil {
             auditCursor = []
@@ -81,12 +82,17 @@ extension DirectoryCore {
     /// A node answered.
     mutating func heard(_ node: NodeID, _ now: Timestamp) {
         unanswered[node] = nil
+        if neighbours.contains(node) { answering.insert(node) }
         guard silent.contains(node) else { return }
         viewChanges(now)
         silent.remove(node)
     }
 
-    private func isNeighbour(_ node: NodeID) -> Bool { neighbours.contains(node) }
+    /// Whether a node's silence matters here: a neighbour's, or that of somebody who was handed a record lately.
+    private func isWatched(_ node: NodeID) -> Bool {
+        unanswered[node] != nil || neighbours.contains(node) || repairTargets.contains(node)
+            || earlierTargets.contains(node)
+    }
 
     /// Called before a change: the records will be looked through, against the view of this moment.
     mutating func viewChanges(_ now: Timestamp) {
@@ -108,8 +114,12 @@ extension DirectoryCore {
         if !isRetry {
             neighbours = placement(now.epoch).neighbours(of: own, DirectoryCore.neighbourReach).map(\.id)
             neighboursAsked = now
+            answering.formIntersection(neighbours)
             fallenSilent = 0
-            if repairCursor == nil, auditCursor == nil, settleDue == nil, unanswered.isEmpty { repairTargets = [] }
+            if auditCursor == nil {
+                earlierTargets = repairTargets
+                repairTargets = []
+            }
         }
         nextNeighbours = neighboursAsked.adding(milliseconds: configuration.neighbourInterval)
         let missing = Array(unanswered.keys.sorted().prefix(DirectoryCore.retryBatch))

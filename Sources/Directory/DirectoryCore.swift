@@ -98,7 +98,8 @@ public struct DirectoryCore: Sendable {
     var neighbours: [NodeID] = []
     var neighboursAsked: Timestamp
     var nextNeighbours: Timestamp
-    /// Neighbours that fell silent since they were last asked.
+    /// Neighbours that have answered, and how many of those fell silent since they were last asked.
+    var answering: Set<NodeID> = []
     var fallenSilent = 0
     var auditCursor: [UInt8]?
     /// The key of the next record to look at; `nil` when no repair is due.
@@ -108,7 +109,9 @@ public struct DirectoryCore: Sendable {
     var repairBase = View()
     /// Against which view to look through the records once more.
     var nextRepairBase: View?
+    /// Whom this server has handed a record since it last asked its neighbours, and before that.
     var repairTargets: Set<NodeID> = []
+    var earlierTargets: Set<NodeID> = []
     /// Where holders answer whom a search of this pass has found.
     var foundEndpoints: [NodeID: Endpoint] = [:]
     var isRepairIncomplete = false

@@ -77,6 +77,7 @@ extension Placement {
         var out = Walk(starts, size: size)
         guard size > 0 else { return out }
         let limit = min(size, Placement.walkLimit)
+        let groups = self.groups
         var taken = Taken()
         /// Steps behind which the next of a ring is looked for: what lies before is silent, taken or related.
         var reached = InlineArray<4, Int>(repeating: 0)
@@ -86,7 +87,8 @@ extension Placement {
                 var step = reached[ring]
                 var choice: Int?
                 while step < limit, choice == nil {
-                    let place = (starts.places[ring] + step) % size
+                    let next = starts.places[ring] + step
+                    let place = next < size ? next : next - size
                     step += 1
                     if !silent.contains(place), !taken.isRelated(to: groups[place]) { choice = place }
                 }

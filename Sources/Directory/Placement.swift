@@ -36,28 +36,41 @@ public struct Placement: Sendable {
     /// Steps along a ring in search of another cluster and prefix.
     static let walkLimit = 64
 
-    let ordered: [(position: Bytes32, node: Node)]
-    /// Of each in ``ordered``, what stands for its cluster and its prefix where they are only compared.
-    let groups: [(cluster: UInt64, prefix: UInt64)]
-    /// Places in ``ordered`` in the order of node IDs, in which those close to each other by XOR are neighbours.
-    private let byID: [Int32]
-    let shared: Bytes32
+    /// What never changes, behind one reference: placements are handed about for each record.
+    private final class Circle: Sendable {
+        let ordered: [(position: Bytes32, node: Node)]
+        let groups: [(cluster: UInt64, prefix: UInt64)]
+        let byID: [Int32]
+        let shared: Bytes32
+
+        init(_ ordered: [(position: Bytes32, node: Node)], shared: Bytes32) {
+            self.ordered = ordered
+            self.shared = shared
+            groups = ordered.map { ($0.node.cluster.bytes.leadingWord, Placement.number(of: $0.node.prefix)) }
+            byID = ordered.indices.sorted { ordered[$0].node.id.precedes(ordered[$1].node.id) }.map {
+                Int32(truncatingIfNeeded: $0)
+            }
+        }
+    }
+
+    private let circle: Circle
     /// Where the rings of keys begin, in a process of many servers; `nil` in a server.
     var memory: StartMemory?
+
+    var ordered: [(position: Bytes32, node: Node)] { circle.ordered }
+    /// Of each in ``ordered``, what stands for its cluster and its prefix where they are only compared.
+    var groups: [(cluster: UInt64, prefix: UInt64)] { circle.groups }
+    /// Places in ``ordered`` in the order of node IDs, in which those close to each other by XOR are neighbours.
+    private var byID: [Int32] { circle.byID }
+    var shared: Bytes32 { circle.shared }
 
     /// - Parameter shared: the epoch's shared random value; `nil` for the stand-in that everybody can compute.
     public init(nodes: [Node], epoch: UInt64, shared: Bytes32? = nil) {
         let shared = shared ?? Placement.sharedRandom(epoch: epoch)
-        self.shared = shared
         let ordered = Placement.counted(nodes, epoch: epoch, shared: shared).map {
             (position: Placement.position(of: $0.id, shared: shared), node: $0)
         }
-        .sorted { $0.position.precedes($1.position) }
-        self.ordered = ordered
-        groups = ordered.map { ($0.node.cluster.bytes.leadingWord, Placement.number(of: $0.node.prefix)) }
-        byID = ordered.indices.sorted { ordered[$0].node.id.precedes(ordered[$1].node.id) }.map {
-            Int32(truncatingIfNeeded: $0)
-        }
+        circle = Circle(ordered.sorted { $0.position.precedes($1.position) }, shared: shared)
     }
 
     static func position(of node: NodeID, shared: Bytes32) -> Bytes32 {

@@ -74,12 +74,14 @@ extension DirectoryExperiments {
                     try world.turn(index, keepsDisk: false)
                     world.push(index, .turn, after: UInt64(world.exponential(mean)))
                 })
-            while let due = refresh.next, due <= world.now.milliseconds, let (_, index) = refresh.pop() {
+            // From midnight on records are under other keys.
+            while world.now.epoch == start.epoch, let due = refresh.next, due <= world.now.milliseconds,
+                let (_, index) = refresh.pop()
+            {
                 let stored = try world.refresh(index)
                 world.ledger?.recount(index, in: world)
-                // As agents do: again in a minute when fewer than half of the holders took it.
-                let isEnough = 2 * stored >= Placement.rings * Placement.holdersPerRing
-                let wait = isEnough ? 8 * 3600 + world.entropy.below(4 * 3600) : 60
+                // Agents try again every minute until half of the holders have it; here, which is harder, until one has.
+                let wait = stored > 0 ? 8 * 3600 + world.entropy.below(4 * 3600) : 60
                 let next = world.now.adding(seconds: UInt64(wait))
                 refresh.push(index, due: next.milliseconds)
             }
@@ -89,6 +91,8 @@ extension DirectoryExperiments {
         // The ledger does not see what is stored after a wait.
         let waited = world.nodes.reduce(0) { $0 + $1.core.counters.queued }
         let lost = world.ledger?.lost.count ?? trials
+        let counts = world.ledger?.counts ?? []
+        let wrong = counts.indices.count { counts[$0] != copies[$0, default: 0] }
         return [
             ResultRow(
                 "records of which no living server had a copy at any moment",
@@ -98,6 +102,8 @@ extension DirectoryExperiments {
                 .number(Double(copies.values.reduce(0, +)) / Double(world.users.count), unit: "")),
             ResultRow(
                 "fewest copies of a record at any moment", .number(Double(world.ledger?.fewest ?? 0), unit: "")),
+            ResultRow(
+                "records of which the count differs from the stores at the end", .number(Double(wrong), unit: "")),
             ResultRow("copies that waited for a check", .number(Double(waited), unit: "")),
             ResultRow(
                 "calls a server and minute", .number(Double(world.calls) / Double(nodes) / (24 * 60), unit: "")),
@@ -137,7 +143,7 @@ extension DirectoryWorld {
             return
         }
         try node.restart(keepsDisk: keepsDisk, configuration: configuration, now: now)
-        node.core.share(listed, placements: [now.epoch: placement], checked: checked)
+        node.core.share(listed, placements: [now.epoch: placement], links: links, checked: checked)
         node.wakeDue = 0
         schedule(index)
     }

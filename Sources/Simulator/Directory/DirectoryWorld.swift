@@ -26,7 +26,7 @@ final class DirectoryWorld {
     private(set) var placement: Placement
     private(set) var listed: [Placement.Node] = []
     private(set) var directories: [NodeID] = []
-    private var links: Set<X25519PublicKey> = []
+    private(set) var links: Set<X25519PublicKey> = []
 
     // The network among servers.
     var queue = VirtualQueue<DirectoryDelivery>()
