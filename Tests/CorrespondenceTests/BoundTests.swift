@@ -34,6 +34,46 @@ import Wire
         #expect(world.agents[0].core?.contacts.count == 2)
     }
 
+    @Test("what finds no room in a full inbox stays at the home, and comes when messages are deleted")
+    func inbox() throws {
+        var configuration = AgentConfiguration()
+        configuration.inboxLimit = 1
+        var world = try world(122, configuration)
+        try world.send(1, to: 0, "first")
+        #expect(try world.run(seconds: 120) { $0.agents[1].delivered.count == 1 })
+        #expect(world.agents[0].core?.isInboxFull == true)
+        try world.send(1, to: 0, "second")
+        try world.run(seconds: 120)
+        #expect(world.agents[1].accepted.count == 2 && world.agents[1].delivered.count == 1)
+        #expect(try world.agents[0].inbox() == [Array("first".utf8)])
+
+        // What recognises a deleted message takes room too: here there is room for that and another message.
+        world.kill(agent: 0)
+        world.agents[0].configuration.inboxLimit = 3 * Inbox.rowSize
+        try world.start(agent: 0)
+        #expect(try world.deleteMessages(0, .from(world.agents[1].id)) == 1)
+        #expect(try world.run(seconds: 300) { $0.agents[1].delivered.count == 2 })
+        #expect(try world.agents[0].inbox() == [Array("second".utf8)])
+    }
+
+    @Test("receipts that cannot be delivered leave half of the outbox to what the user sends")
+    func receipts() throws {
+        var configuration = AgentConfiguration()
+        configuration.outboxLimit = 2
+        var world = try world(123, configuration)
+        // Two messages wait at the home; then the home of their senders is gone, so that no receipt gets there.
+        world.kill(agent: 0)
+        for other in [1, 3] { try world.send(other, to: 0, "from \(other)") }
+        #expect(try world.run(seconds: 120) { $0.agents[1].accepted.count + $0.agents[3].accepted.count == 2 })
+        world.kill(1)
+        try world.start(agent: 0)
+        #expect(try world.run(seconds: 120) { $0.agents[0].received.count == 2 })
+        #expect(world.agents[0].core?.outbox.open.values.map(\.kind) == [.receipt])
+        let requests = try (0..<2).map { try world.send(0, to: 1, "answer \($0)") }
+        #expect(world.agents[0].queued[requests[0]] != nil)
+        #expect(world.agents[0].failed[requests[1]] == .outboxFull(limit: 2))
+    }
+
     @Test("more lookups than run at a time are refused, and messages that need one wait their turn")
     func lookups() throws {
         var configuration = AgentConfiguration()

@@ -88,6 +88,10 @@ struct SimulatedAgent {
         try core?.gatewayFailed(gateway, now: now, entropy: &dice.entropy, store: &store) ?? []
     }
 
+    mutating func deleteMessages(_ selection: InboxSelection) throws -> Int {
+        try core?.deleteMessages(selection, &store) ?? 0
+    }
+
     /// The bodies in the inbox on disk.
     func inbox() throws -> [[UInt8]] { try AgentCore.inboxMessages(store).map(\.body) }
 

@@ -89,6 +89,11 @@ extension World {
         return request
     }
 
+    /// - Returns: how many messages there were.
+    mutating func deleteMessages(_ agent: Int, _ selection: InboxSelection) throws -> Int {
+        try agents[agent].deleteMessages(selection)
+    }
+
     mutating func handle(agent: Int, _ event: AgentEvent) throws {
         guard agents[agent].core != nil else { return }
         guard let effects = try agents[agent].handle(event, now, dice) else {

@@ -63,6 +63,50 @@ import Wire
         #expect(try box.living(record) >= 20)
     }
 
+    @Test("who was silent before a server started is passed over and no mass loss; who falls silent later is one")
+    func massLoss() throws {
+        let (box, _) = try network(66, records: 1)
+        // The nearest on the circle are asked by the server.
+        let neighbours = try box.neighbours(of: 7)
+        #expect(neighbours.count == 2 * DirectoryCore.neighbourReach)
+        let (earlier, later) = (neighbours.prefix(DirectoryCore.massLoss), neighbours.suffix(DirectoryCore.massLoss))
+        for index in earlier { box.network.members[index].isUp = false }
+        try box.network.restart(7)
+        try box.network.handle(7, .map(box.network.nodes))
+        try box.network.run(milliseconds: 180_000)
+        #expect(box.network.members[7].core.silent.isSuperset(of: earlier.map(box.node)))
+        #expect(box.network.members[7].core.counters.massLosses == 0)
+
+        for index in later { box.network.members[index].isUp = false }
+        try box.network.run(milliseconds: 240_000)
+        #expect(box.network.members[7].core.silent.isSuperset(of: later.map(box.node)))
+        #expect(box.network.members[7].core.counters.massLosses == 1)
+    }
+
+    @Test("of others than neighbours silence counts for two rounds after a record was handed to them")
+    func watched() throws {
+        let (box, _) = try network(67, records: 1)
+        let neighbours = try box.neighbours(of: 7)
+        let other = try #require(box.network.members.indices.first { $0 != 7 && !neighbours.contains($0) })
+        let node = box.node(other)
+        /// Whether two calls without an answer make the node silent.
+        func isNoticed() -> Bool {
+            var core = box.network.members[7].core
+            for _ in 0..<2 { core.missed(node, box.network.now) }
+            return core.silent.contains(node)
+        }
+        box.network.members[7].core.repairTargets = []
+        box.network.members[7].core.earlierTargets = []
+        #expect(!isNoticed())
+        box.network.members[7].core.repairTargets = [node]
+        #expect(isNoticed())
+        let round = box.network.members[7].core.configuration.neighbourInterval
+        try box.network.run(milliseconds: round)
+        #expect(isNoticed())
+        try box.network.run(milliseconds: round)
+        #expect(!isNoticed())
+    }
+
     @Test("a comparison names what is missing or older, and envelopes get no answer to it")
     func comparison() throws {
         var network = try DirectoryNetwork.joined(seed: 63, 2)
@@ -132,6 +176,14 @@ private final class DirectoryNetworkBox {
         for holder in network.holders(record.blindedKey, epoch: record.epoch) {
             _ = try network.ask(holder, .put(record: record.encode()))
         }
+    }
+
+    func node(_ index: Int) -> NodeID { Node.id(of: network.members[index].serverID) }
+
+    /// Those that a server asks whether they live.
+    func neighbours(of index: Int) throws -> [Int] {
+        let neighbours = network.members[index].core.neighbours
+        return network.members.indices.filter { neighbours.contains(node($0)) }
     }
 
     /// Living servers that hold a record.

@@ -48,6 +48,15 @@ struct DirectoryRetrievalTests {
         #expect(zip(out, out.dropFirst()).allSatisfy { ($0.due, $0.element) < ($1.due, $1.element) })
     }
 
+    @Test("who is faulty is drawn eight times in a short run, and after each 250 lookups in a long one")
+    func draws() {
+        func draws(_ trials: Int) -> [Int] { (0..<trials).filter { DirectoryExperiments.isDraw($0, of: trials) } }
+        #expect(draws(80) == [0, 10, 20, 30, 40, 50, 60, 70])
+        #expect(draws(3) == [0, 1, 2])
+        #expect(draws(2000).count == 8)
+        #expect(draws(10_000) == Array(stride(from: 0, to: 10_000, by: 250)))
+    }
+
     @Test("half of the servers dead: lookups find the record")
     func death() throws {
         let rows = try Self.run("directory-death", nodes: 200, trials: 300)
