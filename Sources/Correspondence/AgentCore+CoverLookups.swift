@@ -41,9 +41,9 @@ extension AgentCore {
     }
 
     private mutating func auditReplicas(_ now: Timestamp, _ entropy: inout Entropy) {
-        guard let key = try? DirectoryRecord.blindedKey(of: identity.id.key, epoch: now.epoch) else { return }
+        guard let user = try? BlindedID(identity.id, epoch: now.epoch) else { return }
         counters.audits += 1
-        askFirstWave(of: key, now, &entropy, .audit(key, sequence: settings.sequence))
+        askFirstWave(of: user.key, now, &entropy, .audit(user.key, sequence: settings.sequence))
     }
 
     private mutating func askFirstWave(

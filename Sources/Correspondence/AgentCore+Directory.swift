@@ -155,14 +155,14 @@ extension AgentCore {
         guard lookups.count < configuration.lookupLimit else {
             return .tooManyLookups(limit: configuration.lookupLimit)
         }
-        let key: VerifyingKey
-        do { key = try DirectoryRecord.blindedKey(of: id.key, epoch: now.epoch) } catch { return .invalidID }
-        let rings = network.rings(of: key, epoch: now.epoch)
+        let user: BlindedID
+        do { user = try BlindedID(id, epoch: now.epoch) } catch { return .invalidID }
+        let rings = network.rings(of: user.key, epoch: now.epoch)
         let directories = network.servers.filter { $0.roles.contains(.directory) }.map(\.nodeID)
         guard !directories.isEmpty else { return .mapTooSmall(clusters: network.clusterCount) }
         lookups[id] = Lookup(
-            id: id, serialFloor: serials.floor(of: id), blindedKey: key, rings: rings, directories: directories,
-            now: now, entropy: &entropy)
+            user: user, serialFloor: serials.floor(of: id), rings: rings, directories: directories, now: now,
+            entropy: &entropy)
         return nil
     }
 

@@ -19,7 +19,7 @@ extension AgentCore {
             effects.append(.failed(request: request, .outboxFull(limit: configuration.outboxLimit)))
             return
         }
-        do { _ = try DirectoryRecord.blindedKey(of: id.key, epoch: now.epoch) } catch {
+        do { _ = try BlindedID(id, epoch: now.epoch) } catch {
             effects.append(.failed(request: request, .invalidID))
             return
         }

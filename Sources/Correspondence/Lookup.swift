@@ -249,13 +249,13 @@ package struct Lookup<Content: Sendable>: Sendable {
 extension Lookup where Content == RecordBody {
     /// - Parameter serialFloor: records with keys of a lower serial are revoked.
     package init(
-        id: NetworkID, serialFloor: UInt64 = 0, blindedKey: VerifyingKey, rings: [[NodeID]], directories: [NodeID],
-        test: AnswerTest? = nil, now: Timestamp, entropy: inout Entropy
+        user: BlindedID, serialFloor: UInt64 = 0, rings: [[NodeID]], directories: [NodeID], test: AnswerTest? = nil,
+        now: Timestamp, entropy: inout Entropy
     ) {
         self.init(
-            blindedKey: blindedKey, rings: rings, directories: directories, test: test, now: now, entropy: &entropy
+            blindedKey: user.key, rings: rings, directories: directories, test: test, now: now, entropy: &entropy
         ) { record throws(RecordError) in
-            let body = try record.open(user: id.key)
+            let body = try record.open(by: user)
             guard body.serial >= serialFloor else { throw .revoked(serial: body.serial) }
             return body
         }

@@ -26,14 +26,6 @@ public struct DirectoryRecord: Hashable, Sendable {
     let ciphertext: [UInt8]
     public let signature: Signature
 
-    /// The key under which the record of `user` is found in `epoch`.
-    /// - Throws: ``RecordError/invalidKey``
-    public static func blindedKey(of user: VerifyingKey, epoch: UInt64) throws(RecordError) -> VerifyingKey {
-        do throws(PrimitiveError) {
-            return try BlindingFactor(Domain("hulda/blind"), key: user, epoch: epoch).blind(user)
-        } catch { throw .invalidKey }
-    }
-
     /// Encrypts and signs a record.
     public static func seal(
         body: RecordBody, user: borrowing SigningKey, epoch: UInt64, sequence: UInt64, expiry: UInt64,
@@ -131,13 +123,14 @@ public struct DirectoryRecord: Hashable, Sendable {
         guard blindedKey.isValid(signature, for: unsignedBytes()) else { throw .wrongSignature }
     }
 
-    /// Decrypts the body with the ID, and checks that the record is this user's and the operational key certified.
-    public func open(user: VerifyingKey) throws(RecordError) -> RecordBody {
-        guard try DirectoryRecord.blindedKey(of: user, epoch: epoch) == blindedKey else { throw .invalidKey }
-        let plain = try open(bodyKey: DirectoryRecord.bodyKey(user, epoch))
+    /// Decrypts the body with the ID, and checks that the record is this user's of this epoch and the operational key
+    /// certified.
+    public func open(by user: BlindedID) throws(RecordError) -> RecordBody {
+        guard user.key == blindedKey, user.epoch == epoch else { throw .invalidKey }
+        let plain = try open(bodyKey: DirectoryRecord.bodyKey(user.id.key, epoch))
         let body: RecordBody
         do throws(WireError) { body = try RecordBody(decoding: plain) } catch { throw .malformed(error) }
-        guard body.isCertified(by: user) else { throw .wrongCertificate }
+        guard body.isCertified(by: user.id.key) else { throw .wrongCertificate }
         return body
     }
 

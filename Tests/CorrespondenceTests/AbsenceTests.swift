@@ -23,9 +23,9 @@ struct AbsenceTests {
             return SigningKey(&own)
         }
         let nodes = (0..<20).map { Node.id(of: server($0).publicKey) }
-        let key = try DirectoryRecord.blindedKey(of: user.publicKey, epoch: now.epoch)
+        let id = try BlindedID(NetworkID(key: user.publicKey), epoch: now.epoch)
         var lookup = Lookup(
-            id: NetworkID(key: user.publicKey), blindedKey: key,
+            user: id,
             rings: (0..<4).map { Array(nodes[5 * $0..<5 * $0 + 5]) }, directories: nodes, now: now, entropy: &entropy)
         let configuration = AgentConfiguration()
         var invalid = 0
@@ -34,13 +34,13 @@ struct AbsenceTests {
             case .ask(let holders):
                 for holder in holders {
                     let index = try #require(nodes.firstIndex(of: holder))
-                    let reading = lookup.read(answer(index, server(index), key), from: holder, now: now)
+                    let reading = lookup.read(answer(index, server(index), id.key), from: holder, now: now)
                     if case .invalid = reading { invalid += 1 }
                     lookup.take(nil, from: holder, now: now, grace: configuration.waveGrace)
                 }
             case .askFallback(let servers):
                 for _ in servers {
-                    _ = lookup.read(answer(0, server(0), key), from: nil, now: now)
+                    _ = lookup.read(answer(0, server(0), id.key), from: nil, now: now)
                     lookup.take(nil, from: nil, now: now, grace: configuration.waveGrace)
                 }
             case .failed(let error): return (error, invalid)

@@ -16,14 +16,14 @@ struct LookupTests {
         var entropy: Entropy
         let user: SigningKey
         let nodes: [NodeID]
-        let key: VerifyingKey
+        let id: BlindedID
         let seeds: [Bytes32]
 
         init(seed: UInt64) throws {
             print("seed \(seed)")
             entropy = Entropy(seed: seed)
             let user = SigningKey(&entropy)
-            key = try DirectoryRecord.blindedKey(of: user.publicKey, epoch: LookupTests.start.epoch)
+            id = try BlindedID(NetworkID(key: user.publicKey), epoch: LookupTests.start.epoch)
             self.user = user
             var seeds: [Bytes32] = []
             var nodes: [NodeID] = []
@@ -39,7 +39,7 @@ struct LookupTests {
 
         mutating func lookup(test: AnswerTest? = nil) -> Lookup<RecordBody> {
             Lookup(
-                id: NetworkID(key: user.publicKey), blindedKey: key,
+                user: id,
                 rings: (0..<4).map { Array(nodes[5 * $0..<5 * $0 + 5]) }, directories: nodes, test: test,
                 now: LookupTests.start, entropy: &entropy)
         }
@@ -50,7 +50,7 @@ struct LookupTests {
             let server = SigningKey(&own)
             let time = LookupTests.start.seconds
             let digest = Absence.digest(
-                server: server.publicKey, key: key, epoch: LookupTests.start.epoch, time: time)
+                server: server.publicKey, key: id.key, epoch: LookupTests.start.epoch, time: time)
             return .absent(Absence(serverID: server.publicKey, time: time, signature: server.sign(digest)))
         }
 

@@ -63,7 +63,7 @@ import Wire
     func floors() throws {
         var world = try DeliveryTests.pair(91)
         let id = world.agents[1].id
-        let key = try DirectoryRecord.blindedKey(of: id.key, epoch: world.now.epoch)
+        let key = try BlindedID(id, epoch: world.now.epoch).key
         let held = try world.servers.compactMap { try $0.store.get(RotationTests.records, key.bytes.bytes) }.first
         let old = try #require(held)
         try world.rotate(1)

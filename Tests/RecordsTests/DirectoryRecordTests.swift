@@ -32,10 +32,15 @@ import Wire
         let decoded = try DirectoryRecord(decoding: bytes)
         #expect(decoded == record)
         try decoded.verify(at: DirectoryRecordTests.noon)
-        #expect(try decoded.open(user: user.publicKey) == body)
-        #expect(try DirectoryRecord.blindedKey(of: user.publicKey, epoch: 20_000) == record.blindedKey)
-        let stranger = SigningKey(&entropy)
-        #expect(throws: RecordError.invalidKey) { try decoded.open(user: stranger.publicKey) }
+        let id = NetworkID(key: user.publicKey)
+        let own = try BlindedID(id, epoch: 20_000)
+        #expect(try decoded.open(by: own) == body)
+        #expect(own.key == record.blindedKey)
+        let stranger = try BlindedID(NetworkID(key: SigningKey(&entropy).publicKey), epoch: 20_000)
+        #expect(throws: RecordError.invalidKey) { try decoded.open(by: stranger) }
+        let later = try BlindedID(id, epoch: 20_001)
+        #expect(later.key != own.key)
+        #expect(throws: RecordError.invalidKey) { try decoded.open(by: later) }
     }
 
     @Test("with any bit flipped does not verify")
@@ -102,7 +107,7 @@ import Wire
             let made = body(second, serial, &entropy)
             let record = try DirectoryRecord.seal(
                 body: made, user: user, epoch: 20_000, sequence: 1, expiry: 10, entropy: &entropy)
-            #expect(try record.open(user: user.publicKey) == made)
+            #expect(try record.open(by: BlindedID(NetworkID(key: user.publicKey), epoch: record.epoch)) == made)
             #expect(made.encode().first == (second == nil && serial == 0 ? 1 : 2))
             // Readers of the first version refuse the second by its first byte, before anything else.
             var bytes = made.encode()

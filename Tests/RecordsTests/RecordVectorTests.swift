@@ -50,7 +50,7 @@ struct RecordVectorTests {
             let signature = BlindedSigningKey(user, factor).sign(Array(encoded.dropLast(64)))
             #expect(signature == record.signature)
 
-            let body = try record.open(user: user.publicKey)
+            let body = try record.open(by: BlindedID(NetworkID(key: user.publicKey), epoch: record.epoch))
             #expect(homes(of: body) == made.homes)
             #expect("\(body.serial)" == made.serial)
             #expect(body.sealing.bytes.hex == made.sealing)

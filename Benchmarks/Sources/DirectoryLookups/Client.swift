@@ -56,7 +56,7 @@ final class Client {
                 guard case .stored = answer else { throw Failure("a holder refused a record: \(answer)") }
             }
             records.append(
-                Published(user: user.publicKey, key: record.blindedKey, encoded: encoded, rings: rings))
+                Published(user: NetworkID(key: user.publicKey), encoded: encoded, rings: rings))
         }
         return records.first?.encoded.count ?? 0
     }

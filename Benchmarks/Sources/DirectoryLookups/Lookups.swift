@@ -27,7 +27,7 @@ struct Lookups {
     }
 
     private struct Lookup {
-        let record: Int
+        let user: BlindedID
         let lane: Int
         let started: ContinuousClock.Instant
         /// Holders that were not asked, the next last.
@@ -56,14 +56,14 @@ struct Lookups {
     }
 
     /// - Parameter window: lookups under way at a time; in mode `cold` one for each lane at most.
-    static func run(_ client: Client, _ mode: Mode, count: Int, window: Int) -> Result {
+    static func run(_ client: Client, _ mode: Mode, count: Int, window: Int) throws -> Result {
         var lookups = Lookups(client, mode)
         let clock = ContinuousClock()
         let started = clock.now
         var begun = 0
         while lookups.result.milliseconds.count < count, clock.now - started < limit {
             while lookups.active.count < window, begun < count, let lane = lookups.lane(begun) {
-                lookups.begin(UInt64(begun), lane)
+                try lookups.begin(UInt64(begun), lane)
                 begun += 1
             }
             lookups.ended += client.wait()
@@ -77,10 +77,11 @@ struct Lookups {
         mode == .cold ? idleLanes.popLast() : number % client.lanes.count
     }
 
-    private mutating func begin(_ id: UInt64, _ lane: Int) {
+    private mutating func begin(_ id: UInt64, _ lane: Int) throws {
         if mode == .cold { client.lanes[lane].renew() }
-        let record = client.entropy.below(client.records.count)
-        var rings = client.records[record].rings.map { ring in
+        let published = client.records[client.entropy.below(client.records.count)]
+        let user = try BlindedID(published.user, epoch: Timestamp.now().epoch)
+        var rings = published.rings.map { ring in
             var order = ring
             client.entropy.shuffle(&order)
             return order
@@ -93,7 +94,7 @@ struct Lookups {
                 if let server = rings[index].popLast() { waiting.append(server) }
             }
         }
-        active[id] = Lookup(record: record, lane: lane, started: .now, waiting: waiting.reversed())
+        active[id] = Lookup(user: user, lane: lane, started: .now, waiting: waiting.reversed())
         for _ in 0..<mode.answers { ask(id) }
     }
 
@@ -103,7 +104,7 @@ struct Lookups {
         active[id] = lookup
         client.nextCall += 1
         lookupOfCall[client.nextCall] = id
-        let request = DirectoryMessage.get(key: client.records[lookup.record].key, epoch: Timestamp.now().epoch)
+        let request = DirectoryMessage.get(key: lookup.user.key, epoch: lookup.user.epoch)
         ended += client.lanes[lookup.lane].call(client.nextCall, server, request.encode())
     }
 
@@ -129,12 +130,11 @@ struct Lookups {
     private func isRecord(_ body: [UInt8], _ lookup: inout Lookup) -> Bool {
         guard case .record(let bytes) = try? DirectoryMessage(decoding: body) else { return false }
         if bytes == lookup.checked { return true }
-        let published = client.records[lookup.record]
         do throws(RecordError) {
             let record = try DirectoryRecord(decoding: bytes)
-            guard record.blindedKey == published.key else { return false }
+            guard record.blindedKey == lookup.user.key else { return false }
             try record.verify(at: .now())
-            _ = try record.open(user: published.user)
+            _ = try record.open(by: lookup.user)
         } catch { return false }
         lookup.checked = bytes
         return true

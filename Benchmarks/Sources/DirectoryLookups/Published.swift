@@ -1,10 +1,9 @@
 import DirectoryClient
-import Primitives
+import Records
 
-/// A user's record, and under which key the servers have it.
+/// A user's record, as the servers have it.
 struct Published {
-    let user: VerifyingKey
-    let key: VerifyingKey
+    let user: NetworkID
     let encoded: [UInt8]
     /// The servers that hold it, by ring.
     let rings: [[Server]]

@@ -45,7 +45,7 @@ do {
         guard words.count == 3, let mode = Lookups.Mode(rawValue: String(words[0])), let lookups = Int(words[1]),
             let window = Int(words[2]), lookups > 0, window > 0
         else { throw Failure("what is \(line)?") }
-        let result = Lookups.run(client, mode, count: lookups, window: window)
+        let result = try Lookups.run(client, mode, count: lookups, window: window)
         let times = result.milliseconds.sorted()
         func quantile(_ share: Double) -> Double { times.isEmpty ? 0 : times[Int(share * Double(times.count - 1))] }
         try print(

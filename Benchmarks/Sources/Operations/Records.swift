@@ -6,7 +6,7 @@ extension Operation {
     static func records() throws -> [Operation] {
         let entropy = Box(Entropy(seed: 5))
         let user = SigningKey(&entropy.value)
-        let id = user.publicKey
+        let id = NetworkID(key: user.publicKey)
         let now = Timestamp(milliseconds: 1_700_000_000_000)
         let body = RecordBody(
             home: entropy.value.bytes(), account: entropy.value.bytes(),
@@ -17,7 +17,7 @@ extension Operation {
             entropy: &entropy.value)
         let encoded = record.encode()
         try record.verify(at: now)
-        _ = try record.open(user: id)
+        _ = try record.open(by: BlindedID(id, epoch: now.epoch))
         let signed = encoded.count - Bytes64.count
         let ciphertext = 512 - XChaChaPoly.tagSize
         let bare = Bare(size: signed)
@@ -41,7 +41,7 @@ extension Operation {
                     do throws(RecordError) {
                         let record = try DirectoryRecord(decoding: encoded)
                         try record.verify(at: now)
-                        consume(try record.open(user: id))
+                        consume(try record.open(by: BlindedID(id, epoch: now.epoch)))
                     } catch { consume(error) }
                 },
                 primitives: {

@@ -5,21 +5,22 @@ import Wire
 /// A user whose records the directory holds; the key is made anew from its seed when it has to sign.
 struct DirectoryUser: Sendable {
     let seed: UInt64
-    let id: NetworkID
-    let blindedKey: VerifyingKey
+    let blinded: BlindedID
     /// The record that lookups ought to find, and its sequence.
     var record: [UInt8]
     var sequence: UInt64
+
+    var blindedKey: VerifyingKey { blinded.key }
 
     /// - Parameter published: seconds since 1970; the sequence, as agents choose it.
     init(seed: UInt64, published: UInt64, epoch: UInt64) throws(DirectoryExperimentError) {
         var entropy = Entropy(seed: seed)
         let key = SigningKey(&entropy)
         self.seed = seed
-        id = NetworkID(key: key.publicKey)
-        let signed = try DirectoryUser.sign(key, published: published, epoch: epoch, &entropy)
-        blindedKey = signed.blindedKey
-        record = signed.encode()
+        do throws(RecordError) {
+            blinded = try BlindedID(NetworkID(key: key.publicKey), epoch: epoch)
+        } catch { throw .record(error) }
+        record = try DirectoryUser.sign(key, published: published, epoch: epoch, &entropy).encode()
         sequence = published
     }
 

@@ -62,7 +62,7 @@ extension DirectoryWorld {
         let rings = rings ?? placement.rings(of: user.blindedKey)
         let times = hasHistory ? answerTimes(region, configuration) : nil
         var lookup = Lookup(
-            id: user.id, blindedKey: user.blindedKey, rings: rings, directories: directories,
+            user: user.blinded, rings: rings, directories: directories,
             test: times.flatMap { AnswerTest($0, holders: rings.reduce(0) { $0 + $1.count }) }, now: now,
             entropy: &entropy)
         var arrivals = VirtualQueue<(holder: NodeID?, message: DirectoryMessage)>()

@@ -105,8 +105,8 @@ extension World {
 
     /// The sequence of a user's record that most of its holders have acknowledged.
     private func floor(of id: NetworkID) -> UInt64? {
-        guard let key = try? DirectoryRecord.blindedKey(of: id.key, epoch: now.epoch) else { return nil }
-        return ledger.majority[key]
+        guard let user = try? BlindedID(id, epoch: now.epoch) else { return nil }
+        return ledger.majority[user.key]
     }
 
     // MARK: Events and effects
