@@ -1,9 +1,8 @@
 import ArgumentParser
 import Directory
 import Federation
-import FoundationEssentials
+import Glibc
 import Records
-import Transport
 
 /// `hulda audit`: checks that anybody can repeat, with nothing but a file.
 struct AuditCommand: AsyncParsableCommand {
@@ -90,16 +89,17 @@ struct AuditCommand: AsyncParsableCommand {
 
     /// The file's bytes; none of one that is longer than evidence can be.
     private static func read(_ path: String) throws -> [UInt8] {
-        do {
-            let url = URL(fileURLWithPath: path)
-            let size = try FileManager.default.attributesOfItem(atPath: url.path)[.size] as? UInt64 ?? .max
-            guard size <= UInt64(EvidenceFile.sizeLimit) else { return [] }
-            return Array(try Data(contentsOf: url))
-        } catch {
-            throw Failure(
-                "\(path) cannot be read: \(FileFailure.reason(error))", next: "Give the path of an evidence file.",
-                code: SysExit.noInput)
+        func failure(_ reason: Int32) -> Failure {
+            Failure(
+                "\(path) cannot be read: \(String(cString: strerror(reason)))",
+                next: "Give the path of an evidence file.", code: SysExit.noInput)
         }
+        let descriptor = open(path, O_RDONLY | O_CLOEXEC)
+        guard descriptor >= 0 else { throw failure(errno) }
+        defer { close(descriptor) }
+        let (bytes, reason) = StandardStream.read(limit: EvidenceFile.sizeLimit + 1, from: descriptor)
+        guard reason == 0 else { throw failure(reason) }
+        return bytes.count <= EvidenceFile.sizeLimit ? bytes : []
     }
 
     private static func reason(_ error: SharedRandomEvidence.Failure) -> String {

@@ -19,7 +19,7 @@ struct HomeCommand: AsyncParsableCommand {
         var cluster: String
         @Option(help: "The registration token, where the cluster asks for one.")
         var token = ""
-        @Option(help: ArgumentHelp("Seconds to wait.", valueName: "seconds"))
+        @Option(parsing: .unconditional, help: ArgumentHelp("Seconds to wait.", valueName: "seconds"))
         var timeout = Seconds(40)
     }
 
@@ -35,10 +35,15 @@ struct HomeCommand: AsyncParsableCommand {
         func run() async throws {
             try await output.run {
                 try await agent.withAgent { agent in
+                    let before = try await agent.homes().compactMap(\.report.account)
                     let report = try await agent.addHome(
                         opening.cluster, token: opening.token, timeout: opening.timeout.amount)
                     output.print(Opened(account: report.account.hex, home: opening.cluster)) {
-                        "Your record names \(opening.cluster) too now: messages go there when your first home does not answer."
+                        guard !before.contains(report.account) else {
+                            return "\(opening.cluster) is your home already; nothing was changed."
+                        }
+                        return
+                            "Your record names \(opening.cluster) too now: messages go there when your first home does not answer."
                     }
                 }
             }
@@ -127,7 +132,7 @@ struct HomeCommand: AsyncParsableCommand {
         @OptionGroup var output: OutputOptions
         @Flag(help: "Give up what waits there.")
         var discard = false
-        @Option(help: ArgumentHelp("Seconds to wait.", valueName: "seconds"))
+        @Option(parsing: .unconditional, help: ArgumentHelp("Seconds to wait.", valueName: "seconds"))
         var timeout = Seconds(40)
 
         func run() async throws {

@@ -107,7 +107,7 @@ struct IDCommand: AsyncParsableCommand {
         var home: String?
         @Flag(help: "Give the name up.")
         var release = false
-        @Option(help: ArgumentHelp("Seconds to wait.", valueName: "seconds"))
+        @Option(parsing: .unconditional, help: ArgumentHelp("Seconds to wait.", valueName: "seconds"))
         var timeout = Seconds(40)
 
         func run() async throws {
@@ -148,7 +148,7 @@ struct IDCommand: AsyncParsableCommand {
 
         @OptionGroup var agent: AgentOptions
         @OptionGroup var output: OutputOptions
-        @Option(help: ArgumentHelp("Seconds to wait.", valueName: "seconds"))
+        @Option(parsing: .unconditional, help: ArgumentHelp("Seconds to wait.", valueName: "seconds"))
         var timeout = Seconds(40)
 
         func run() async throws {

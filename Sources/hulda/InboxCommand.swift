@@ -34,9 +34,9 @@ struct InboxCommand: AsyncParsableCommand {
             "Delete messages from this disk: \"read\" for all that were shown, an ID for all of its, or the id of one.",
             valueName: "what"))
     var delete: String?
-    @Option(help: ArgumentHelp("Wait for so many new messages.", valueName: "count"))
+    @Option(parsing: .unconditional, help: ArgumentHelp("Wait for so many new messages.", valueName: "count"))
     var wait: Int?
-    @Option(help: ArgumentHelp("Seconds to wait.", valueName: "seconds"))
+    @Option(parsing: .unconditional, help: ArgumentHelp("Seconds to wait.", valueName: "seconds"))
     var timeout: Seconds?
 
     func validate() throws {

@@ -45,7 +45,7 @@ struct NodeCommand: AsyncParsableCommand {
 
         func run() async throws {
             try await output.run {
-                let data = URL(fileURLWithPath: directory).path
+                let data = try PathArgument.absolute(directory)
                 let path = data + "/node.toml"
                 guard !FileManager.default.fileExists(atPath: path) else {
                     throw Failure(

@@ -11,8 +11,8 @@ extension NodeCommand {
                 A cluster is admitted when two paths of mutual endorsements that share nothing lead from it to the \
                 trust roots: the clusters of the bootstrap list and of added peers, and the own.
 
-                Examples: hulda node map
-                          hulda node map --dot | dot -Tsvg > map.svg
+                Examples: hulda node map --config /var/lib/hulda/node.toml
+                          hulda node map --config /var/lib/hulda/node.toml --dot | dot -Tsvg > map.svg
                 """)
 
         @Argument(help: "Only clusters whose name or ID begins so.")

@@ -38,7 +38,9 @@ extension NodeCommand {
             @OptionGroup var config: ConfigOption
             @OptionGroup var output: OutputOptions
 
-            /// - Parameter done: what has happened to the link: a member of the JSON object, and a word.
+            /// - Parameters:
+            ///   - done: what has happened to the link: a member of the JSON object, and a word.
+            ///   - body: changes the list.
             func run(
                 _ done: String, _ body: (PeerLink, inout [PeerLink], NodeConfiguration) throws -> Void,
                 next: (NodeConfiguration) -> String? = { _ in nil }
@@ -46,11 +48,17 @@ extension NodeCommand {
                 try await output.run {
                     let peer = try PeerFile.parse(link)
                     let configuration = try ConfigurationFile.read(config.path)
-                    let isRunning = try await PeerFile(configuration).change { try body(peer, &$0, configuration) }
+                    var isNew = true
+                    let isRunning = try await PeerFile(configuration).change { links in
+                        let before = links
+                        try body(peer, &links, configuration)
+                        isNew = links != before
+                    }
                     output.print(Changed(link: peer.text, change: done, isRunning: isRunning)) {
                         let effect =
                             isRunning ? "The running node knows." : "The node does not run; it reads it at its start."
-                        return ["\(done.capitalized) \(peer.text)", effect, next(configuration)].compactMap(\.self)
+                        let first = isNew ? "\(done.capitalized) \(peer.text)" : "Was \(done) before: \(peer.text)"
+                        return [first, effect, next(configuration)].compactMap(\.self)
                             .joined(separator: "\n")
                     }
                 }
@@ -84,7 +92,8 @@ extension NodeCommand {
                     Takes effect at once when the server runs, else at its next start. The other operator adds your \
                     link, which hulda node peer show prints; hulda node map shows who has done so.
 
-                    Example: hulda node peer add hulda-peer:huldap1…@203.0.113.9:7411
+                    Example: hulda node peer add hulda-peer:huldap1…@203.0.113.9:7411 \
+                    --config /var/lib/hulda/node.toml
                     """)
             @OptionGroup var change: Change
 
@@ -113,7 +122,8 @@ extension NodeCommand {
                 try await change.run("removed") { peer, links, _ in
                     guard links.contains(peer) else {
                         throw Failure(
-                            "this cluster is no added peer", next: "List them with: hulda node peer list",
+                            "this cluster is no added peer",
+                            next: "List them with: hulda node peer list, with the same --config.",
                             code: SysExit.noHost)
                     }
                     links.removeAll { $0 == peer }

@@ -19,7 +19,7 @@ struct RegisterCommand: AsyncParsableCommand {
     var token = ""
     @Flag(help: "List the clusters on the map instead.")
     var list = false
-    @Option(help: ArgumentHelp("Seconds to wait.", valueName: "seconds"))
+    @Option(parsing: .unconditional, help: ArgumentHelp("Seconds to wait.", valueName: "seconds"))
     var timeout = Seconds(40)
 
     func validate() throws {

@@ -23,7 +23,7 @@ struct ResolveCommand: AsyncParsableCommand {
     @OptionGroup var person: AddressOptions
     @OptionGroup var agent: AgentOptions
     @OptionGroup var output: OutputOptions
-    @Option(help: ArgumentHelp("Seconds to wait.", valueName: "seconds"))
+    @Option(parsing: .unconditional, help: ArgumentHelp("Seconds to wait.", valueName: "seconds"))
     var timeout = Seconds(60)
 
     func run() async throws {

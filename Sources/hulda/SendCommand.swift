@@ -21,7 +21,7 @@ struct SendCommand: AsyncParsableCommand {
     var text: String?
     @OptionGroup var agent: AgentOptions
     @OptionGroup var output: OutputOptions
-    @Option(help: ArgumentHelp("Seconds to wait.", valueName: "seconds"))
+    @Option(parsing: .unconditional, help: ArgumentHelp("Seconds to wait.", valueName: "seconds"))
     var timeout = Seconds(30)
 
     func run() async throws {
@@ -34,8 +34,7 @@ struct SendCommand: AsyncParsableCommand {
                 if isatty(STDIN_FILENO) == 1 {
                     StandardStream.write("Write the message; Ctrl-D on a new line sends it.\n", to: STDERR_FILENO)
                 }
-                // One byte over the limit is enough to refuse.
-                body = StandardStream.read(limit: 65_537)
+                body = try SendCommand.readInput()
             }
             guard !body.isEmpty else {
                 throw Failure(
@@ -71,6 +70,26 @@ struct SendCommand: AsyncParsableCommand {
                 }
             }
         }
+    }
+
+    /// One byte over what a message holds is enough to refuse.
+    private static let inputLimit = Int(UInt16.max) + 1
+
+    /// The text on standard input. Others are shown text, so nothing else is taken.
+    private static func readInput() throws -> [UInt8] {
+        let (bytes, reason) = StandardStream.read(limit: inputLimit)
+        guard reason == 0 else {
+            throw Failure(
+                "standard input cannot be read: \(String(cString: strerror(reason)))",
+                next: "Give the text after the ID; nothing was sent.", code: SysExit.noInput)
+        }
+        // What is too long may be cut within a character, and is refused for its length.
+        guard bytes.count == inputLimit || String(validating: bytes, as: UTF8.self) != nil else {
+            throw Failure(
+                "the text is not UTF-8", next: "Send text, for example the output of base64; nothing was sent.",
+                code: SysExit.data)
+        }
+        return bytes
     }
 
     private struct Report: Encodable {

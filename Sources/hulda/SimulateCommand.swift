@@ -24,6 +24,7 @@ struct SimulateCommand: AsyncParsableCommand {
     @Argument(help: ArgumentHelp("The experiment, a scenario\u{2019}s file, or swarm.", valueName: "experiment"))
     var experiment: String?
     @Option(
+        parsing: .unconditional,
         help: ArgumentHelp(
             "Servers, 1 to 1000000; 1000 if not given, or what the scenario says.", valueName: "count"))
     var nodes: Int?
@@ -32,11 +33,15 @@ struct SimulateCommand: AsyncParsableCommand {
             "Lookups; records, where the experiment is about records; virtual seconds, of the map\u{2019}s upkeep.",
             valueName: "count"))
     var trials = 1000
-    @Option(help: ArgumentHelp("What everything random is drawn from.", valueName: "number"))
+    @Option(parsing: .unconditional, help: ArgumentHelp("What everything random is drawn from.", valueName: "number"))
     var seed: UInt64 = 1
-    @Option(help: ArgumentHelp("How long the swarm runs, 1 to 1000000 seconds.", valueName: "seconds"))
+    @Option(
+        parsing: .unconditional,
+        help: ArgumentHelp("How long the swarm runs, 1 to 1000000 seconds.", valueName: "seconds"))
     var seconds = 120
-    @Option(help: ArgumentHelp("After how many seeds the swarm ends, if its time is not over.", valueName: "count"))
+    @Option(
+        parsing: .unconditional,
+        help: ArgumentHelp("After how many seeds the swarm ends, if its time is not over.", valueName: "count"))
     var runs: Int?
     @Flag(help: "Print a line for every effect; a swarm runs its first seed only.")
     var trace = false
@@ -56,9 +61,10 @@ struct SimulateCommand: AsyncParsableCommand {
     func run() async throws {
         try await output.run {
             guard let name = experiment else {
+                let width = (SimulateCommand.experiments.map(\.name.count).max() ?? 0) + 2
                 for known in SimulateCommand.experiments {
                     output.print(["experiment": known.name, "description": known.description]) {
-                        "\(known.name.padded(24))\(known.description)"
+                        "\(known.name.padded(width))\(known.description)"
                     }
                 }
                 return

@@ -21,19 +21,22 @@ enum StandardStream {
         }
     }
 
-    /// Standard input to its end, at most `limit` bytes.
-    static func read(limit: Int) -> [UInt8] {
+    /// What stands in a file or stream to its end, at most `limit` bytes.
+    /// - Returns: the bytes, and the `errno` that ended them early, or 0.
+    static func read(limit: Int, from descriptor: Int32 = STDIN_FILENO) -> (bytes: [UInt8], reason: Int32) {
         var out: [UInt8] = []
         var part = [UInt8](repeating: 0, count: 4096)
         while out.count < limit {
             let wanted = min(part.count, limit - out.count)
-            let count = Glibc.read(STDIN_FILENO, &part, wanted)
+            let count = Glibc.read(descriptor, &part, wanted)
             if count > 0 {
                 out += part.prefix(count)
-            } else if count == 0 || errno != EINTR {
+            } else if count == 0 {
                 break
+            } else if errno != EINTR {
+                return (out, errno)
             }
         }
-        return out
+        return (out, 0)
     }
 }

@@ -9,7 +9,7 @@ enum StatusText {
             "  up \(server.uptimeSeconds) s, \(server.residentKiB / 1024) MiB resident, epoch \(server.epoch)",
             "  map        \(status.map.clusters) clusters, \(status.map.servers) servers; speaks version "
                 + "\(status.map.wireVersion)\(links(status.map.links))",
-            "  gateway    \(list(status.gateway.agentAddresses, "agents at")); \(status.gateway.mailboxes) mailboxes",
+            "  gateway    \(list(status.gateway.agentAddresses, "agents", " at")); \(status.gateway.mailboxes) mailboxes",
             "  mix        received \(status.mix.received), forwarded \(status.mix.forwarded), "
                 + "dropped \(status.mix.dropped), replays \(status.mix.replays), holding \(status.mix.waiting)"
                 + (status.mix.layer.map { ", layer \($0)" } ?? ""),
@@ -68,7 +68,8 @@ enum StatusText {
         }
     }
 
-    private static func list(_ items: [String], _ name: String) -> String {
-        items.isEmpty ? "no \(name)" : "\(name) \(items.prefix(8).joined(separator: " "))"
+    /// - Parameter link: what stands between the name and the items, if there are any.
+    static func list(_ items: [String], _ name: String, _ link: String = "") -> String {
+        items.isEmpty ? "no \(name)" : "\(name)\(link) \(items.prefix(8).joined(separator: " "))"
     }
 }

@@ -18,7 +18,18 @@ struct TestbedCommand: AsyncParsableCommand {
         @Option(name: .customLong("dir"), help: ArgumentHelp("The testbed's folder.", valueName: "directory"))
         var path: String
 
-        var testbed: Testbed { Testbed(directory: URL(fileURLWithPath: path).path) }
+        func testbed() throws -> Testbed { Testbed(directory: try PathArgument.absolute(path)) }
+
+        /// One that was made before.
+        func existing() throws -> Testbed {
+            let testbed = try testbed()
+            guard !testbed.members.isEmpty else {
+                throw Failure(
+                    "there is no testbed in \(path)", next: "Start one with: hulda testbed up --dir \(path)",
+                    code: SysExit.noInput)
+            }
+            return testbed
+        }
     }
 
     struct Up: AsyncParsableCommand {
@@ -34,17 +45,20 @@ struct TestbedCommand: AsyncParsableCommand {
         @Option(help: "How many clusters, for a new testbed.")
         var clusters = 7
         @Option(
+            parsing: .unconditional,
             help: ArgumentHelp(
                 "For a new testbed: the clusters' addresses are 127.N.0.1, 127.N+1.0.1 and so on.", valueName: "N"))
         var network = 21
         @OptionGroup var directory: DirectoryOption
         @OptionGroup var output: OutputOptions
-        @Option(help: ArgumentHelp("Seconds to wait until every node knows the others.", valueName: "seconds"))
+        @Option(
+            parsing: .unconditional,
+            help: ArgumentHelp("Seconds to wait until every node knows the others.", valueName: "seconds"))
         var timeout = Seconds(60)
 
         func run() async throws {
             try await output.run {
-                let testbed = directory.testbed
+                let testbed = try directory.testbed()
                 guard (1...Testbed.clusterLimit).contains(clusters) else {
                     throw Failure(
                         "a testbed has 1 to \(Testbed.clusterLimit) clusters", next: "Choose another number.",
@@ -117,7 +131,7 @@ struct TestbedCommand: AsyncParsableCommand {
 
         func run() async throws {
             try await output.run {
-                let stopped = directory.testbed.stopAll()
+                let stopped = try directory.existing().stopAll()
                 output.print(["stopped": stopped]) { "Stopped \(stopped) processes." }
             }
         }
@@ -137,12 +151,7 @@ struct TestbedCommand: AsyncParsableCommand {
 
         func run() async throws {
             try await output.run {
-                let members = directory.testbed.members
-                guard !members.isEmpty else {
-                    throw Failure(
-                        "there is no testbed in \(directory.path)",
-                        next: "Start one with: hulda testbed up --dir \(directory.path)", code: SysExit.noInput)
-                }
+                let members = try directory.existing().members
                 var rows: [(name: String, status: NodeStatus?)] = []
                 for member in members {
                     let status = try? await NodeClient(try ConfigurationFile.read(member.configurationPath)).status()

@@ -35,5 +35,11 @@ struct AuditTests {
         try FileManager.default.removeItem(atPath: path)
         #expect(try Program.run(["audit", "evidence", path]).status == 66)
         #expect(try Program.run(["audit", "evidence"]).status == 64)
+        let folder = try Program.run(["audit", "evidence", "/"])
+        #expect(folder.status == 66 && folder.errors.contains("directory"))
+        // What is no plain file is read like one: nothing, and without end.
+        for device in ["/dev/null", "/dev/zero"] {
+            #expect(try Program.run(["audit", "evidence", device]).status == 65)
+        }
     }
 }

@@ -185,7 +185,11 @@ import Testing
         #expect(inbox.status == 69, "\(inbox.errors)")
         #expect(inbox.errors.contains("no gateway"))
         #expect(try Program.run(["inbox", "--follow", "--sent"], environment: home).status == 64)
-        #expect(try Program.run(["inbox", "--timeout=-1"], environment: home).status == 64)
+        for time in [["--timeout=-1"], ["--timeout", "-1"]] {
+            let negative = try Program.run(["inbox"] + time, environment: home)
+            #expect(negative.status == 64)
+            #expect(negative.errors.contains("'-1'"), "\(negative.errors)")
+        }
     }
 
     @Test("output that cannot be written ends a command with 74; an empty message is refused with 65")
@@ -200,6 +204,37 @@ import Testing
         #expect(full.errors.contains("No space left"))
         let id = "hulda1q9mu4s4wvgj3hpcy34xftz75m5za0ugm0l5sgqxdr3wexajp05rg2em9tn8"
         #expect(try Program.run(["send", id], environment: home, input: "").status == 65)
+        let bytes = try Program.run(
+            ["-c", #"printf 'a\377b' | "$0" send \#(id) -"#, Program.path], environment: home, program: "/bin/sh")
+        #expect(bytes.status == 65)
+        #expect(bytes.errors.contains("UTF-8"))
+        let unread = try Program.run(
+            ["-c", #""$0" send \#(id) - < /"#, Program.path], environment: home, program: "/bin/sh")
+        #expect(unread.status == 66)
+        #expect(unread.errors.contains("directory"))
+    }
+
+    @Test("a folder without a name, or without a testbed, is refused, and nothing is written")
+    func folders() throws {
+        let empty = try Folder()
+        for words in [
+            "node init '' --name one --listen 127.0.33.1:7433", "testbed up --dir ''", "testbed down --dir ''",
+        ] {
+            let output = try Program.run(
+                ["-c", "cd '\(empty.path)' && \"$0\" \(words)", Program.path], program: "/bin/sh")
+            #expect(output.status == 64, "\(words)")
+            #expect(output.errors.contains("empty"))
+        }
+        #expect(try FileManager.default.contentsOfDirectory(atPath: empty.path).isEmpty)
+        for verb in ["down", "status"] {
+            #expect(try Program.run(["testbed", verb, "--dir", empty.path + "/nowhere"]).status == 66)
+        }
+    }
+
+    @Test("a server without agents says so, and one with some says where they are")
+    func agents() {
+        #expect(StatusText.list([], "agents", " at") == "no agents")
+        #expect(StatusText.list(["192.0.2.1", "192.0.2.2"], "agents", " at") == "agents at 192.0.2.1 192.0.2.2")
     }
 
     @Test("peers are added, listed and removed; a mistyped peer link is refused")
@@ -212,7 +247,8 @@ import Testing
         #expect(added.text == #"{"added":"\#(CommandLineTests.peer)","running":false}"# + "\n")
         let own = try Program.run(["node", "peer", "show"] + config).text.trimmingCharacters(
             in: .whitespacesAndNewlines)
-        #expect(try Program.run(["node", "peer", "add", CommandLineTests.peer] + config).text.contains(own))
+        let again = try Program.run(["node", "peer", "add", CommandLineTests.peer] + config)
+        #expect(again.text.contains(own) && again.text.hasPrefix("Was added before"))
         #expect(try Program.run(["node", "peer", "add", own] + config).status == 64)
         #expect(try Program.run(["node", "peer", "list"] + config).text.contains(CommandLineTests.peer))
         #expect(try Program.run(["node", "peer", "remove", CommandLineTests.peer] + config).status == 0)

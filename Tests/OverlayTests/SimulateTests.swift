@@ -6,6 +6,9 @@ import Testing
         let list = try Program.run(["simulate"])
         #expect(list.status == 0)
         #expect(list.text.contains("directory-liars"))
+        for line in list.text.split(separator: "\n") {
+            #expect(line.contains("  "), "the name runs into the description: \(line)")
+        }
         let unknown = try Program.run(["simulate", "directory-nonsense"])
         #expect(unknown.status == 64)
         #expect(unknown.errors.contains("hulda simulate"))

@@ -34,12 +34,13 @@ public struct ResultRow: Sendable, Equatable {
     public var text: String {
         switch value {
         case .share(let share): "\(name): \(share)"
-        case .number(let number, let unit): "\(name): \(Self.rounded(number)) \(unit)"
+        case .number(let number, let unit): "\(name): \(Self.rounded(number))" + (unit.isEmpty ? "" : " \(unit)")
         }
     }
 
     static func rounded(_ number: Double) -> String {
         guard number.isFinite else { return "\(number)" }
+        if let whole = Int(exactly: number) { return "\(whole)" }
         let scale = Glibc.fabs(number) < 10 ? 1000.0 : 10.0
         return "\((number * scale).rounded() / scale)"
     }
