@@ -111,8 +111,10 @@ public struct DirectoryCounters: Equatable, Sendable {
     public var searchCalls: UInt64 = 0
     /// Answers that did not come within the wait that the peer's round trips suggest.
     public var lateAnswers: UInt64 = 0
-    /// Contacts in answers that named the answerer or the asker, or one address twice.
+    /// Contacts in answers that named the asker, or one address twice.
     public var refusedContacts: UInt64 = 0
+    /// Contacts in answers that were the answerer itself.
+    public var selfNamed: UInt64 = 0
     /// Answerers of whose contacts three failed in one search.
     public var misleading: UInt64 = 0
 

@@ -65,6 +65,7 @@ extension DirectoryCore {
         counters.searchRounds += UInt64(iteration.rounds)
         if iteration.awaitsRecord { counters.searchCalls += UInt64(iteration.calls) }
         counters.refusedContacts += iteration.refusedContacts
+        counters.selfNamed += iteration.selfNamed
         counters.misleading += iteration.misleading
     }
 

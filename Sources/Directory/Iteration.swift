@@ -73,6 +73,7 @@ struct Iteration: Sendable {
     private(set) var rounds = 0
     /// Contacts in answers that named the answerer or this node, or one address twice.
     private(set) var refusedContacts: UInt64 = 0
+    private(set) var selfNamed: UInt64 = 0
     /// Nodes most of whose contacts failed.
     private(set) var misleading: UInt64 = 0
     /// Nodes that sent false records.
@@ -205,7 +206,11 @@ struct Iteration: Sendable {
         // Only within one answer: over several, a liar could shut out an honest node by naming its address.
         var addresses: Set<SocketAddress> = [candidates[path][place].contact.endpoint.address]
         for contact in contacts {
-            guard contact.nodeID != node, addresses.insert(contact.endpoint.address).inserted else {
+            guard contact.nodeID != node else {
+                selfNamed += 1
+                continue
+            }
+            guard addresses.insert(contact.endpoint.address).inserted else {
                 refusedContacts += 1
                 continue
             }

@@ -94,6 +94,12 @@ public struct Admission: Sendable {
         graph.endorsements(of: cluster).contains { admits($0) && graph.endorses($0, cluster) }
     }
 
+    /// Whether `cluster` and another one vouch for each other while neither is admitted.
+    func isInCircle(_ cluster: VerifyingKey) -> Bool {
+        !admits(cluster)
+            && graph.endorsements(of: cluster).contains { !admits($0) && graph.endorses($0, cluster) }
+    }
+
     /// Why `cluster` is admitted or is not.
     public func reason(for cluster: VerifyingKey) -> AdmissionReason {
         if roots.contains(cluster) { return .root }

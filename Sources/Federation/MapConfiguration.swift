@@ -104,6 +104,8 @@ public struct MapCounters: Equatable, Sendable {
     public var malformed: UInt64 = 0
     /// Put aside because the cluster is not admitted.
     public var pending: UInt64 = 0
+    /// Clusters of those put aside that endorse, and are endorsed by, others that are not admitted: a circle.
+    public var circular: UInt64 = 0
     /// Put aside and pushed out again by others.
     public var evicted: UInt64 = 0
     /// Dropped because the map, or the cluster's share of it, is full.

@@ -133,6 +133,7 @@ extension MapCore {
     /// clusters that peer with an admitted one.
     private mutating func putAside(_ descriptor: MapDescriptor) {
         counters.pending += 1
+        if case .cluster(let cluster) = descriptor, admission.isInCircle(cluster.clusterID) { counters.circular += 1 }
         let isVouchedFor = admission.isVouchedFor(descriptor.clusterID)
         guard let victim = pending.insert(descriptor, isVouchedFor: isVouchedFor, limit: configuration.pendingLimit)
         else { return }

@@ -253,7 +253,8 @@ import Wire
                 }
             }
         }
-        #expect(iteration.refusedContacts == 2)
+        #expect(iteration.refusedContacts == 1)
+        #expect(iteration.selfNamed == 1)
         #expect(iteration.misleading == 1)
         #expect(asked.values.allSatisfy { $0 == 1 })
         #expect(honest.allSatisfy { asked[$0.nodeID] == 1 })

@@ -136,6 +136,14 @@ struct AdmissionTests {
         #expect(listener.core.clusters.isEmpty)
         #expect(try listener.store.count(MapCore.table) == 0)
         #expect(listener.core.counters.pending == 6)
+        // The first endorses those of whom nothing is known yet; the others close the circle.
+        #expect(listener.core.counters.circular == 2)
+        // Nobody's endorsement, one that is not returned and one of an admitted cluster make none.
+        try listener.hear(TestCluster(0).descriptor(endorsing: [TestCluster(10).id]))
+        try listener.hear(TestCluster(8).descriptor())
+        try listener.hear(TestCluster(9).descriptor(endorsing: [TestCluster(5).id]))
+        try listener.hear(TestCluster(10).descriptor(endorsing: [TestCluster(0).id]))
+        #expect(listener.core.counters.circular == 2)
     }
 
     @Test("ends when a peering that it needs is withdrawn by either side, and comes back with it")

@@ -124,6 +124,7 @@ import Testing
         #expect(WorldTests.number(report, "strangers on maps") == 0)
         for name in [
             "descriptors refused as forged", "descriptors refused as expired", "descriptors of clusters not admitted",
+            "clusters not admitted that endorse each other", "answerers refused as contacts",
             "messages of the map refused as malformed", "messages of the directory refused as malformed",
             "contacts refused in answers", "records refused for their dates", "envelopes that did not open",
         ] { #expect(WorldTests.number(report, name) > 0, "\(name)") }

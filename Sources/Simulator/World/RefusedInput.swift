@@ -7,8 +7,10 @@ struct RefusedInput: Equatable, Sendable {
 
     private static let names = [
         "descriptors refused as forged", "descriptors refused as expired", "descriptors of clusters not admitted",
+        "clusters not admitted that endorse each other",
         "messages of the map refused as malformed", "messages of the directory refused as malformed",
-        "answers of the directory refused as forged", "contacts refused in answers", "records refused for their dates",
+        "answers of the directory refused as forged", "contacts refused in answers", "answerers refused as contacts",
+        "records refused for their dates",
         "envelopes that did not open",
     ]
 
@@ -16,8 +18,9 @@ struct RefusedInput: Equatable, Sendable {
         let map = server.map.counters
         let directory = server.directory.counters
         let refused = [
-            map.forged, map.expired, map.pending, map.malformed, directory.malformed, directory.forgedAnswers,
-            directory.refusedContacts, directory.wrongEpoch, UInt64(server.unopened),
+            map.forged, map.expired, map.pending, map.circular, map.malformed, directory.malformed,
+            directory.forgedAnswers,
+            directory.refusedContacts, directory.selfNamed, directory.wrongEpoch, UInt64(server.unopened),
         ]
         for (place, number) in refused.enumerated() { counts[place] += Int(clamping: number) }
         server.unopened = 0
