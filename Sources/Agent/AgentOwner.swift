@@ -220,7 +220,8 @@ final class AgentOwner: @unchecked Sendable {
     private func wake() {
         let now = Timestamp.now()
         if let due = map.nextWake, due <= now { handle(MapEvent.wake) }
-        if let due = core.nextWake, due <= now { handle(AgentEvent.wake) } else { scheduleWake() }
+        let isDue = core.nextWake.map { $0 <= now } ?? false
+        if isDue || core.isAhead(of: now) { handle(AgentEvent.wake) } else { scheduleWake() }
     }
 
     // MARK: Reading

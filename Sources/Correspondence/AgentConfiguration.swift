@@ -81,6 +81,8 @@ public struct AgentCounters: Equatable, Sendable, Codable {
     public var unknownValues: UInt64 = 0
     /// Times that holders were asked for the own record.
     public var audits: UInt64 = 0
+    /// Times that the clock went back by more than a minute.
+    public var clockTurns: UInt64 = 0
     /// Holders that lacked it then.
     public var replicasMissing: UInt64 = 0
 

@@ -69,7 +69,7 @@ public struct AgentCore: Sendable {
     var claimedEpoch: UInt64 = 0
     var nextExpiry: Timestamp?
     var nextSweep: Timestamp?
-    private var lastEvent: Timestamp
+    var lastEvent: Timestamp
 
     /// - Parameter store: as the last run left it; see ``Identity/save(_:)`` for a new one.
     public init(
@@ -163,6 +163,7 @@ public struct AgentCore: Sendable {
     ) throws(StorageError) -> [AgentEffect] {
         var effects: [AgentEffect] = []
         network.turn(to: now.epoch)
+        if isAhead(of: now) { turnBack(to: now, &entropy) }
         lastEvent = now
         switch event {
         case .linkUp(let gateway):

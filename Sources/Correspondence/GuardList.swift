@@ -83,6 +83,13 @@ struct GuardList: Sendable {
         if guards[place].confirmed == nil { guards[place].confirmed = now.seconds }
     }
 
+    /// The clock went back.
+    mutating func turnBack(by amount: UInt64) {
+        for place in guards.indices { guards[place].retry = guards[place].retry?.earlier(by: amount) }
+        nextGrowth = nextGrowth.earlier(by: amount)
+        nextChoice = nextChoice?.earlier(by: amount)
+    }
+
     /// The guard cannot be reached, or passes nothing on.
     mutating func failed(_ node: NodeID, isDeaf: Bool, now: Timestamp) {
         guard let place = guards.firstIndex(where: { $0.node == node }) else { return }

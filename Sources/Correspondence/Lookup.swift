@@ -107,6 +107,12 @@ package struct Lookup<Content: Sendable>: Sendable {
         fallbackCandidates = candidates
     }
 
+    /// The clock went back.
+    mutating func turnBack(by amount: UInt64) {
+        waveEnd = waveEnd.earlier(by: amount)
+        askedAt = askedAt.earlier(by: amount)
+    }
+
     package var usedFallback: Bool { stage == .fallback }
 
     /// When to go on if no answer comes before.

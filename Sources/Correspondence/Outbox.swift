@@ -83,6 +83,11 @@ struct Outbox: Sendable {
     private var nextNumber: UInt64 = 1
     private var closed: [UInt64] = []
 
+    /// The clock went back: everything is tried again, as after a restart.
+    mutating func turnBack(to now: Timestamp) {
+        for id in open.keys { open[id]?.nextAttempt = now }
+    }
+
     init(_ now: Timestamp, _ store: borrowing some (KeyValueStore & ~Copyable)) throws(StorageError) {
         var last: UInt64 = 0
         var messages: [OutgoingMessage] = []

@@ -87,6 +87,12 @@ struct OwnNames: Sendable {
         questions.values.map(\.nextTry) + publications.values.filter { !$0.isFinished }.map(\.nextStep)
     }
 
+    /// The clock went back: records are published anew with that of the ID.
+    mutating func turnBack(to now: Timestamp) {
+        for key in questions.keys { questions[key]?.nextTry = now }
+        publications = [:]
+    }
+
     mutating func put(
         _ name: OwnName, _ store: inout some (KeyValueStore & ~Copyable)
     ) throws(StorageError) {

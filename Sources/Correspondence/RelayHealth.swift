@@ -73,6 +73,12 @@ struct RelayHealth: Sendable {
         gatewayLosses[gateway] = nil
     }
 
+    /// The clock went back: whether those under way are late, it cannot tell.
+    mutating func forgetLoops() {
+        loops = [:]
+        nextReplacement = Timestamp(milliseconds: 0)
+    }
+
     /// A gateway that has taken a row of loops and brought none back: it counts as dead although its link stands.
     mutating func deafGateway(_ now: Timestamp) -> NodeID? {
         guard now >= nextReplacement else { return nil }

@@ -50,6 +50,12 @@ struct SharedKnowledge: Sendable {
         try store.put(AgentCore.state, SharedKnowledge.key, writer.bytes)
     }
 
+    /// The clock went back.
+    mutating func turnBack(to now: Timestamp) {
+        deadline = min(deadline, now)
+        nextTry = [:]
+    }
+
     /// Whether records of an epoch can be placed.
     func isReady(_ epoch: UInt64) -> Bool { values[epoch] != nil || provisional.contains(epoch) }
 

@@ -30,6 +30,13 @@ import Testing
         return .nan
     }
 
+    static func arrived(_ report: ScenarioReport) -> Proportion? {
+        for row in report.rows where row.name == "messages that arrived" {
+            if case .share(let share) = row.value { return share }
+        }
+        return nil
+    }
+
     @Test("one seed gives the same run to the byte, another seed and another fault another one")
     func reproducible() throws {
         let scenario = WorldTests.busy()
@@ -112,7 +119,7 @@ import Testing
         scenario.servers = 14
         scenario.agents = 3
         scenario.seconds = 40
-        scenario.settle = 40
+        scenario.settle = 200
         scenario.liars = [
             .init(.forging, count: 1), .init(.stranger, count: 3), .init(.half, count: 1), .init(.itself, count: 1),
             .init(.future, count: 1),
@@ -121,6 +128,7 @@ import Testing
         let report = try scenario.run(seed: 2)
         #expect(report.violations.isEmpty, "\(report.violations)")
         #expect(WorldTests.number(report, "users registered") == 3)
+        #expect(WorldTests.arrived(report) == Proportion(successes: 9, trials: 9))
         #expect(WorldTests.number(report, "strangers on maps") == 0)
         for name in [
             "descriptors refused as forged", "descriptors refused as expired", "descriptors of clusters not admitted",
@@ -128,6 +136,21 @@ import Testing
             "messages of the map refused as malformed", "messages of the directory refused as malformed",
             "contacts refused in answers", "records refused for their dates", "envelopes that did not open",
         ] { #expect(WorldTests.number(report, name) > 0, "\(name)") }
+    }
+
+    @Test("a user whose clock was a day ahead for half a minute sends, is found and has every message afterwards")
+    func clockBack() throws {
+        for seed in UInt64(1)...3 {
+            var scenario = Scenario()
+            scenario.servers = 8
+            scenario.agents = 3
+            scenario.seconds = 40
+            scenario.settle = 240
+            scenario.faults = [.init(.agentClock, at: 1, seconds: 30, count: 1, amount: 86_400)]
+            let report = try scenario.run(seed: seed)
+            #expect(report.violations.isEmpty, "\(report.violations)")
+            #expect(WorldTests.arrived(report) == Proportion(successes: 9, trials: 9), "seed \(seed)")
+        }
     }
 
     @Test("servers of one address prefix, who fit into no routing table, do not join for ever")

@@ -206,7 +206,11 @@ extension World {
 
     func wake(_ agent: WorldAgent, _ time: UInt64) throws {
         if agent.armed == time { agent.armed = nil }
-        if let due = agent.core?.nextWake, due <= agent.clock(now) { try handle(agent, AgentEvent.wake) }
+        if let core = agent.core {
+            let own = agent.clock(now)
+            let isDue = core.nextWake.map { $0 <= own } ?? false
+            if isDue || core.isAhead(of: own) { try handle(agent, AgentEvent.wake) }
+        }
         if let due = agent.map?.nextWake, due <= agent.clock(now) { try handle(agent, MapEvent.wake) }
         arm(agent)
     }
@@ -215,7 +219,8 @@ extension World {
         guard agent.core != nil, let due = [agent.core?.nextWake, agent.map?.nextWake].compactMap(\.self).min()
         else { return }
         let own = Int64(clamping: due.milliseconds).subtractingReportingOverflow(agent.skew).partialValue
-        let time = max(UInt64(max(0, own)), now.milliseconds + 1)
+        // As the driver does: a clock that went back is noticed within a minute.
+        let time = min(max(UInt64(max(0, own)), now.milliseconds + 1), now.milliseconds + 60_000)
         if let armed = agent.armed, armed <= time { return }
         agent.armed = time
         queue.push(.agentWake(agent.index, generation: agent.generation, time), due: time)

@@ -1,0 +1,48 @@
+import Primitives
+import Wire
+
+/// A clock that went back: what was planned by the time that it showed before would wait until it shows that again
+/// (specs/correspondence.md, "A clock that goes back").
+extension AgentCore {
+    /// Milliseconds that a clock may go back without more coming of it than that things happen so much later.
+    static let clockStep: UInt64 = 60_000
+
+    /// Whether this core has been handed a later time: it is to be woken then, although nothing is due.
+    public func isAhead(of now: Timestamp) -> Bool { lastEvent.milliseconds(since: now) > AgentCore.clockStep }
+
+    /// Plans anew, as after a restart: what waited for a moment is due, and what was asked is waited for as long again.
+    mutating func turnBack(to now: Timestamp, _ entropy: inout Entropy) {
+        let amount = lastEvent.milliseconds(since: now)
+        counters.clockTurns += 1
+        if nextTick != nil { scheduleTick(now, &entropy) }
+        nextExpiry = nil
+        nextSweep = nil
+        health.forgetLoops()
+        guards.turnBack(by: amount)
+        shared.turnBack(to: now)
+        coverLookups = CoverLookups()
+        for home in homeContacts.keys {
+            homeContacts[home]?.nextAttach = now
+            homeContacts[home]?.nextClosing = nil
+            homeContacts[home]?.lastEmpty = nil
+        }
+        for home in registrations.keys {
+            registrations[home]?.started = now
+            registrations[home]?.nextTry = now
+        }
+        outbox.turnBack(to: now)
+        for id in lookups.keys { lookups[id]?.turnBack(by: amount) }
+        for label in nameLookups.keys { nameLookups[label]?.lookup.turnBack(by: amount) }
+        // Records of the day that the clock showed are no use; those of today are published at once.
+        publications = [:]
+        settings.nextPublish = min(settings.nextPublish, now)
+        names.turnBack(to: now)
+    }
+}
+
+extension Timestamp {
+    /// So much earlier, not before 1970.
+    func earlier(by amount: UInt64) -> Timestamp {
+        Timestamp(milliseconds: milliseconds > amount ? milliseconds - amount : 0)
+    }
+}
