@@ -101,6 +101,22 @@ struct DescriptorTable: Sendable {
         }
     }
 
+    /// Visits the digests from `low` to `high`, both included, ascending, until `body` says no.
+    func visit(from low: Bytes16, to high: Bytes16, _ body: (MapDigest) -> Bool) {
+        var (bucket, index, _) = find(low)
+        while bucket < buckets.count {
+            while index < buckets[bucket].count {
+                let entry = buckets[bucket][index]
+                guard entry.id <= high else { return }
+                if let header = header(entry.place), !body(MapDigest(id: entry.id, sequence: header.sequence)) {
+                    return
+                }
+                index += 1
+            }
+            (bucket, index) = (bucket + 1, 0)
+        }
+    }
+
     /// Puts a descriptor in place of an older one of its identifier.
     /// - Returns: whether there was room.
     mutating func insert(_ bytes: [UInt8], id: Bytes16) -> Bool {

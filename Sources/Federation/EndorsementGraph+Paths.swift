@@ -30,14 +30,15 @@ extension EndorsementGraph {
         return paths.sorted { $0.count < $1.count }
     }
 
-    /// The cluster without which no path is left; the nearest to `cluster` if there are several, `nil` if there is none
-    /// and the single path is a root's own endorsement.
+    /// The cluster without which no path is left, where `path` is the only one; the nearest to `cluster` if there are
+    /// several, `nil` if there is none and the single path is a root's own endorsement.
+    ///
+    /// The search for a second path can leave each cluster of the first that there is a way around. The first one that it
+    /// cannot leave cuts off all beyond (Ford and Fulkerson, 1956): one search, however long the path is.
     func bottleneck(of cluster: VerifyingKey, on path: [VerifyingKey], roots: Set<VerifyingKey>) -> VerifyingKey? {
-        path.dropFirst().first { between in
-            guard !roots.contains(between) else { return false }
-            var without = self
-            without.remove(between)
-            return without.path(from: cluster, roots: roots, around: []) == nil
+        let seen = search(from: cluster, roots: roots, around: path).seen
+        return path.dropFirst().first {
+            !roots.contains($0) && !seen.contains(Place(cluster: $0, mustFollow: false))
         }
     }
 
@@ -53,6 +54,13 @@ extension EndorsementGraph {
     private func path(
         from cluster: VerifyingKey, roots: Set<VerifyingKey>, around taken: [VerifyingKey]
     ) -> [VerifyingKey]? {
+        search(from: cluster, roots: roots, around: taken).path
+    }
+
+    /// The same walk, and all places that were seen on the way to it.
+    private func search(
+        from cluster: VerifyingKey, roots: Set<VerifyingKey>, around taken: [VerifyingKey]
+    ) -> (path: [VerifyingKey]?, seen: Set<Place>) {
         /// For each cluster of `taken` but its ends, the one before it on that path.
         let previous = Dictionary(
             zip(taken.dropFirst().dropLast(), taken), uniquingKeysWith: { first, _ in first })
@@ -66,13 +74,13 @@ extension EndorsementGraph {
             for place in frontier {
                 for next in steps(from: place, previous, takenSteps, origin: cluster) where seen.insert(next).inserted {
                     cameFrom[next] = place
-                    if roots.contains(next.cluster) { return EndorsementGraph.trace(next, cameFrom) }
+                    if roots.contains(next.cluster) { return (EndorsementGraph.trace(next, cameFrom), seen) }
                     further.append(next)
                 }
             }
             frontier = further
         }
-        return nil
+        return (nil, seen)
     }
 
     private func steps(

@@ -28,8 +28,8 @@ struct CapacityState: Sendable {
 /// Capacity: who measures whom, what was measured, and what it weighs (specs/map.md, "Capacity").
 extension MapCore {
     static let capacityTable = Table("capacity")
-    /// Seconds of an epoch between which servers measure.
-    static let measuring = UInt64(3600)...UInt64(79_200)
+    /// Seconds of an epoch between which servers measure. What they state at the end has five hours to spread.
+    static let measuring = UInt64(3600)...UInt64(68_400)
     /// Nodes that are told of new statements each interval in a small map; agents are told besides.
     private static let newsLinks = 6
     /// In a large map, comparisons in whose time one node, and all agents, are told once, so that frames are full.
@@ -58,11 +58,12 @@ extension MapCore {
 
     /// The links over which new statements are told of now.
     private mutating func listeners(_ now: Timestamp, _ entropy: inout Entropy) -> Set<UInt64> {
-        let nodes = peers.keys.filter { peers[$0]?.isAgent == false }.sorted()
-        let agents = peers.keys.filter { peers[$0]?.isAgent == true }
+        let able = peers.filter { !$0.value.isIncompatible }
+        let nodes = able.filter { !$0.value.isAgent }.map(\.key).sorted()
+        let agents = able.filter(\.value.isAgent).map(\.key)
         if isSmall { return Set(nodes.prefix(MapCore.newsLinks) + agents) }
         // Who has just come lacks many.
-        var listeners = Set(peers.keys.filter { capacity.links[$0]?.news.count ?? 0 > CapacityMessage.nameLimit })
+        var listeners = Set(able.keys.filter { capacity.links[$0]?.news.count ?? 0 > CapacityMessage.nameLimit })
         guard now >= capacity.nextNews else { return listeners }
         capacity.nextNews = now.adding(milliseconds: MapCore.newsRounds * exchangeInterval)
         listeners.formUnion(agents)
@@ -168,7 +169,8 @@ extension MapCore {
                 counters.fromAgents += 1
                 return
             }
-            capacity.links[link]?.news.removeAll { names.contains($0) }
+            let told = Set(names)
+            capacity.links[link]?.news.removeAll { told.contains($0) }
             let lacking = names.filter { capacity.places[$0] == nil && capacity.asked[$0] == nil }
             guard !lacking.isEmpty, capacity.asked.count < configuration.capacity else { return }
             for name in lacking { capacity.asked[name] = now.adding(milliseconds: MapCore.askAgain) }

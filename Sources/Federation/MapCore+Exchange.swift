@@ -37,7 +37,8 @@ extension MapCore {
         }
         peers[link]?.version = version
         guard version >= MapVersion.second else { return }
-        peers[link]?.key = SketchKey(peer.salt, salt)
+        // Whatever an agent says its part is, one sketch must do for all of them.
+        peers[link]?.key = SketchKey(peer.salt, peer.isAgent ? Bytes16() : salt)
         // One side begins where one is enough; an agent always does.
         peers[link]?.isFirst = configuration.isAgent || (!peer.isAgent && peer.salt < salt)
         if peers[link]?.isFirst == true, isSmall || configuration.isAgent { begin(link, now, &effects) }

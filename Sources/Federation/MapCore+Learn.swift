@@ -186,7 +186,7 @@ extension MapCore {
     private mutating func passOn(_ id: Bytes16, from link: UInt64?, _ effects: inout [MapEffect]) {
         guard !configuration.isAgent else { return }
         for other in peers.keys.sorted() where other != link {
-            guard let peer = peers[other], isSmall || (!peer.speaksTwo && peer.version != 0) else { continue }
+            guard let peer = peers[other], !peer.isIncompatible, isSmall || !peer.speaksTwo else { continue }
             sendHeld(id, other, asRenewal: held.isRenewed(id), &effects)
         }
     }

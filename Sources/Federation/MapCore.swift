@@ -261,13 +261,16 @@ public struct MapCore: Sendable {
             counters.throttled += 1
             return
         }
-        // Ascending and without repetition, as the decoder has checked.
-        let theirs = Dictionary(digests.map { ($0.id, $0.sequence) }, uniquingKeysWith: max)
-        for digest in index.range(low, high) {
-            if let sequence = theirs[digest.id], sequence >= digest.sequence { continue }
-            guard held.contains(digest.id) else { continue }
-            let isRenewal = theirs[digest.id] != nil && held.isRenewed(digest.id)
-            guard sendHeld(digest.id, link, asRenewal: isRenewal, &effects) else { return }
+        // Both ascend, as the decoder has checked of the list. What is passed over is in the list, and all else costs a
+        // share: so the way is short, whatever range a stranger asks for.
+        let table = held
+        var list = digests[...]
+        table.visit(from: low, to: high) { digest in
+            while let first = list.first, first.id < digest.id { list.removeFirst() }
+            let theirs = list.first.flatMap { $0.id == digest.id ? $0.sequence : nil }
+            if let theirs, theirs >= digest.sequence { return true }
+            let isRenewal = theirs != nil && table.isRenewed(digest.id)
+            return sendHeld(digest.id, link, asRenewal: isRenewal, &effects)
         }
     }
 

@@ -19,7 +19,8 @@ public struct MapGraph: Codable, Equatable, Sendable {
         public var servers: Int
         public var standing: Standing
         /// Short IDs of the clusters from this one to a root: two disjoint paths, one in a small map, or the only one
-        /// of a cluster that is refused for having no second.
+        /// of a cluster that is refused for having no second. Of one of more than ``MapGraph/pathLimit`` clusters the
+        /// middle is left out, and a dash stands there.
         public var paths: [[String]]
         /// The short ID of the one cluster that lies on every path of a refused cluster.
         public var hangsOn: String?
@@ -39,8 +40,16 @@ public struct MapGraph: Codable, Equatable, Sendable {
     /// The most clusters in one answer, so that it stays below a megabyte.
     public static let limit = 500
 
+    /// The most clusters of one path in an answer.
+    public static let pathLimit = 32
+
     /// The first 16 hexadecimal digits of a ClusterID, which name it in lists.
     public static func short(_ cluster: VerifyingKey) -> String { String(cluster.bytes.hex.prefix(16)) }
+
+    static func short(path: [VerifyingKey]) -> [String] {
+        guard path.count > pathLimit else { return path.map(short) }
+        return path.prefix(pathLimit / 2).map(short) + ["–"] + path.suffix(pathLimit / 2).map(short)
+    }
 }
 
 extension MapCore {
@@ -83,10 +92,10 @@ extension MapCore {
         switch admission.reason(for: id) {
         case .root, .unknown: break
         case .twoPaths(let first, let second), .waiting(let first, let second):
-            row.paths = [first.map(MapGraph.short), second.map(MapGraph.short)]
-        case .smallMap(let path): row.paths = [path.map(MapGraph.short)]
+            row.paths = [MapGraph.short(path: first), MapGraph.short(path: second)]
+        case .smallMap(let path): row.paths = [MapGraph.short(path: path)]
         case .onePath(let path, let bottleneck):
-            row.paths = [path.map(MapGraph.short)]
+            row.paths = [MapGraph.short(path: path)]
             row.hangsOn = bottleneck.map(MapGraph.short)
         case .noPath(let endorsers): row.unreturned = endorsers.prefix(16).map(MapGraph.short)
         }

@@ -25,16 +25,6 @@ struct MapIndex {
         return out + left
     }
 
-    /// The digests from `low` to `high`, both included.
-    func range(_ low: Bytes16, _ high: Bytes16) -> [MapDigest] {
-        var out: [MapDigest] = []
-        guard low <= high else { return out }
-        for bucket in MapIndex.bucket(low)...MapIndex.bucket(high) {
-            out += digests(bucket).filter { low <= $0.id && $0.id <= high }
-        }
-        return out
-    }
-
     /// Per bucket the first 8 bytes of keyed BLAKE2b over its digests. The salt keeps anybody from preparing two sets
     /// that look alike.
     func checksums(salt: UInt64) -> [UInt64] {

@@ -81,6 +81,9 @@ struct MapPeer: Sendable {
 
     var speaksTwo: Bool { key != nil }
 
+    /// Whether there is no version that both sides speak, so that nothing is sent.
+    var isIncompatible: Bool { version == 0 }
+
     /// Notes what the other side holds.
     mutating func offers(_ digest: MapDigest) {
         guard offered.count < ExchangeMessage.symbolLimit else { return }

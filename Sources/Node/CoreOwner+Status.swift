@@ -56,10 +56,8 @@ extension CoreOwner {
     func networkCounters() -> [String: UInt64] {
         let directory = directory.counters
         let datagrams = endpoint.counters
-        let map = map.counters
-        let roots = self.map.snapshotCounters
         let random = self.directory.random.counters
-        return [
+        let sums = [
             "directory.hits": directory.hits, "directory.misses": directory.misses,
             "directory.stored": directory.stored, "directory.malformed": directory.malformed,
             "directory.unsupported": directory.unsupported,
@@ -77,18 +75,12 @@ extension CoreOwner {
             "datagram.handshakes": datagrams.handshakes, "datagram.malformed": datagrams.malformed,
             "datagram.unauthenticated": datagrams.unauthenticated, "datagram.replayed": datagrams.replayed,
             "datagram.cookies": datagrams.cookiesSent, "datagram.overloaded": datagrams.overloaded,
-            "map.learned": map.learned, "map.forged": map.forged, "map.malformed": map.malformed,
-            "map.expired": map.expired, "map.pending": map.pending, "map.circular": map.circular,
-            "map.flooded": map.flooded, "map.from_agents": map.fromAgents,
-            "map.unknown": map.unknown, "map.later": map.later, "map.incompatible": map.incompatible,
-            "map.exchanges": map.exchanges, "map.walks": map.walks, "map.stale": map.stale,
-            "map.conflicting": map.conflicting, "map.roots.signed": roots.signed, "map.roots.learned": roots.learned,
-            "map.roots.forged": roots.forged, "map.roots.contradicting": roots.contradicting,
-            "map.evidence": roots.evidence, "shared.agreed": random.agreed, "shared.fallbacks": random.fallbacks,
+            "shared.agreed": random.agreed, "shared.fallbacks": random.fallbacks,
             "shared.adopted": random.adopted, "shared.withheld": random.withheld,
             "shared.equivocations": random.equivocations, "shared.refused": random.refused,
             "shared.flooded": random.flooded,
         ]
+        return sums.merging(map.sums) { _, new in new }
     }
 }
 

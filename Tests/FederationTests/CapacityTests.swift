@@ -233,7 +233,11 @@ struct CapacityTests {
         var asked: [(epoch: UInt64, targets: [NodeID])] = []
         let effects = try network.cores[1].handle(
             .wake, now: network.now, entropy: &network.entropy, store: &network.stores[1])
-        for case .measure(let epoch, let targets, _) in effects { asked.append((epoch, targets)) }
+        for case .measure(let epoch, let targets, let end) in effects {
+            // What is stated then has five hours to spread.
+            #expect(end == Timestamp(seconds: RootGossipTests.begin + 68_400))
+            asked.append((epoch, targets))
+        }
         return asked
     }
 

@@ -138,6 +138,12 @@ struct EndorsementGraphTests {
                         var without = graph
                         without.remove(cut)
                         #expect(without.disjointPaths(from: key, roots: roots).isEmpty)
+                        // Nobody nearer is a bottleneck.
+                        for nearer in path.dropFirst().prefix(while: { $0 != cut }) {
+                            var passed = graph
+                            passed.remove(nearer)
+                            #expect(!passed.disjointPaths(from: key, roots: roots).isEmpty)
+                        }
                     } else {
                         #expect(path.count == 2)
                     }
@@ -146,6 +152,32 @@ struct EndorsementGraphTests {
         }
         #expect(pairs > 100)
         #expect(cuts > 100)
+    }
+
+    /// A ladder hangs on one cluster before the root. With a search for each rung this takes minutes.
+    @Test("name the one cluster that a long ladder hangs on by one search", .timeLimit(.minutes(1)))
+    func ladder() {
+        let rungs = 1000
+        // 0 is the root, 1 hangs on it; from there two sides, with a rung between each pair.
+        var peers: [Int: [Int]] = [0: [1], 1: [0, 2, 3]]
+        for rung in 1...rungs {
+            let (left, right) = (2 * rung, 2 * rung + 1)
+            let below = rung == 1 ? [1, 1] : [left - 2, right - 2]
+            let above = rung == rungs ? [] : [left + 2, right + 2]
+            peers[left] = [right, below[0]] + above.prefix(1)
+            peers[right] = [left, below[1]] + above.suffix(1)
+        }
+        var entropy = Entropy(seed: 20_261_125)
+        let keys = (0..<2 * rungs + 2).map { _ in VerifyingKey(entropy.bytes()) }
+        var graph = EndorsementGraph()
+        for (number, others) in peers { graph.set(keys[number], endorsing: others.map { keys[$0] }) }
+        let top = keys[2 * rungs]
+        let paths = graph.disjointPaths(from: top, roots: [keys[0]])
+        #expect(paths.count == 1 && paths[0].count == rungs + 2)
+        #expect(graph.bottleneck(of: top, on: paths.first ?? [], roots: [keys[0]]) == keys[1])
+        let shown = MapGraph.short(path: paths.first ?? [])
+        #expect(shown.count == MapGraph.pathLimit + 1)
+        #expect(shown.first == MapGraph.short(top) && shown.last == MapGraph.short(keys[0]))
     }
 
     @Test("hold what each cluster said last, whatever came and went before, and nothing of those who are gone")

@@ -294,6 +294,34 @@ struct HostileExchangeTests {
         #expect(try ExchangeMessage(decoding: longer) == .hello(lowest: 1, highest: 9, salt: Bytes16()))
     }
 
+    @Test("is sent nothing where it speaks no version in common, also in a small map, and others are")
+    func incompatible() throws {
+        var entropy = Entropy(seed: 224)
+        var store = MemoryStore()
+        let now = MapNetwork.start
+        var core = try MapCore(admission: Admission(roots: [TestCluster(0).id]), now: now, store: store)
+        for link in UInt64(1)...2 {
+            _ = try core.handle(.linkUp(link: link, peer: Bytes32()), now: now, entropy: &entropy, store: &store)
+            let version: UInt8 = link == 1 ? 9 : 2
+            let hello = ExchangeMessage.hello(lowest: version, highest: version, salt: entropy.bytes()).encode()
+            _ = try core.handle(.message(link: link, hello), now: now, entropy: &entropy, store: &store)
+            core.capacity.links[link]?.news = [1, 2, 3]
+        }
+        let published = try core.publish(TestCluster(0).server(1).encode(), now: now, store: &store)
+        let woken = try core.handle(
+            .wake, now: now.adding(seconds: 10), entropy: &entropy, store: &store)
+        let told = (published + woken).compactMap { if case .send(let link, _) = $0 { link } else { nil } }
+        #expect(Set(told) == [2])
+    }
+
+    @Test("has each counter among the sums that the operator sees")
+    func sums() throws {
+        let core = try MapCore(admission: Admission(roots: []), now: MapNetwork.start, store: MemoryStore())
+        let counters = Mirror(reflecting: core.counters).children.count
+        let roots = Mirror(reflecting: core.snapshotCounters).children.count
+        #expect(core.sums.count == counters + roots)
+    }
+
     @Test("that is an agent brings nothing into the map, and one sketch serves all agents")
     func agents() throws {
         var entropy = Entropy(seed: 223)
@@ -306,8 +334,10 @@ struct HostileExchangeTests {
         _ = try core.handle(.message(link: 1, parcel), now: MapNetwork.start, entropy: &entropy, store: &store)
         #expect(core.counters.fromAgents == 1)
         #expect(core.serverTotal == 20)
-        let hello = ExchangeMessage.hello(lowest: 1, highest: 2, salt: Bytes16()).encode()
         for link in UInt64(2)...4 {
+            // An agent's part counts as zero whatever it sends.
+            let salt = link == 2 ? Bytes16() : entropy.bytes()
+            let hello = ExchangeMessage.hello(lowest: 1, highest: 2, salt: salt).encode()
             _ = try core.handle(
                 .linkUp(link: link, peer: nil), now: MapNetwork.start, entropy: &entropy, store: &store)
             _ = try core.handle(

@@ -70,7 +70,7 @@ struct MapStateTests {
         let later = MapNetwork.start.adding(seconds: 70)
         _ = try core.handle(.wake, now: later, entropy: &entropy, store: &store)
         #expect(core.servers.isEmpty)
-        let whole = core.index.range(Bytes16(), try #require(Bytes16([UInt8](repeating: 0xff, count: 16))))
+        let whole = core.index.all
         #expect(whole.map(\.sequence) == [3])
     }
 
@@ -88,8 +88,44 @@ struct MapStateTests {
     }
 }
 
+extension MapIndex {
+    /// What its messages list.
+    fileprivate var all: [MapDigest] {
+        (0..<MapMessage.bucketCount).flatMap { messages(bucket: $0) }.flatMap { message -> [MapDigest] in
+            if case .digests(_, _, let digests) = message { digests } else { [] }
+        }
+    }
+}
+
 @Suite("The index of digests")
 struct MapIndexTests {
+    @Test("is not made for a list of digests: of what is held just the range is visited, and no further than wanted")
+    func range() throws {
+        var held = DescriptorTable()
+        var ids: [Bytes16] = []
+        for number in 0..<300 {
+            let server = try TestCluster(0).server(number)
+            ids.append(MapCore.name(server.nodeID))
+            let isHeld = held.insert(server.encode(), id: MapCore.name(server.nodeID))
+            #expect(isHeld)
+        }
+        ids.sort()
+        for (low, high) in [(0, 299), (17, 17), (40, 250), (299, 299), (200, 100)] {
+            var visited: [Bytes16] = []
+            held.visit(from: ids[low], to: ids[high]) {
+                visited.append($0.id)
+                return true
+            }
+            #expect(visited == (low <= high ? Array(ids[low...high]) : []))
+        }
+        var visits = 0
+        held.visit(from: Bytes16(), to: ids[299]) { _ in
+            visits += 1
+            return visits < 5
+        }
+        #expect(visits == 5)
+    }
+
     @Test("covers every identifier by messages without gap or overlap, that decode to what it holds")
     func coverage() throws {
         var entropy = Entropy(seed: 81)
@@ -112,7 +148,7 @@ struct MapIndexTests {
         for id in model.keys.sorted().prefix(100) { waiting[id] = 1000 }
         model.merge(waiting) { $1 }
         let index = MapIndex(held, waiting: waiting.map { MapDigest(id: $0.key, sequence: $0.value) })
-        let whole = index.range(Bytes16(), try #require(Bytes16([UInt8](repeating: 0xff, count: 16))))
+        let whole = index.all
         #expect(whole.map(\.id) == model.keys.sorted())
         var found: [Bytes16: UInt64] = [:]
         for bucket in 0..<256 {
