@@ -9,6 +9,8 @@ struct CapacityState: Sendable {
         /// Statements that the other side has not been told of; the last is told first.
         var news: [UInt64]
         var messages = MapCore.capacityMessages
+        /// What the other side has and somebody else was asked for; it is asked when that one keeps silent.
+        var offers: Set<UInt64> = []
     }
 
     var places = StatementIndex()
@@ -38,6 +40,8 @@ extension MapCore {
     static let capacityMessages = 32
     /// Milliseconds until a statement is asked of somebody else.
     private static let askAgain: UInt64 = 30_000
+    /// Names kept of what a link offers while others are asked for it.
+    private static let offerLimit = 1024
     /// Milliseconds between two looks at changed statements.
     private static let weighInterval: UInt64 = 60_000
 
@@ -48,12 +52,33 @@ extension MapCore {
         _ store: inout some (KeyValueStore & ~Copyable)
     ) throws(StorageError) {
         try forgetStatements(now, &store)
-        capacity.asked = capacity.asked.filter { $0.value > now }
+        askOthers(now, &entropy, &effects)
         assign(now, &effects)
         try weigh(now, &effects, &store)
         for link in capacity.links.keys { capacity.links[link]?.messages = MapCore.capacityMessages }
         guard !configuration.isAgent else { return }
         for link in listeners(now, &entropy).sorted() { tellNews(link, &effects) }
+    }
+
+    /// Asks those who offered the same for what somebody did not send in time. It begins with any of them, so that nobody
+    /// can see to being asked in place of others again and again.
+    private mutating func askOthers(_ now: Timestamp, _ entropy: inout Entropy, _ effects: inout [MapEffect]) {
+        capacity.asked = capacity.asked.filter { $0.value > now }
+        let links = capacity.links.filter { !$0.value.offers.isEmpty }.map(\.key).sorted()
+        guard !links.isEmpty else { return }
+        let start = entropy.below(links.count)
+        for link in links[start...] + links[..<start] {
+            let offers = (capacity.links[link]?.offers ?? []).filter { capacity.places[$0] == nil }
+            let late = offers.filter { capacity.asked[$0] == nil }.sorted().prefix(CapacityMessage.nameLimit)
+            capacity.links[link]?.offers = offers.subtracting(late)
+            ask(Array(late), link, now, &effects)
+        }
+    }
+
+    private mutating func ask(_ names: [UInt64], _ link: UInt64, _ now: Timestamp, _ effects: inout [MapEffect]) {
+        guard !names.isEmpty, capacity.asked.count < configuration.capacity else { return }
+        for name in names { capacity.asked[name] = now.adding(milliseconds: MapCore.askAgain) }
+        send(link, CapacityMessage.want(names).encode(), &effects)
     }
 
     /// The links over which new statements are told of now.
@@ -171,10 +196,12 @@ extension MapCore {
             }
             let told = Set(names)
             capacity.links[link]?.news.removeAll { told.contains($0) }
-            let lacking = names.filter { capacity.places[$0] == nil && capacity.asked[$0] == nil }
-            guard !lacking.isEmpty, capacity.asked.count < configuration.capacity else { return }
-            for name in lacking { capacity.asked[name] = now.adding(milliseconds: MapCore.askAgain) }
-            send(link, CapacityMessage.want(lacking).encode(), &effects)
+            let lacking = names.filter { capacity.places[$0] == nil }
+            for name in lacking where capacity.asked[name] != nil {
+                guard capacity.links[link]?.offers.count ?? 0 < MapCore.offerLimit else { break }
+                capacity.links[link]?.offers.insert(name)
+            }
+            ask(lacking.filter { capacity.asked[$0] == nil }, link, now, &effects)
         case .want(let names):
             guard !configuration.isAgent else { return }
             var statements: [[UInt8]] = []

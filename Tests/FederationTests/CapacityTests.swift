@@ -226,6 +226,34 @@ struct CapacityTests {
         #expect(try network.stores[2].count(MapCore.capacityTable) == 0)
     }
 
+    @Test("is asked of another who has it when the one that was asked keeps silent")
+    func silence() throws {
+        let (now, have) = (MapNetwork.start, CapacityMessage.have([7, 8]).encode())
+        var store = MemoryStore()
+        var core = try MapCore(admission: Admission(roots: []), now: now, store: store)
+        var entropy = Entropy(seed: 137)
+        func wants(_ event: MapEvent, _ now: Timestamp) throws -> [UInt64: [UInt64]] {
+            var wants: [UInt64: [UInt64]] = [:]
+            for case .send(let link, let bytes) in try core.handle(event, now: now, entropy: &entropy, store: &store) {
+                if case .want(let names)? = try? CapacityMessage(decoding: bytes) { wants[link, default: []] += names }
+            }
+            return wants
+        }
+        for link in UInt64(1)...2 { #expect(try wants(.linkUp(link: link, peer: Bytes32()), now).isEmpty) }
+        #expect(try wants(.message(link: 1, have), now) == [1: [7, 8]])
+        #expect(try wants(.message(link: 2, have), now).isEmpty)
+        #expect(try wants(.wake, now.adding(seconds: 20)).isEmpty)
+        #expect(try wants(.wake, now.adding(seconds: 31)) == [2: [7, 8]])
+        // Nobody else has offered it.
+        #expect(try wants(.wake, now.adding(seconds: 70)).isEmpty)
+        // What a link offers is bounded.
+        for start in stride(from: UInt64(1000), to: 4000, by: 300) {
+            let names = CapacityMessage.have(Array(start..<start + 300)).encode()
+            for link in UInt64(1)...2 { _ = try wants(.message(link: link, names), now.adding(seconds: 71)) }
+        }
+        #expect(core.capacity.links[2]?.offers.count == 1024)
+    }
+
     /// What node 1 is told to measure when it wakes so many seconds into the epoch.
     private func measures(_ network: inout MapNetwork, _ seconds: UInt64) throws -> [(epoch: UInt64, targets: [NodeID])]
     {
