@@ -1,4 +1,5 @@
 import Envelope
+import Federation
 import Home
 import Primitives
 import Records
@@ -7,6 +8,9 @@ import Wire
 
 /// Sending at a Poisson rate, real envelopes and cover alike (Loopix, section 3.2).
 extension AgentCore {
+    /// Questions of the map that wait: two rounds.
+    static let inquiryLimit = 32
+
     mutating func scheduleTick(_ now: Timestamp, _ entropy: inout Entropy) {
         let wait = entropy.exponential(mean: 1000 / max(configuration.rate, 0.001))
         nextTick = now.adding(milliseconds: UInt64(min(wait, 60_000)))
@@ -19,6 +23,24 @@ extension AgentCore {
             return
         }
         queue.append(outgoing)
+    }
+
+    /// Keeps a question of the map for a place where cover would have gone: at a low rate nobody's requests wait for it
+    /// (specs/map.md, "Roots through envelopes"). What exceeds the limit is dropped, and the map asks again.
+    mutating func enqueue(_ question: MapQuestion) {
+        guard inquiries.count < AgentCore.inquiryLimit else {
+            counters.inquiriesDropped += 1
+            return
+        }
+        inquiries.append(question)
+    }
+
+    /// What goes out next; `nil` when it is cover's turn.
+    private mutating func nextOutgoing() -> Outgoing? {
+        if !queue.isEmpty { return queue.removeFirst() }
+        guard !inquiries.isEmpty else { return nil }
+        let question = inquiries.removeFirst()
+        return .service(.map, destination: question.server, body: question.body, reply: .inquiry)
     }
 
     /// Milliseconds until what is queued now has been sent, about.
@@ -48,8 +70,7 @@ extension AgentCore {
         _ now: Timestamp, _ entropy: inout Entropy, _ effects: inout [AgentEffect],
         _ store: inout some (KeyValueStore & ~Copyable)
     ) throws(StorageError) -> Bool {
-        while !queue.isEmpty {
-            let outgoing = queue.removeFirst()
+        while let outgoing = nextOutgoing() {
             let isSent: Bool
             switch outgoing {
             case .service(let service, let destination, let body, let purpose):

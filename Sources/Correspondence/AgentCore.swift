@@ -47,6 +47,8 @@ public struct AgentCore: Sendable {
     /// The gateways whose links stand.
     var gateways: [NodeID] = []
     var queue: [Outgoing] = []
+    /// The map's questions, which take the places of cover.
+    var inquiries: [MapQuestion] = []
     var nextTick: Timestamp?
     var replies: ReplyTable
     var outbox: Outbox
@@ -205,9 +207,7 @@ public struct AgentCore: Sendable {
         case .send(let id, let body, let request):
             try send(id, body, request, now, &entropy, &effects, &store)
         case .inquire(let questions):
-            for question in questions where network.byID[question.server] != nil {
-                enqueue(.service(.map, destination: question.server, body: question.body, reply: .inquiry))
-            }
+            for question in questions where network.byID[question.server] != nil { enqueue(question) }
         case .wake:
             break
         }

@@ -4,6 +4,7 @@ import Testing
 import Wire
 
 @testable import Correspondence
+@testable import Federation
 
 /// What an agent keeps of others is bounded.
 @Suite struct BoundTests {
@@ -72,6 +73,27 @@ import Wire
         let requests = try (0..<2).map { try world.send(0, to: 1, "answer \($0)") }
         #expect(world.agents[0].queued[requests[0]] != nil)
         #expect(world.agents[0].failed[requests[1]] == .outboxFull(limit: 2))
+    }
+
+    @Test("the map's questions take the places of cover: they are bounded, and a lookup does not wait for them")
+    func inquiries() throws {
+        var configuration = AgentConfiguration()
+        configuration.rate = 1
+        configuration.coverLookupInterval = 0
+        var world = try world(124, configuration)
+        try world.run(seconds: 120)
+        let questions = (0..<200).map { number in
+            MapQuestion(
+                server: world.servers[number % world.servers.count].nodeID, inquiry: .ask(epoch: 0, clusters: []))
+        }
+        try world.handle(agent: 0, .inquire(questions))
+        let core = try #require(world.agents[0].core)
+        #expect(core.inquiries.count == 32 && core.counters.inquiriesDropped == 168)
+        try world.resolve(0, world.agents[1].id)
+        // Eight holders are asked, one a second.
+        #expect(try world.run(seconds: 60) { !$0.agents[0].resolved.isEmpty })
+        #expect(world.agents[0].core?.inquiries.count ?? 0 > 16)
+        #expect(try world.run(seconds: 120) { $0.agents[0].core?.inquiries.isEmpty == true })
     }
 
     @Test("more lookups than run at a time are refused, and messages that need one wait their turn")

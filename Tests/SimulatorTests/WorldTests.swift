@@ -205,7 +205,7 @@ import Testing
         scenario.faults = pauses.map { .init(.standstill, at: $0.at, seconds: $0.seconds) }
         let world = try World(scenario, seed: 21)
         // Before the first midnight, after it, and after the second one.
-        for hour in [17.73, 24 + 0.1, 48 + 0.1] {
+        for hour in [17.70, 24 + 0.1, 48 + 0.1] {
             let delay = UInt64(hour * 3_600_000) - world.scenario.start * 1000
             for agent in 0..<2 {
                 world.schedule(delay, .lookup(agent, of: 1 - agent))
