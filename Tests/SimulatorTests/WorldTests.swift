@@ -221,6 +221,7 @@ import Testing
         #expect(values[0] == nil && values[1] != nil && values[2] != nil && values[1] != values[2])
         #expect(report.rows.first?.value == .share(Proportion(successes: 6, trials: 6)))
         #expect(WorldTests.number(report, "lookups for which holders were asked") == 6)
+        #expect(WorldTests.number(report, "maps found to agree") > 0)
         #expect(WorldTests.number(report, "lookups failed") == 0)
         #expect(WorldTests.number(report, "alarms of directories") == 0)
     }
