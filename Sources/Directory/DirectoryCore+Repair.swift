@@ -13,8 +13,10 @@ extension DirectoryCore {
         var version: UInt64 = 0
     }
 
-    /// Nodes before and after the own place that are asked whether they live.
+    /// Living nodes before and after the own place that are asked whether they live: a ring's holders lie that far apart.
     static let neighbourReach = 8
+    /// Of each side so many are asked at most, silent ones with them: where half are away, a ring is twice as long.
+    static let neighbourLimit = 32
     /// After this time an unanswered neighbour is asked again.
     static let silentRetry: UInt64 = 15_000
     /// So long after a change the pass begins: what is found out in the same round of asking needs no pass of its own.
@@ -112,7 +114,9 @@ extension DirectoryCore {
         guard now >= nextNeighbours, !nodes.isEmpty else { return }
         let isRetry = !unanswered.isEmpty && now < neighboursAsked.adding(milliseconds: configuration.neighbourInterval)
         if !isRetry {
-            neighbours = placement(now.epoch).neighbours(of: own, DirectoryCore.neighbourReach).map(\.id)
+            neighbours = placement(now.epoch).neighbours(
+                of: own, DirectoryCore.neighbourReach, silent: silent, limit: DirectoryCore.neighbourLimit
+            ).map(\.id)
             neighboursAsked = now
             answering.formIntersection(neighbours)
             fallenSilent = 0

@@ -129,17 +129,26 @@ public struct Placement: Sendable {
         return Double(end &- index.leadingWord) / 0x1p64
     }
 
-    /// The `count` nodes before and the `count` nodes after a node: with them it shares its records.
-    func neighbours(of id: NodeID, _ count: Int) -> [Node] {
+    /// The nodes before and after a node up to the `count`th of each side that is not silent, and at most `limit` of
+    /// each: with them it shares its records.
+    func neighbours(of id: NodeID, _ count: Int, silent: Set<NodeID> = [], limit: Int = .max) -> [Node] {
         guard let place = place(of: id) else { return [] }
         let size = ordered.count
-        let reach = min(count, (size - 1) / 2 + (size - 1) % 2)
+        let reach = min(limit, (size - 1) / 2 + (size - 1) % 2)
         var out: [Node] = []
-        for step in 0..<reach {
-            let after = ordered[(place + 1 + step) % size].node
-            let before = ordered[(place + size - 1 - step) % size].node
-            out.append(after)
-            if before.id != after.id, !out.contains(where: { $0.id == before.id }) { out.append(before) }
+        var (after, before) = (0, 0)
+        for step in 0..<reach where after < count || before < count {
+            let next = ordered[(place + 1 + step) % size].node
+            let last = ordered[(place + size - 1 - step) % size].node
+            if after < count {
+                out.append(next)
+                if !silent.contains(next.id) { after += 1 }
+            }
+            // In the middle of an even circle both are one.
+            if before < count, last.id != next.id || out.last?.id != next.id {
+                out.append(last)
+                if !silent.contains(last.id) { before += 1 }
+            }
         }
         return out
     }

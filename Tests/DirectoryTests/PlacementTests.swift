@@ -158,6 +158,25 @@ import Wire
         let three = Placement(nodes: Array(nodes.suffix(3)), epoch: 5)
         #expect(three.neighbours(of: nodes[99].id, 8).count == 2)
     }
+
+    @Test("neighbours reach past the silent ones to the eighth that lives on each side, and no further than the limit")
+    func neighboursPastSilent() {
+        let nodes = PlacementTests.nodes(100, clusters: 100, prefixes: 100, seed: 15)
+        let circle = Placement(nodes: nodes, epoch: 5)
+        let own = nodes[3].id
+        let nearest = circle.neighbours(of: own, 8)
+        let silent = Set(nearest.map(\.id))
+        let wider = circle.neighbours(of: own, 8, silent: silent, limit: 32).map(\.id)
+        #expect(wider == circle.neighbours(of: own, 16).map(\.id))
+        let oneSided = Set(stride(from: 0, to: 16, by: 2).map { nearest[$0].id })
+        let longer = circle.neighbours(of: own, 8, silent: oneSided, limit: 32).map(\.id)
+        #expect(longer.count == 24 && silent.isSubset(of: longer) && Set(longer).isSubset(of: wider))
+        let everybody = Set(nodes.map(\.id))
+        #expect(circle.neighbours(of: own, 8, silent: everybody, limit: 32).count == 64)
+        // All others once, on a circle of an even number.
+        #expect(Set(circle.neighbours(of: own, 8, silent: everybody).map(\.id)).count == 99)
+        #expect(circle.neighbours(of: own, 8, silent: everybody).count == 99)
+    }
 }
 
 extension PlacementTests {
