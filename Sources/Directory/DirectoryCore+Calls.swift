@@ -9,7 +9,7 @@ extension DirectoryCore {
         _ call: Call, _ endpoint: Endpoint, _ message: DirectoryMessage, _ now: Timestamp,
         _ effects: inout [DirectoryEffect]
     ) {
-        guard calls.count < configuration.callLimit else {
+        guard calls.count < room(for: call) else {
             counters.busy += 1
             // The search goes on with others when calls are free again.
             if case .iteration(let search, let node) = call { _ = iterations[search]?.late(node) }
@@ -23,6 +23,13 @@ extension DirectoryCore {
             nextDeadline = min(nextDeadline ?? deadline, deadline)
         }
         effects.append(.call(id, to: endpoint, message: message.encode()))
+    }
+
+    /// How many calls may be under way for this one to be made. Anybody can make this server search; repair, and asking
+    /// whether others live, keep a quarter of the calls.
+    private func room(for call: Call) -> Int {
+        if case .iteration = call { return configuration.callLimit - configuration.callLimit / 4 }
+        return configuration.callLimit
     }
 
     /// Milliseconds until a call is late.
@@ -206,9 +213,19 @@ extension DirectoryCore {
 
     /// A proven sender that is not in the table yet is asked who it is, unless it found no place there lately.
     mutating func meet(_ endpoint: Endpoint, _ now: Timestamp, _ effects: inout [DirectoryEffect]) {
-        guard !strangers.contains(endpoint, now), !table.knows(endpoint),
-            !calls.values.contains(where: { $0.endpoint == endpoint })
-        else { return }
+        guard !strangers.contains(endpoint, now), !table.knows(endpoint) else { return }
+        var meetings = 0
+        var ofPrefix = 0
+        for pending in calls.values {
+            if pending.endpoint == endpoint { return }
+            guard case .ping = pending.call else { continue }
+            meetings += 1
+            if pending.endpoint.address.prefixKey == endpoint.address.prefixKey { ofPrefix += 1 }
+        }
+        guard meetings < DirectoryCore.meetingLimit, ofPrefix < DirectoryCore.prefixMeetingLimit else {
+            counters.busy += 1
+            return
+        }
         call(.ping, endpoint, .ping, now, &effects)
     }
 }

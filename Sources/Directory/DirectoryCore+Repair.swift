@@ -53,6 +53,7 @@ extension DirectoryCore {
         silent.formIntersection(listed)
         unanswered = unanswered.filter { listed.contains($0.key) }
         self.nodes = nodes
+        listedNodes = nil
         listedLinks = nil
         placements = [:]
         placementVersion += 1

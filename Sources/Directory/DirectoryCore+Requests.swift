@@ -10,7 +10,7 @@ extension DirectoryCore {
         _ effects: inout [DirectoryEffect], _ store: inout some (KeyValueStore & ~Copyable)
     ) throws(StorageError) {
         counters.requests += 1
-        guard budget.admit(from?.address.prefixKey ?? RequestBudget.sealed, configuration, now) else {
+        guard budget.admit(from?.address.prefixKey, configuration, now) else {
             counters.overRate += 1
             answer(token, .refused(.busy), &effects)
             return
@@ -160,7 +160,7 @@ extension DirectoryCore {
         if let refusal = try refusal(record, old, group, store) { return .refused(refusal) }
         guard isChecked || (waiting.isEmpty && budget.check(configuration, now)) else {
             counters.queued += 1
-            guard waiting.append(item, of: group.number) else {
+            guard waiting.append(item, of: group) else {
                 counters.busy += 1
                 return .refused(.busy)
             }

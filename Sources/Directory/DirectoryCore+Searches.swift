@@ -110,10 +110,13 @@ extension DirectoryCore {
     }
 
     /// Whether a server is on the map; every one is while no map is known.
-    func isListed(_ node: NodeID) -> Bool {
+    mutating func isListed(_ node: NodeID) -> Bool {
         guard !nodes.isEmpty else { return true }
-        let placement = placements.values.first ?? Placement(nodes: nodes, epoch: 0)
-        return placement.node(node) != nil
+        // Nearly all of the map are on the circle too. Those who came lately are not ("Brakes"), and yet no strangers.
+        if let placement = placements.values.first, placement.node(node) != nil { return true }
+        let listed = listedNodes ?? Set(nodes.map(\.id))
+        listedNodes = listed
+        return listed.contains(node)
     }
 
     /// The map has changed: who of the routing table is on it now.

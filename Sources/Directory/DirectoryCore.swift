@@ -18,6 +18,11 @@ public struct DirectoryCore: Sendable {
     static let rejoinLimit = 64
     /// Descriptors whose signatures need no second check; more than the routing table has contacts.
     static let verifiedLimit = 512
+    /// Peers that are asked at a time who they are, because they have asked something: whoever answers nothing keeps
+    /// others from being asked, and nothing else from being done.
+    static let meetingLimit = 64
+    /// The same of one address prefix.
+    static let prefixMeetingLimit = 8
     /// Milliseconds before the first repetition of a join, doubled up to the refresh interval.
     static let firstJoinWait: UInt64 = 2000
 
@@ -81,7 +86,11 @@ public struct DirectoryCore: Sendable {
     var joining: UInt64?
     var budget = RequestBudget()
     var waiting = FairQueue()
+    /// When records that wait are checked next.
+    private var checkDue: Timestamp?
     var gate = PuzzleGate()
+    /// Who is on the map, once somebody asks who has no place on the circle.
+    var listedNodes: Set<NodeID>?
     /// Link keys of servers on the map, once somebody's put asks for them.
     var listedLinks: Set<X25519PublicKey>?
     var watch: EclipseWatch
@@ -219,6 +228,7 @@ public struct DirectoryCore: Sendable {
             try randomise(.message(link: link, body), now, &entropy, &effects, &store)
         case .wake:
             try timeOut(now, &effects, &store)
+            checkDue = nil
             try checkWaiting(now, &effects, &store)
             if now >= nextRound {
                 try wake(now, &entropy, &effects, &store)
@@ -227,9 +237,11 @@ public struct DirectoryCore: Sendable {
         case .placement(let epoch, let placement): placements[epoch] = placement
         }
         nextRound = min(nextRound, nextRound(after: now))
-        nextWake = nextDeadline.map { min($0, nextRound) } ?? nextRound
-        if !waiting.isEmpty { nextWake = min(nextRound, now.adding(milliseconds: DirectoryCore.queueInterval)) }
-        if let due = random.nextWake { nextWake = min(due, nextWake ?? due) }
+        // Whatever comes meanwhile does not put it off.
+        checkDue = waiting.isEmpty ? nil : checkDue ?? now.adding(milliseconds: DirectoryCore.queueInterval)
+        nextWake = [nextDeadline, checkDue, random.nextWake].reduce(nextRound) { first, due in
+            due.map { min(first, $0) } ?? first
+        }
         return effects
     }
 

@@ -6,8 +6,8 @@ struct RequestBudget: Sendable {
     /// Prefixes that are counted one by one; further ones share a bucket.
     static let prefixLimit = 1024
     private static let shared: UInt64 = .max
-    /// Requests in envelopes, which have no sender.
-    static let sealed: UInt64 = 0
+    /// Milliseconds in which every bucket is full again.
+    private static let memory: UInt64 = 1000
 
     /// A token bucket that holds one second's worth.
     private struct Bucket: Sendable {
@@ -24,34 +24,46 @@ struct RequestBudget: Sendable {
     }
 
     private var requests: [UInt64: Bucket] = [:]
+    /// Requests in envelopes, which have no sender: however many prefixes ask, agents have their own.
+    private var sealed: Bucket?
+    /// When prefixes were last forgotten.
+    private var forgotten: Timestamp?
     private var checks: Bucket?
     private var signatures: Bucket?
 
-    mutating func admit(_ sender: UInt64, _ configuration: DirectoryConfiguration, _ now: Timestamp) -> Bool {
-        if requests[sender] == nil, requests.count >= RequestBudget.prefixLimit {
-            // Whose bucket is full again by now need not be remembered.
-            requests = requests.filter { now.milliseconds(since: $0.value.filled) < 1000 }
+    /// - Parameter prefix: the sender's; `nil` for a request in an envelope.
+    mutating func admit(_ prefix: UInt64?, _ configuration: DirectoryConfiguration, _ now: Timestamp) -> Bool {
+        guard let prefix else {
+            return RequestBudget.take(from: &sealed, rate: Double(configuration.sealedRate), now)
         }
-        let isCounted = requests[sender] != nil || requests.count < RequestBudget.prefixLimit
-        let key = isCounted ? sender : RequestBudget.shared
-        let rate = Double(sender == RequestBudget.sealed ? configuration.sealedRate : configuration.prefixRate)
+        if requests[prefix] == nil, requests.count >= RequestBudget.prefixLimit { forget(now) }
+        let isCounted = requests[prefix] != nil || requests.count < RequestBudget.prefixLimit
+        let key = isCounted ? prefix : RequestBudget.shared
+        let rate = Double(configuration.prefixRate)
         return requests[key, default: Bucket(tokens: rate, filled: now)].take(rate: rate, now)
+    }
+
+    /// Forgets whose bucket is full again; not for each request of a flood from ever new prefixes.
+    private mutating func forget(_ now: Timestamp) {
+        if let forgotten, now.milliseconds(since: forgotten) < RequestBudget.memory { return }
+        forgotten = now
+        requests = requests.filter { now.milliseconds(since: $0.value.filled) < RequestBudget.memory }
+    }
+
+    private static func take(from bucket: inout Bucket?, rate: Double, _ now: Timestamp) -> Bool {
+        var filled = bucket ?? Bucket(tokens: rate, filled: now)
+        defer { bucket = filled }
+        return filled.take(rate: rate, now)
     }
 
     /// Whether a signature may be checked now.
     mutating func check(_ configuration: DirectoryConfiguration, _ now: Timestamp) -> Bool {
-        let rate = Double(configuration.checkRate)
-        var bucket = checks ?? Bucket(tokens: rate, filled: now)
-        defer { checks = bucket }
-        return bucket.take(rate: rate, now)
+        RequestBudget.take(from: &checks, rate: Double(configuration.checkRate), now)
     }
 
     /// Whether a statement may be signed now.
     mutating func sign(_ configuration: DirectoryConfiguration, _ now: Timestamp) -> Bool {
-        let rate = Double(configuration.signatureRate)
-        var bucket = signatures ?? Bucket(tokens: rate, filled: now)
-        defer { signatures = bucket }
-        return bucket.take(rate: rate, now)
+        RequestBudget.take(from: &signatures, rate: Double(configuration.signatureRate), now)
     }
 }
 
@@ -77,8 +89,9 @@ struct FairQueue: Sendable {
     var isEmpty: Bool { count == 0 }
 
     /// - Returns: false when there is no room for this peer.
-    mutating func append(_ item: Item, of peer: UInt64) -> Bool {
-        let room = peer == RequestBudget.sealed ? FairQueue.sealedLimit : FairQueue.peerLimit
+    mutating func append(_ item: Item, of group: RecordStore.Group) -> Bool {
+        let room = group == .agents ? FairQueue.sealedLimit : FairQueue.peerLimit
+        let peer = group.number
         guard count < FairQueue.limit, queues[peer]?.count ?? 0 < room else { return false }
         if queues[peer] == nil { turns.append(peer) }
         queues[peer, default: []].append(item)

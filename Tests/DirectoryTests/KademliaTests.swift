@@ -43,6 +43,36 @@ import Wire
         #expect(try network.ask(3, .iterate(key: unknown, epoch: network.now.epoch), wait: 8000) == .missing)
     }
 
+    @Test("searches on behalf of others leave a quarter of the calls to repair and to asking whether others live")
+    func searchRoom() throws {
+        var network = try DirectoryNetwork.joined(seed: 41, 30)
+        try network.run(milliseconds: 10_000)
+        network.members[0].core.configuration.callLimit = 16
+        for token in 1...10 as ClosedRange<UInt64> {
+            let key = VerifyingKey(network.entropy.bytes())
+            let request = DirectoryMessage.iterate(key: key, epoch: network.now.epoch).encode()
+            try network.handle(0, .request(from: nil, token: 1_000_000 + token, message: request))
+        }
+        #expect(network.members[0].core.calls.count == 12)
+        let ping = DirectoryMessage.ping.encode()
+        try network.handle(0, .request(from: LoneServer.stranger(7), token: 2_000_000, message: ping))
+        #expect(network.members[0].core.calls.count == 13)
+    }
+
+    @Test("a server in its probation has no place on the circle, and is no stranger to a routing table")
+    func probation() throws {
+        var network = try DirectoryNetwork.joined(seed: 42, 30)
+        var nodes = network.nodes
+        nodes[29].countsFrom = network.now.epoch + 2
+        try network.handle(0, .map(nodes))
+        let epoch = network.now.epoch
+        #expect(network.members[0].core.placement(epoch).node(nodes[29].id) == nil)
+        let isListed = [29, 5].map { network.members[0].core.isListed(nodes[$0].id) }
+        #expect(isListed == [true, true])
+        let isStrangerListed = network.members[0].core.isListed(network.entropy.bytes())
+        #expect(!isStrangerListed)
+    }
+
     @Test("a server that restarts needs no bootstrap: it finds the others from its own store")
     func warmRestart() throws {
         var network = try DirectoryNetwork.joined(seed: 22, 40)

@@ -357,6 +357,62 @@ final class SharedKey: Sendable {
         #expect(isAdmitted)
     }
 
+    @Test("a flood from ever new prefixes takes nothing from agents, whose requests have a budget of their own")
+    func sealedBudget() {
+        var budget = RequestBudget()
+        var configuration = DirectoryConfiguration()
+        configuration.prefixRate = 5
+        configuration.sealedRate = 100
+        var now = DirectoryNetwork.noon
+        // The agents were silent for long, and all places of the table are taken.
+        for prefix in 1...UInt64(2 * RequestBudget.prefixLimit) { _ = budget.admit(prefix, configuration, now) }
+        now = now.adding(milliseconds: 10)
+        let isAdmitted = budget.admit(.max - 2, configuration, now)
+        #expect(!isAdmitted)
+        var admitted = 0
+        for _ in 0..<200 where budget.admit(nil, configuration, now) { admitted += 1 }
+        #expect(admitted == 100)
+        // A second later all are forgotten, and whoever is new has a bucket of his own again.
+        now = now.adding(milliseconds: 1000)
+        admitted = 0
+        for _ in 0..<10 where budget.admit(.max - 1, configuration, now) { admitted += 1 }
+        #expect(admitted == 5)
+    }
+
+    @Test("records that wait are checked after a tenth of a second, however many requests come meanwhile")
+    func queueUnderLoad() throws {
+        var configuration = DirectoryConfiguration()
+        configuration.checkRate = 1
+        var server = try LoneServer(seed: 312, configuration)
+        // Its housekeeping is done, and not due again before the queue is.
+        _ = try server.wake()
+        #expect(try server.ask(.put(record: server.record().encode())) == .stored(sequence: 1))
+        #expect(try server.ask(.put(record: server.record().encode())) == nil)
+        let due = server.now.adding(milliseconds: DirectoryCore.queueInterval)
+        for _ in 0..<5 {
+            server.now = server.now.adding(milliseconds: 15)
+            #expect(try server.ask(.get(key: VerifyingKey(Bytes32()), epoch: 1)) == .missing)
+            #expect(server.core.nextWake.map { $0 <= due } ?? false)
+        }
+    }
+
+    @Test("whoever asks and never answers keeps few calls busy, of one prefix fewer still")
+    func silentStrangers() throws {
+        var server = try LoneServer(seed: 313)
+        func stranger(_ number: Int, prefix: Int) -> Endpoint {
+            Endpoint(
+                linkKey: X25519PublicKey(server.entropy.bytes()),
+                address: SocketAddress(v4: (UInt8(prefix), 1, UInt8(number), 1), port: 4000))
+        }
+        for number in 0..<100 { _ = try server.ask(.ping, from: stranger(number, prefix: 1)) }
+        #expect(server.core.calls.count == DirectoryCore.prefixMeetingLimit)
+        for prefix in 2..<100 {
+            for number in 0..<4 { _ = try server.ask(.ping, from: stranger(number, prefix: prefix)) }
+        }
+        #expect(server.core.calls.count == DirectoryCore.meetingLimit)
+        #expect(server.core.counters.busy == 92 + 98 * 4 - 56)
+    }
+
     @Test("records wait for their signature check in a queue for each peer; a flood waits for itself")
     func fairness() throws {
         var configuration = DirectoryConfiguration()
