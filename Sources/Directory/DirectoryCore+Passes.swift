@@ -52,11 +52,6 @@ extension DirectoryCore {
     mutating func repair(
         _ now: Timestamp, _ effects: inout [DirectoryEffect], _ store: borrowing some (KeyValueStore & ~Copyable)
     ) throws(StorageError) {
-        if let due = settleDue, now >= due, repairCursor == nil, auditCursor == nil {
-            settleDue = nil
-            isSettling = true
-            repairCursor = []
-        }
         guard let cursor = repairCursor, now >= nextPass else { return }
         isPassing = true
         let next = try look(from: cursor, now, store) { core, key, value, view in
@@ -66,12 +61,12 @@ extension DirectoryCore {
     }
 
     /// Looks at records, as many as in one round.
-    /// - Parameter body: what is done about one; it returns the calls made. A record's copies go out in one round, so that
-    ///   the next round begins at the next record.
+    /// - Parameter body: what is done about one; it returns the calls made, or `nil` when there is no room and the next
+    ///   round has to begin at this record. A record's copies go out in one round.
     /// - Returns: where the next round begins; `nil` when all were looked at.
     private mutating func look(
         from cursor: [UInt8], _ now: Timestamp, _ store: borrowing some (KeyValueStore & ~Copyable),
-        _ body: (_ core: inout DirectoryCore, VerifyingKey, [UInt8], PassView) -> Int
+        _ body: (_ core: inout DirectoryCore, VerifyingKey, [UInt8], PassView) -> Int?
     ) throws(StorageError) -> [UInt8]? {
         var views: [UInt64: PassView] = [:]
         var looked = 0
@@ -89,7 +84,11 @@ extension DirectoryCore {
             }
             let view = views[dates.epoch] ?? passView(dates.epoch)
             views[dates.epoch] = view
-            budget -= body(&self, VerifyingKey(key), value, view)
+            guard let made = body(&self, VerifyingKey(key), value, view) else {
+                next = key.bytes
+                return false
+            }
+            budget -= made
             return true
         }
         return next
@@ -102,7 +101,6 @@ extension DirectoryCore {
     ) -> Int {
         let starts = view.placement.starts(of: key)
         let after = view.placement.walk(starts, without: view.silence)
-        if isSettling { return settle(key, value, after, view, now, &effects) }
         if let changed = view.changed, !after.passes(changed) { return 0 }
         let before = (view.base ?? view.placement).walk(view.base?.starts(of: key) ?? starts, without: view.baseSilence)
         /// Whether it has the record already.
@@ -148,11 +146,31 @@ extension DirectoryCore {
         return out
     }
 
+    /// Makes sure that others hold what they should, whatever was handed on: half a minute's difference between two views,
+    /// or a holder that has lost its disk, and a copy is missing that nobody misses.
+    mutating func settle(
+        _ now: Timestamp, _ effects: inout [DirectoryEffect], _ store: borrowing some (KeyValueStore & ~Copyable)
+    ) throws(StorageError) {
+        if settleCursor == nil, auditCursor == nil {
+            let isDue = settleDue.map { now >= $0 && repairCursor == nil } ?? (now >= nextSettle && !nodes.isEmpty)
+            guard isDue else { return }
+            settleDue = nil
+            nextSettle = now.adding(milliseconds: DirectoryCore.settleInterval)
+            settleCursor = []
+        }
+        guard let cursor = settleCursor else { return }
+        settleCursor = try look(from: cursor, now, store) { core, key, value, view in
+            core.settle(key, value, view, now, &effects)
+        }
+    }
+
     /// The first holders of a ring make sure that all of this ring and the next have the record.
+    /// - Returns: the calls made; `nil` when so many comparisons wait that this has to.
     private mutating func settle(
-        _ key: VerifyingKey, _ value: [UInt8], _ walk: Placement.Walk, _ view: PassView, _ now: Timestamp,
-        _ effects: inout [DirectoryEffect]
-    ) -> Int {
+        _ key: VerifyingKey, _ value: [UInt8], _ view: PassView, _ now: Timestamp, _ effects: inout [DirectoryEffect]
+    ) -> Int? {
+        guard offers.isHalfFree else { return nil }
+        let walk = view.placement.walk(view.placement.starts(of: key), without: view.silence)
         guard let own = view.own,
             let mine = (0..<Placement.rings).first(where: { ring in
                 (0..<min(DirectoryCore.settlers, walk.counts[ring])).contains { walk.place(ring: ring, $0) == own }
@@ -180,7 +198,7 @@ extension DirectoryCore {
             return
         }
         counters.repairs += 1
-        if repairTargets.count < DirectoryCore.silentLimit { repairTargets.insert(holder.id) }
+        watchHolder(holder.id)
         call(.put(holder.id), endpoint, .put(record: record), now, &effects)
     }
 
@@ -205,6 +223,7 @@ extension DirectoryCore {
             }
             guard !marks.isEmpty else { continue }
             counters.compared += UInt64(marks.count)
+            watchHolder(batch.node)
             call(.compare(batch.node, keys), endpoint, .compare(marks), now, &effects)
         }
     }
@@ -282,7 +301,6 @@ extension DirectoryCore {
             nextPass = now.adding(milliseconds: DirectoryCore.passWait)
             foundEndpoints = [:]
             nextRepairBase = nil
-            isSettling = false
         }
         isRepairIncomplete = false
     }

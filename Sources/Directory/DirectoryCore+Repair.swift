@@ -29,6 +29,8 @@ extension DirectoryCore {
     /// So long after a mass loss, or a change of a tenth of the map, what was missed is looked for: views differed
     /// meanwhile, and a holder may have believed that another had a copy.
     static let settleWait: UInt64 = 60_000
+    /// So often that is done without a cause: what is missed in small things adds up.
+    static let settleInterval: UInt64 = 1_800_000
     /// Of a ring the first so many do that: a single one may lack the record itself.
     static let settlers = 2
     /// Silent nodes are asked again in batches.
@@ -95,6 +97,11 @@ extension DirectoryCore {
     private func isWatched(_ node: NodeID) -> Bool {
         unanswered[node] != nil || neighbours.contains(node) || repairTargets.contains(node)
             || earlierTargets.contains(node)
+    }
+
+    /// Somebody is handed a record, or asked about one: his silence matters for a while.
+    mutating func watchHolder(_ node: NodeID) {
+        if repairTargets.count < DirectoryCore.silentLimit { repairTargets.insert(node) }
     }
 
     /// Called before a change: the records will be looked through, against the view of this moment.

@@ -246,6 +246,7 @@ extension DirectoryCore {
         targets += placement.searched(target, configuration.kademliaCopies)
         for node in targets where node.id != self.own {
             guard let endpoint = node.endpoint ?? table.contact(node.id)?.endpoint else { continue }
+            watchHolder(node.id)
             call(.put(node.id), endpoint, .put(record: item.record), now, &effects)
         }
     }

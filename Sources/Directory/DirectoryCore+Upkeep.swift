@@ -51,6 +51,7 @@ extension DirectoryCore {
         watchNeighbours(now, &effects)
         try audit(now, &effects, store)
         try repair(now, &effects, store)
+        try settle(now, &effects, store)
         try compare(now, &effects, store)
         nextRound = nextRound(after: now)
         if let stalest = table.stalest {
@@ -63,12 +64,12 @@ extension DirectoryCore {
     func nextRound(after now: Timestamp) -> Timestamp {
         let soon = now.adding(milliseconds: configuration.roundInterval)
         let isBusy =
-            !iterations.isEmpty || !stored.isEmpty || isPassing || auditCursor != nil
+            !iterations.isEmpty || !stored.isEmpty || isPassing || auditCursor != nil || settleCursor != nil
             || (table.count == 0 && !bootstrap.isEmpty && now >= nextJoin)
         if isBusy { return soon }
         var due = min(nextSweep, nextRefresh, nextWatch)
         if table.count < RoutingTable.k { due = min(due, nextJoin) }
-        if !nodes.isEmpty { due = min(due, nextNeighbours) }
+        if !nodes.isEmpty { due = min(due, nextNeighbours, nextSettle) }
         if repairCursor != nil { due = min(due, nextPass) }
         for time in [settleDue, anchorCheck, offers.due(now)] { due = time.map { min(due, $0) } ?? due }
         return max(due, soon)

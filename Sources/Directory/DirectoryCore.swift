@@ -126,8 +126,11 @@ public struct DirectoryCore: Sendable {
     var isRepairIncomplete = false
     /// What others have to bring to new holders, and this server sees to afterwards.
     var offers = RepairOffers()
+    /// The key of the next record of which other holders are asked whether they have it.
+    var settleCursor: [UInt8]?
+    /// When that begins because of a mass loss, and when it begins anyhow.
     var settleDue: Timestamp?
-    var isSettling = false
+    var nextSettle: Timestamp
     var nextPass = Timestamp(milliseconds: 0)
     var repeatedPasses = 0
     /// When housekeeping is due; ``nextWake`` may come earlier, for a call that is late.
@@ -164,6 +167,8 @@ public struct DirectoryCore: Sendable {
         nextNeighbours = now
         nextRefresh = now.adding(milliseconds: configuration.refreshInterval)
         nextSweep = now
+        // Not all servers at the same time.
+        nextSettle = now.adding(milliseconds: own.leadingWord % DirectoryCore.settleInterval)
         nextJoin = now.adding(milliseconds: DirectoryCore.firstJoinWait)
         var stored: [Contact] = []
         try store.scan(DirectoryCore.contactTable, from: []) { _, value in

@@ -23,6 +23,8 @@ struct RepairOffers: Sendable {
     private var nextTurn: Timestamp?
 
     var isFull: Bool { count >= RepairOffers.limit }
+    /// What can wait leaves half of the room to what happens now.
+    var isHalfFree: Bool { count <= RepairOffers.limit / 2 }
 
     /// - Parameter isSoon: whether nobody else is at work on it, so that less time has to pass.
     /// - Returns: false when there is no room.

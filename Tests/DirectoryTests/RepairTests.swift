@@ -60,6 +60,10 @@ import Wire
         try box.network.run(milliseconds: 2000)
         #expect(records.count == 1 && asked <= 14)
         // The copies for searches are at most eight, and nearly everybody who lives is a holder.
+        // Who is dead and watched by none of a ring's first is found out when they settle.
+        #expect(try box.living(record) >= 19)
+        for index in box.network.members.indices { box.network.members[index].core.nextSettle = box.network.now }
+        try box.network.run(milliseconds: 360_000)
         #expect(try box.living(record) >= 20)
     }
 
@@ -81,6 +85,53 @@ import Wire
         try box.network.run(milliseconds: 240_000)
         #expect(box.network.members[7].core.silent.isSuperset(of: later.map(box.node)))
         #expect(box.network.members[7].core.counters.massLosses == 1)
+    }
+
+    @Test("copies that are lost without anybody's notice are back after the next comparison, which each server makes")
+    func comparedAnyhow() throws {
+        let (box, records) = try network(68, records: 40)
+        let held = try [7, 19, 33].map { index in
+            try (index, records.filter { try box.network.holds(index, $0.blindedKey) })
+        }
+        for (index, _) in held { box.network.members[index].store = MemoryStore() }
+        let now = box.network.now
+        for index in box.network.members.indices {
+            let due = box.network.members[index].core.nextSettle
+            #expect(due <= now.adding(milliseconds: DirectoryCore.settleInterval))
+            box.network.members[index].core.nextSettle = now
+            box.network.members[index].core.nextRound = now
+            try box.network.handle(index, .wake)
+        }
+        #expect(box.network.members.allSatisfy { $0.core.settleCursor == nil && $0.core.nextSettle > now })
+        try box.network.run(milliseconds: 150_000)
+        for (index, lost) in held {
+            // The copies for searches are not looked at.
+            let back = try lost.count { try box.network.holds(index, $0.blindedKey) }
+            #expect(lost.count > 5 && back * 10 >= lost.count * 7, "\(back) of \(lost.count)")
+        }
+        for record in records { #expect(try box.living(record) >= 20) }
+        #expect(box.sum(\.silentHolders) == 0)
+    }
+
+    @Test("comparisons without a cause wait while others take half of the room")
+    func comparedLater() throws {
+        let (box, _) = try network(69, records: 10)
+        let other = box.node(8)
+        var core = box.network.members[7].core
+        for _ in 0...(RepairOffers.limit / 2) {
+            let isRoom = core.offers.add(core.serverID, for: other, isSoon: false, box.network.now)
+            #expect(isRoom)
+        }
+        core.nextSettle = box.network.now
+        core.nextRound = box.network.now
+        box.network.members[7].core = core
+        let before = box.sum(\.repairs)
+        try box.network.handle(7, .wake)
+        #expect(box.network.members[7].core.settleCursor != nil)
+        #expect(box.sum(\.repairs) == before)
+        box.network.members[7].core.offers = RepairOffers()
+        try box.network.run(milliseconds: 2000)
+        #expect(box.network.members[7].core.settleCursor == nil)
     }
 
     @Test("of others than neighbours silence counts for two rounds after a record was handed to them")
