@@ -2,6 +2,7 @@ import Directory
 import Primitives
 import Records
 import Storage
+import Wire
 
 /// How many living servers hold each user's current record, kept up with every put and every stop, so that no moment is
 /// missed at which a record is lost.
@@ -14,10 +15,16 @@ struct CopyLedger {
     private(set) var lost: Set<Int> = []
     /// The fewest copies that any record had at any moment.
     private(set) var fewest = Int.max
+    /// The same without the minutes after a record was published, when only living ones of its holders have it.
+    private(set) var fewestLater = Int.max
+    private var published: [Timestamp] = []
+    /// Milliseconds that those minutes last.
+    private static let settled: UInt64 = 300_000
 
     init(_ world: DirectoryWorld) {
         for (index, user) in world.users.enumerated() { users[user.blindedKey] = index }
         counts = [Int](repeating: 0, count: world.users.count)
+        published = [Timestamp](repeating: world.now, count: world.users.count)
         for index in world.users.indices { recount(index, in: world) }
     }
 
@@ -28,15 +35,16 @@ struct CopyLedger {
             guard let node = world.indices[holder].map({ world.nodes[$0] }), node.isUp else { return false }
             return (try? node.store.get(CopyLedger.table, key.bytes.bytes)) == world.users[index].record
         }
-        note(index)
+        published[index] = world.now
+        note(index, world.now)
     }
 
     /// A server stops, and its disk is lost.
-    mutating func stopped(_ node: SimulatedDirectory, _ current: [DirectoryUser]) {
+    mutating func stopped(_ node: SimulatedDirectory, _ current: [DirectoryUser], _ now: Timestamp) {
         try? node.store.scan(CopyLedger.table, from: []) { key, value in
             if let index = Bytes32(key).flatMap({ users[VerifyingKey($0)] }), value == current[index].record {
                 counts[index] -= 1
-                note(index)
+                note(index, now)
             }
             return true
         }
@@ -57,8 +65,11 @@ struct CopyLedger {
         return try? node.store.get(CopyLedger.table, key.bytes.bytes)
     }
 
-    private mutating func note(_ index: Int) {
+    private mutating func note(_ index: Int, _ now: Timestamp) {
         fewest = min(fewest, counts[index])
+        if now >= published[index].adding(milliseconds: CopyLedger.settled) {
+            fewestLater = min(fewestLater, counts[index])
+        }
         if counts[index] <= 0 { lost.insert(index) }
     }
 }

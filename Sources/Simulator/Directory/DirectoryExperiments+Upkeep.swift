@@ -103,6 +103,9 @@ extension DirectoryExperiments {
             ResultRow(
                 "fewest copies of a record at any moment", .number(Double(world.ledger?.fewest ?? 0), unit: "")),
             ResultRow(
+                "fewest copies later than five minutes after it was published",
+                .number(Double(world.ledger?.fewestLater ?? 0), unit: "")),
+            ResultRow(
                 "records of which the count differs from the stores at the end", .number(Double(wrong), unit: "")),
             ResultRow("copies that waited for a check", .number(Double(waited), unit: "")),
             ResultRow(
@@ -138,7 +141,7 @@ extension DirectoryWorld {
     func turn(_ index: Int, keepsDisk: Bool) throws(DirectoryExperimentError) {
         let node = nodes[index]
         if node.isUp {
-            if !keepsDisk { ledger?.stopped(node, users) }
+            if !keepsDisk { ledger?.stopped(node, users, now) }
             node.isUp = false
             return
         }
