@@ -141,6 +141,14 @@ extension MapCore {
         forget(victim)
     }
 
+    /// Clusters put aside now that endorse each other while nobody on the map vouches for enough of them: while a network
+    /// starts these are honest ones too, in one that stands they are circles of strangers. Not cheap.
+    public var circles: Int {
+        pending.descriptors.count {
+            if case .cluster(let cluster) = $0 { admission.isInCircle(cluster.clusterID) } else { false }
+        }
+    }
+
     /// Takes back what a descriptor that is known no longer has said about others.
     private mutating func forget(_ descriptor: MapDescriptor) {
         guard case .cluster(let cluster) = descriptor else { return }

@@ -138,6 +138,37 @@ import Testing
         ] { #expect(WorldTests.number(report, name) > 0, "\(name)") }
     }
 
+    @Test("what each kind of bad input is counted under stays 0 without it")
+    func badInputAlone() throws {
+        let kinds: [(Conduct?, [String])] = [
+            (nil, []), (.forging, ["descriptors refused as forged", "descriptors refused as expired"]),
+            (.stranger, ["clusters not admitted that endorse each other"]),
+            (
+                .half,
+                [
+                    "messages of the map refused as malformed", "messages of the directory refused as malformed",
+                    "envelopes that did not open",
+                ]
+            ), (.itself, ["messages of the directory refused as malformed", "answerers refused as contacts"]),
+            (.future, ["records refused for their dates"]),
+        ]
+        let names = Set(kinds.flatMap(\.1))
+        for (conduct, expected) in kinds {
+            var scenario = Scenario()
+            scenario.servers = 10
+            scenario.agents = 2
+            scenario.seconds = 25
+            scenario.settle = 0
+            if let conduct { scenario.liars = [.init(conduct, count: conduct == .stranger ? 3 : 1)] }
+            let report = try scenario.run(seed: 2)
+            for name in names {
+                #expect(
+                    (WorldTests.number(report, name) > 0) == expected.contains(name),
+                    "\(name) with \(conduct.map { "\($0)" } ?? "nobody")")
+            }
+        }
+    }
+
     @Test("a user whose clock was a day ahead for half a minute sends, is found and has every message afterwards")
     func clockBack() throws {
         for seed in UInt64(1)...3 {

@@ -18,7 +18,7 @@ struct RefusedInput: Equatable, Sendable {
         let map = server.map.counters
         let directory = server.directory.counters
         let refused = [
-            map.forged, map.expired, map.pending, map.circular, map.malformed, directory.malformed,
+            map.forged, map.expired, map.pending, UInt64(server.map.circles), map.malformed, directory.malformed,
             directory.forgedAnswers,
             directory.refusedContacts, directory.selfNamed, directory.wrongEpoch, UInt64(server.unopened),
         ]
