@@ -75,8 +75,8 @@ public struct AgentCounters: Equatable, Sendable, Codable {
     public var retransmissions: UInt64 = 0
     public var invalidRecords: UInt64 = 0
     public var queueOverflow: UInt64 = 0
-    /// Questions of the map for which there was no room.
-    public var inquiriesDropped: UInt64 = 0
+    /// Questions of the map, cover lookups and audits for which there was no room.
+    public var coverQueueOverflow: UInt64 = 0
     public var unbuildable: UInt64 = 0
     public var fragmentsDropped: UInt64 = 0
     /// Questions for an epoch's shared random value that nobody could answer.

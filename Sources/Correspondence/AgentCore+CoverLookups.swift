@@ -53,7 +53,8 @@ extension AgentCore {
             var holders = ring
             entropy.shuffle(&holders)
             for holder in holders.prefix(CoverLookups.holdersPerRing) {
-                ask(holder, .get(key: key, epoch: now.epoch), purpose)
+                let question = DirectoryMessage.get(key: key, epoch: now.epoch).encode()
+                enqueueAsCover(.service(.directory, destination: holder, body: question, reply: purpose))
             }
         }
     }

@@ -8,8 +8,8 @@ import Wire
 
 /// Sending at a Poisson rate, real envelopes and cover alike (Loopix, section 3.2).
 extension AgentCore {
-    /// Questions of the map that wait: two rounds.
-    static let inquiryLimit = 32
+    /// Requests that wait for a place of cover: two rounds of the map's questions, and two cover lookups.
+    static let coverQueueLimit = 48
 
     mutating func scheduleTick(_ now: Timestamp, _ entropy: inout Entropy) {
         let wait = entropy.exponential(mean: 1000 / max(configuration.rate, 0.001))
@@ -25,22 +25,20 @@ extension AgentCore {
         queue.append(outgoing)
     }
 
-    /// Keeps a question of the map for a place where cover would have gone: at a low rate nobody's requests wait for it
-    /// (specs/map.md, "Roots through envelopes"). What exceeds the limit is dropped, and the map asks again.
-    mutating func enqueue(_ question: MapQuestion) {
-        guard inquiries.count < AgentCore.inquiryLimit else {
-            counters.inquiriesDropped += 1
+    /// Keeps for a place where cover would have gone what nobody waits for: at a low rate it delays no user's request
+    /// (specs/map.md, "Roots through envelopes"). What exceeds the limit is dropped; the like of it comes again.
+    mutating func enqueueAsCover(_ outgoing: Outgoing) {
+        guard coverQueue.count < AgentCore.coverQueueLimit else {
+            counters.coverQueueOverflow += 1
             return
         }
-        inquiries.append(question)
+        coverQueue.append(outgoing)
     }
 
     /// What goes out next; `nil` when it is cover's turn.
     private mutating func nextOutgoing() -> Outgoing? {
         if !queue.isEmpty { return queue.removeFirst() }
-        guard !inquiries.isEmpty else { return nil }
-        let question = inquiries.removeFirst()
-        return .service(.map, destination: question.server, body: question.body, reply: .inquiry)
+        return coverQueue.isEmpty ? nil : coverQueue.removeFirst()
     }
 
     /// Milliseconds until what is queued now has been sent, about.

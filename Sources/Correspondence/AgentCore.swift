@@ -47,8 +47,8 @@ public struct AgentCore: Sendable {
     /// The gateways whose links stand.
     var gateways: [NodeID] = []
     var queue: [Outgoing] = []
-    /// The map's questions, which take the places of cover.
-    var inquiries: [MapQuestion] = []
+    /// What takes the places of cover: the map's questions, cover lookups and audits.
+    var coverQueue: [Outgoing] = []
     var nextTick: Timestamp?
     var replies: ReplyTable
     var outbox: Outbox
@@ -207,7 +207,10 @@ public struct AgentCore: Sendable {
         case .send(let id, let body, let request):
             try send(id, body, request, now, &entropy, &effects, &store)
         case .inquire(let questions):
-            for question in questions where network.byID[question.server] != nil { enqueue(question) }
+            for question in questions where network.byID[question.server] != nil {
+                enqueueAsCover(
+                    .service(.map, destination: question.server, body: question.body, reply: .inquiry))
+            }
         case .wake:
             break
         }

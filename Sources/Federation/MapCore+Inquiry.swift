@@ -43,7 +43,7 @@ extension MapCore {
         agreement.asked = agreement.asked.filter { $0.key + 1 >= now.epoch }
         var questions: [MapQuestion] = []
         for comparison in [agreement.earlier, snapshots.comparison].compactMap(\.self) {
-            let asked = agreement.asked[comparison.epoch, default: 0]
+            var asked = agreement.asked[comparison.epoch, default: 0]
             var missing = comparison.missing
             entropy.shuffle(&missing)
             let others = comparison.voters.keys.sorted()
@@ -61,8 +61,9 @@ extension MapCore {
                     MapQuestion(
                         server: homes[entropy.below(homes.count)],
                         inquiry: .ask(epoch: comparison.epoch, clusters: names)))
+                asked += 1
             }
-            agreement.asked[comparison.epoch] = asked + share
+            agreement.asked[comparison.epoch] = asked
         }
         if !questions.isEmpty { effects.append(.inquire(questions)) }
     }

@@ -88,12 +88,29 @@ import Wire
         }
         try world.handle(agent: 0, .inquire(questions))
         let core = try #require(world.agents[0].core)
-        #expect(core.inquiries.count == 32 && core.counters.inquiriesDropped == 168)
+        #expect(core.coverQueue.count == 48 && core.counters.coverQueueOverflow == 152)
         try world.resolve(0, world.agents[1].id)
         // Eight holders are asked, one a second.
         #expect(try world.run(seconds: 60) { !$0.agents[0].resolved.isEmpty })
-        #expect(world.agents[0].core?.inquiries.count ?? 0 > 16)
-        #expect(try world.run(seconds: 120) { $0.agents[0].core?.inquiries.isEmpty == true })
+        #expect(world.agents[0].core?.coverQueue.count ?? 0 > 16)
+        #expect(try world.run(seconds: 120) { $0.agents[0].core?.coverQueue.isEmpty == true })
+    }
+
+    @Test("cover lookups take the places of cover: a user's lookup goes before them")
+    func coverLookups() throws {
+        var configuration = AgentConfiguration()
+        configuration.rate = 1
+        configuration.coverLookupInterval = 86_400_000
+        var world = try world(125, configuration)
+        try world.run(seconds: 120)
+        world.agents[0].core?.coverLookups.next = world.now
+        try world.handle(agent: 0, .wake)
+        let waiting = try #require(world.agents[0].core?.coverQueue.count)
+        #expect(waiting >= 7)
+        try world.resolve(0, world.agents[1].id)
+        #expect(world.agents[0].core?.queue.isEmpty == false)
+        #expect(try world.run(seconds: 60) { $0.agents[0].core?.queue.isEmpty == true })
+        #expect(world.agents[0].core?.coverQueue.count == waiting)
     }
 
     @Test("more lookups than run at a time are refused, and messages that need one wait their turn")
