@@ -1,5 +1,4 @@
 import Envelope
-import Federation
 import Home
 import Primitives
 import Records

@@ -81,7 +81,7 @@ struct MapPeer: Sendable {
 
     var speaksTwo: Bool { key != nil }
 
-    /// Whether there is no version that both sides speak, so that nothing is sent.
+    /// Whether there is no version that both sides speak, so that neither descriptors nor statements are sent.
     var isIncompatible: Bool { version == 0 }
 
     /// Notes what the other side holds.

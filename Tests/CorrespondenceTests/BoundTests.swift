@@ -75,13 +75,19 @@ import Wire
         #expect(world.agents[0].failed[requests[1]] == .outboxFull(limit: 2))
     }
 
-    @Test("the map's questions take the places of cover: they are bounded, and a lookup does not wait for them")
-    func inquiries() throws {
+    /// Agents that send one envelope a second and have settled.
+    private func slowWorld(_ seed: UInt64, coverLookups interval: UInt64) throws -> World {
         var configuration = AgentConfiguration()
         configuration.rate = 1
-        configuration.coverLookupInterval = 0
-        var world = try world(124, configuration)
+        configuration.coverLookupInterval = interval
+        var world = try world(seed, configuration)
         try world.run(seconds: 120)
+        return world
+    }
+
+    @Test("the map's questions take the places of cover: they are bounded, and a lookup does not wait for them")
+    func inquiries() throws {
+        var world = try slowWorld(124, coverLookups: 0)
         let questions = (0..<200).map { number in
             MapQuestion(
                 server: world.servers[number % world.servers.count].nodeID, inquiry: .ask(epoch: 0, clusters: []))
@@ -98,11 +104,7 @@ import Wire
 
     @Test("cover lookups take the places of cover: a user's lookup goes before them")
     func coverLookups() throws {
-        var configuration = AgentConfiguration()
-        configuration.rate = 1
-        configuration.coverLookupInterval = 86_400_000
-        var world = try world(125, configuration)
-        try world.run(seconds: 120)
+        var world = try slowWorld(125, coverLookups: 86_400_000)
         world.agents[0].core?.coverLookups.next = world.now
         try world.handle(agent: 0, .wake)
         let waiting = try #require(world.agents[0].core?.coverQueue.count)
