@@ -164,6 +164,11 @@ extension DirectoryCore {
         }
     }
 
+    /// Whether a server at a place on the circle is among the first holders of a ring.
+    static func isSettler(_ own: Int?, of ring: Int, _ walk: Placement.Walk) -> Bool {
+        (0..<min(settlers, walk.counts[ring])).contains { walk.place(ring: ring, $0) == own }
+    }
+
     /// The first holders of a ring make sure that all of this ring and the next have the record.
     /// - Returns: the calls made; `nil` when so many comparisons wait that this has to.
     private mutating func settle(
@@ -172,9 +177,7 @@ extension DirectoryCore {
         guard offers.isHalfFree else { return nil }
         let walk = view.placement.walk(view.placement.starts(of: key), without: view.silence)
         guard let own = view.own,
-            let mine = (0..<Placement.rings).first(where: { ring in
-                (0..<min(DirectoryCore.settlers, walk.counts[ring])).contains { walk.place(ring: ring, $0) == own }
-            })
+            let mine = (0..<Placement.rings).first(where: { DirectoryCore.isSettler(own, of: $0, walk) })
         else { return 0 }
         var made = 0
         for ring in [mine, (mine + 1) % Placement.rings] {

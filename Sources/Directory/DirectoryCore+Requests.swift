@@ -230,9 +230,7 @@ extension DirectoryCore {
         let starts = placement.starts(of: record.blindedKey)
         let living = placement.walk(starts, without: silence(record.epoch))
         let own = placement.place(of: own)
-        let mine = (0..<Placement.rings).filter { ring in
-            (0..<min(DirectoryCore.settlers, living.counts[ring])).contains { living.place(ring: ring, $0) == own }
-        }
+        let mine = (0..<Placement.rings).filter { DirectoryCore.isSettler(own, of: $0, living) }
         guard !mine.isEmpty else { return }
         let asked = silent.isEmpty ? living : placement.walk(starts)
         var targets: [Placement.Node] = []
