@@ -4,7 +4,6 @@ import Storage
 /// Keeping what proves that somebody contradicted himself: one piece for each kind and key, while there is room.
 extension MapCore {
     static let evidenceTable = Table("evidence")
-    static let evidenceLimit = 1024
 
     /// Keeps what was found, of admitted clusters, and tells the driver of what is new.
     mutating func keepEvidence(
@@ -14,11 +13,15 @@ extension MapCore {
         snapshots.found = nil
         // Whoever is not admitted can make keys at will, and would fill the table.
         guard admission.admits(evidence.clusterID) else { return }
-        let key = [evidence.kind.rawValue] + evidence.subject.bytes.bytes
-        let isNew = try store.get(MapCore.evidenceTable, key) == nil
-        guard isNew, try store.count(MapCore.evidenceTable) < MapCore.evidenceLimit else {
+        let key = MapCore.key(evidence)
+        let (isKept, evicted) = snapshots.ledger.insert(key, of: evidence.clusterID)
+        guard isKept else {
             snapshots.counters.evidenceDropped += 1
             return
+        }
+        if let evicted {
+            snapshots.counters.evidenceEvicted += 1
+            try store.delete(MapCore.evidenceTable, evicted)
         }
         try store.put(MapCore.evidenceTable, key, evidence.encode())
         snapshots.counters.evidence += 1
@@ -32,8 +35,22 @@ extension MapCore {
         var kept: [EquivocationEvidence] = []
         try store.scan(evidenceTable, from: []) { _, value in
             if let evidence = try? EquivocationEvidence(decoding: value) { kept.append(evidence) }
-            return kept.count < evidenceLimit
+            return kept.count < EvidenceLedger.limit
         }
         return kept
+    }
+
+    /// Kind ‖ key of whoever contradicts himself.
+    private static func key(_ evidence: EquivocationEvidence) -> [UInt8] {
+        [evidence.kind.rawValue] + evidence.subject.bytes.bytes
+    }
+
+    /// What an earlier run has kept takes its places, though they be more than one cluster has now.
+    mutating func restoreEvidence(
+        _ store: borrowing some (KeyValueStore & ~Copyable)
+    ) throws(StorageError) {
+        for evidence in try MapCore.evidence(store) {
+            snapshots.ledger.note(MapCore.key(evidence), of: evidence.clusterID)
+        }
     }
 }

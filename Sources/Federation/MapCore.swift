@@ -70,6 +70,7 @@ public struct MapCore: Sendable {
         try restoreRoots(now, store)
         try restoreAgreement(now, store)
         try restoreCapacity(store)
+        try restoreEvidence(store)
     }
 
     /// Tells the network an own descriptor. Its cluster becomes a trust root of this map.

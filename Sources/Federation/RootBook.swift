@@ -108,6 +108,8 @@ public struct SnapshotCounters: Equatable, Sendable {
     public var evidence: UInt64 = 0
     /// Not kept, because there is one of this key already or no room.
     public var evidenceDropped: UInt64 = 0
+    /// Given up, of a cluster with many, for one of another cluster.
+    public var evidenceEvicted: UInt64 = 0
 
     public init() {}
 }
@@ -134,6 +136,7 @@ struct SnapshotState: Sendable {
     var nextAsk: Timestamp
     /// What the judge of descriptors has found and the store has yet to keep.
     var found: EquivocationEvidence?
+    var ledger = EvidenceLedger()
     var counters = SnapshotCounters()
     /// The shared random values that the driver has handed in, by epoch: the last two.
     var values: [UInt64: Bytes32] = [:]

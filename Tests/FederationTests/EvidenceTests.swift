@@ -137,4 +137,31 @@ struct EvidenceTests {
             #expect(throws: EvidenceError.self) { try never.verify() }
         }
     }
+
+    @Test("of one cluster with many pieces gives way to that of others when all places are taken, and of nobody's else")
+    func ledger() {
+        var ledger = EvidenceLedger()
+        /// Four pieces of each of the four kinds.
+        func keys(_ cluster: Int) -> [[UInt8]] {
+            (0..<16).map { [UInt8(1 + $0 / 4), UInt8($0 % 4), UInt8(cluster / 256), UInt8(cluster % 256)] }
+        }
+        for cluster in 0..<64 {
+            for key in keys(cluster) { #expect(ledger.insert(key, of: TestCluster(cluster).id) == (true, nil)) }
+        }
+        #expect(ledger.count == EvidenceLedger.limit)
+        #expect(ledger.insert(keys(0)[3], of: TestCluster(0).id) == (false, nil))
+        #expect(ledger.insert([1, 9], of: TestCluster(0).id) == (false, nil))
+        // Each newcomer finds a place, until all have about the same.
+        var evicted: Set<[UInt8]> = []
+        for cluster in 64..<1024 {
+            let (isKept, victim) = ledger.insert(keys(cluster)[0], of: TestCluster(cluster).id)
+            #expect(isKept)
+            if let victim { #expect(evicted.insert(victim).inserted) }
+        }
+        #expect(evicted.count == 960)
+        #expect(ledger.count == EvidenceLedger.limit)
+        // What is left is the first of each: nobody has two now.
+        #expect(evicted.isDisjoint(with: (0..<1024).map { keys($0)[0] }))
+        #expect(ledger.insert([9], of: TestCluster(2000).id) == (false, nil))
+    }
 }

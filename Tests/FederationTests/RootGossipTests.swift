@@ -262,4 +262,29 @@ struct RootGossipTests {
         #expect(network.cores[0].counters.conflicting == 3)
         #expect(try MapCore.evidence(network.stores[0]).count == 1)
     }
+
+    @Test(
+        "keep four files of one cluster and kind, however many of its servers contradict themselves, after a restart too"
+    )
+    func manyLiars() throws {
+        var network = try world(2, seed: 109)
+        /// One more server of the cluster signs two descriptors of one sequence.
+        func lie(_ number: Int, _ cluster: Int, link: UInt64 = 0, _ network: inout MapNetwork) throws {
+            let signer = TestCluster(cluster)
+            let expiry = RootGossipTests.begin + RootGossipTests.day
+            for roles: ServerRoles in [.relay, .home] {
+                let server = try signer.server(number, expiry: expiry, roles: roles)
+                _ = try deliver(&network, MapMessage.descriptor(server.encode()).encode(), link: link)
+            }
+        }
+        for number in 100..<110 { try lie(number, 0, &network) }
+        #expect(try MapCore.evidence(network.stores[0]).count == 4)
+        #expect(network.cores[0].snapshotCounters.evidenceDropped == 6)
+        try network.restart(0, roots: [TestCluster(0).id])
+        for number in 110..<113 { try lie(number, 0, link: 1, &network) }
+        #expect(try MapCore.evidence(network.stores[0]).count == 4)
+        #expect(network.cores[0].snapshotCounters.evidenceDropped == 3)
+        try lie(113, 1, link: 1, &network)
+        #expect(try MapCore.evidence(network.stores[0]).count == 5)
+    }
 }
