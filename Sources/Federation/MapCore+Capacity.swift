@@ -108,9 +108,7 @@ extension MapCore {
         let stated = StatementIndex.Place(epoch: now.epoch, cluster: certificate.clusterID)
         guard !capacity.places.contains(stated) else { return }
         let own = Node.id(of: certificate.serverID)
-        let siblings = held.identifiers {
-            $0.isServer && $0.clusterID == certificate.clusterID && $0.end > now.seconds
-        }
+        let siblings = currentServers(of: certificate.clusterID, at: now)
         guard let first = siblings.first, first.bytes == Array(own.bytes.prefix(16)) else { return }
         let targets = book(now.epoch, now).targets(of: certificate.clusterID)
         let end = Timestamp(seconds: now.epoch * Timestamp.secondsPerEpoch + MapCore.measuring.upperBound)

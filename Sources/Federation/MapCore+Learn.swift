@@ -109,7 +109,7 @@ extension MapCore {
         if held.contains(descriptor.id) { return true }
         guard held.count < configuration.capacity else { return false }
         if case .cluster = descriptor { return true }
-        return serverCount[descriptor.clusterID, default: 0] < configuration.serversPerCluster
+        return roster.count(descriptor.clusterID) < configuration.serversPerCluster
     }
 
     /// Whether there is room, if need be in place of the cluster's server with the highest identifier: whatever order
@@ -121,8 +121,8 @@ extension MapCore {
         guard !hasRoom(for: descriptor) else { return true }
         let cluster = descriptor.clusterID
         if case .cluster = descriptor { return false }
-        guard serverCount[cluster, default: 0] >= configuration.serversPerCluster,
-            let last = held.identifiers(where: { $0.isServer && $0.clusterID == cluster }).last, descriptor.id < last
+        guard roster.count(cluster) >= configuration.serversPerCluster, let last = roster[cluster].last,
+            descriptor.id < last
         else { return false }
         counters.full += 1
         try drop(last, now, &effects, &store)
@@ -207,9 +207,9 @@ extension MapCore {
         let old = held.header(id)
         guard held.insert(bytes, id: id) else { return false }
         // A server may move to another cluster, which its certificate proves.
-        if let old { uncount(old) }
+        if let old { uncount(id, old) }
         switch descriptor {
-        case .server, .later: serverCount[descriptor.clusterID, default: 0] += 1
+        case .server, .later: roster.insert(id, of: descriptor.clusterID)
         case .cluster: clusterTotal += 1
         }
         pending.remove(id)
@@ -218,13 +218,8 @@ extension MapCore {
         return true
     }
 
-    private mutating func uncount(_ header: DescriptorHeader) {
-        guard header.isServer else {
-            clusterTotal -= 1
-            return
-        }
-        let left = serverCount[header.clusterID, default: 1] - 1
-        serverCount[header.clusterID] = left > 0 ? left : nil
+    private mutating func uncount(_ id: Bytes16, _ header: DescriptorHeader) {
+        if header.isServer { roster.remove(id, of: header.clusterID) } else { clusterTotal -= 1 }
     }
 
     /// Holds what had been put aside and is admitted now.
@@ -286,7 +281,7 @@ extension MapCore {
     mutating func release(_ id: Bytes16) {
         guard let old = held.header(id) else { return }
         held.remove(id)
-        uncount(old)
+        uncount(id, old)
         sketches.replace(MapDigest(id: id, sequence: old.sequence), by: nil)
     }
 }

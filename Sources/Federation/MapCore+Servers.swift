@@ -60,6 +60,11 @@ extension MapCore {
     /// The same, decoded.
     public func currentServers(at now: Timestamp) -> [ServerDescriptor] { currentTable(at: now).all }
 
+    /// The identifiers of a cluster's servers whose time is not over, ascending.
+    func currentServers(of cluster: VerifyingKey, at now: Timestamp) -> [Bytes16] {
+        roster[cluster].filter { id in held.header(id).map { $0.end > now.seconds } ?? false }
+    }
+
     /// How many servers' time is not over.
     public func currentTotal(at now: Timestamp) -> Int { currentTable(at: now).count }
 }

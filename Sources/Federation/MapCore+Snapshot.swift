@@ -75,9 +75,7 @@ extension MapCore {
         let certificate = signer.certificate
         guard speakers(now.epoch).speaking.contains(certificate.clusterID) else { return }
         guard snapshots.book[now.epoch, certificate.clusterID] == nil else { return }
-        let siblings = held.identifiers {
-            $0.isServer && $0.clusterID == certificate.clusterID && $0.end > now.seconds
-        }
+        let siblings = currentServers(of: certificate.clusterID, at: now)
         // Identifiers of servers are the beginnings of node IDs, so they have the same order.
         let place = Bytes16(Node.id(of: certificate.serverID).bytes.prefix(16)) ?? Bytes16()
         guard siblings.contains(place) else { return }

@@ -34,7 +34,7 @@ public struct MapCore: Sendable {
     var held = DescriptorTable()
     /// The admitted clusters that have said something of themselves.
     public internal(set) var clusterTotal = 0
-    var serverCount: [VerifyingKey: Int] = [:]
+    var roster = ServerRoster()
     var pending = PendingTable()
     var sketches = SketchBook()
     var peers: [UInt64: MapPeer] = [:]

@@ -87,7 +87,7 @@ extension MapCore {
         let unanswered = descriptor.endorsements.filter { !peers.contains($0) }
         var row = MapGraph.Cluster(
             id: id.bytes.hex, name: descriptor.name, contact: descriptor.contact, software: descriptor.software,
-            servers: serverCount[id, default: 0], standing: standing, paths: [], hangsOn: nil, unreturned: [],
+            servers: roster.count(id), standing: standing, paths: [], hangsOn: nil, unreturned: [],
             unanswered: unanswered.prefix(16).map(MapGraph.short), peers: peers.map(MapGraph.short))
         switch admission.reason(for: id) {
         case .root, .unknown: break
