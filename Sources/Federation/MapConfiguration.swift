@@ -110,6 +110,8 @@ public struct MapCounters: Equatable, Sendable {
     public var evicted: UInt64 = 0
     /// Dropped because the map, or the cluster's share of it, is full.
     public var full: UInt64 = 0
+    /// Dropped because too many versions of one descriptor had come within the hour.
+    public var hasty: UInt64 = 0
     /// Dropped because the link's share of this interval was used up.
     public var flooded: UInt64 = 0
     /// Not sent because the link's share of this interval was used up.

@@ -78,7 +78,13 @@ extension MapCore {
                 }
                 return false
             }
+            let isRenewal = held.contains(id)
+            guard !isRenewal || !versions.isSpent(id, now) else {
+                counters.hasty += 1
+                return false
+            }
             try descriptor.verify(at: now)
+            if isRenewal { versions.note(id, now, capacity: configuration.capacity) }
             return true
         } catch {
             refused(error, link)

@@ -10,7 +10,7 @@ extension MapCounters {
             "map.learned": learned, "map.duplicates": duplicates, "map.replayed": replayed,
             "map.conflicting": conflicting, "map.forged": forged, "map.expired": expired, "map.oversize": oversize,
             "map.malformed": malformed, "map.pending": pending, "map.circular": circular, "map.evicted": evicted,
-            "map.full": full, "map.flooded": flooded, "map.throttled": throttled,
+            "map.full": full, "map.hasty": hasty, "map.flooded": flooded, "map.throttled": throttled,
             "map.from_agents": fromAgents,
             "map.unknown": unknown, "map.later": later, "map.incompatible": incompatible, "map.exchanges": exchanges,
             "map.undecoded": undecoded, "map.stale": stale, "map.walks": walks, "map.incomplete": incomplete,

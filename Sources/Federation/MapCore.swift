@@ -35,6 +35,7 @@ public struct MapCore: Sendable {
     /// The admitted clusters that have said something of themselves.
     public internal(set) var clusterTotal = 0
     var roster = ServerRoster()
+    var versions = VersionBook()
     var pending = PendingTable()
     var sketches = SketchBook()
     var peers: [UInt64: MapPeer] = [:]

@@ -8,6 +8,26 @@ import Wire
 
 @Suite("What one cluster may put upon a map")
 struct MapBoundsTests {
+    @Test("64 newer versions of a descriptor an hour are taken, and what is newest then when the hour is over")
+    func versions() throws {
+        let cluster = TestCluster(0)
+        let listener = try Listener(roots: [cluster.id])
+        for sequence in UInt64(1)...200 { try listener.hear(cluster.server(1, sequence: sequence)) }
+        #expect(listener.core.servers.values.map(\.sequence) == [65])
+        #expect(listener.core.counters.learned == 65)
+        #expect(listener.core.counters.hasty == 135)
+        // Another's are taken meanwhile, and whoever forges some uses up nothing of it.
+        var forged = try cluster.server(2, sequence: 2).encode()
+        forged[forged.count - 1] ^= 1
+        try listener.hear(cluster.server(2, sequence: 1))
+        for _ in 0..<70 { try listener.hear(MapMessage.descriptor(forged).encode()) }
+        try listener.hear(cluster.server(2, sequence: 2))
+        #expect(listener.core.servers.values.map(\.sequence).min() == 2)
+        listener.now = listener.now.adding(seconds: 3601)
+        try listener.hear(cluster.server(1, sequence: 200))
+        #expect(listener.core.servers.values.map(\.sequence).max() == 200)
+    }
+
     @Test("the servers of a cluster are found without a pass over the map, in order, whoever comes, goes or moves")
     func roster() throws {
         let seed: UInt64 = 71
