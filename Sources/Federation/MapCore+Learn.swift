@@ -112,8 +112,10 @@ extension MapCore {
     }
 
     func hasRoom(for descriptor: MapDescriptor) -> Bool {
-        if held.contains(descriptor.id) { return true }
-        guard held.count < configuration.capacity else { return false }
+        let known = held.header(descriptor.id)
+        // One that moves takes a place of its new cluster.
+        if known?.clusterID == descriptor.clusterID { return true }
+        guard known != nil || held.count < configuration.capacity else { return false }
         if case .cluster = descriptor { return true }
         return roster.count(descriptor.clusterID) < configuration.serversPerCluster
     }

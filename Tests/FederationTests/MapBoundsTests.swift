@@ -49,9 +49,24 @@ struct MapBoundsTests {
             for cluster in roots {
                 let own = listener.core.held.identifiers { $0.clusterID == cluster }
                 #expect(listener.core.roster[cluster] == own)
-                #expect(listener.core.roster.count(cluster) == own.count && own.count <= 4)
+                #expect(listener.core.roster.count(cluster) == own.count)
+                #expect(own.count <= 4)
             }
         }
         #expect(listener.core.counters.full > 0)
+    }
+
+    @Test("a server that moves to a cluster whose places are taken finds none")
+    func moving() throws {
+        var configuration = MapConfiguration()
+        configuration.serversPerCluster = 2
+        let listener = try Listener(roots: [TestCluster(0).id, TestCluster(1).id], configuration: configuration)
+        let ordered = try (0..<6).map { (number: $0, node: try TestCluster(0).server($0).nodeID) }
+            .sorted { $0.node < $1.node }.map(\.number)
+        for number in ordered[..<2] { try listener.hear(TestCluster(0).server(number)) }
+        for number in ordered[2..<4] { try listener.hear(TestCluster(1).server(number)) }
+        for number in ordered[2..<4] { try listener.hear(TestCluster(0).server(number, sequence: 2)) }
+        #expect(listener.core.roster.count(TestCluster(0).id) == 2)
+        #expect(listener.core.counters.full == 2)
     }
 }
