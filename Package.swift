@@ -114,7 +114,7 @@ let package = Package(
         tests("SimulatorTests", ["Simulator", "Directory", "Correspondence"]),
         tests("LMDBTests", ["LMDB"]),
         tests("TransportTests", ["Transport", "Fuzz"] + nio),
-        tests("NodeTests", ["Node", "LMDB", "Fuzz", logging] + nio),
+        tests("NodeTests", ["Node", "Link", "Directory", "LMDB", "Fuzz", logging] + nio),
         tests("AgentTests", ["Agent", "LMDB", "Fuzz"]),
         tests(
             "OverlayTests",

@@ -127,8 +127,9 @@ public enum DirectoryEvent: Sendable {
     case join([Endpoint])
     /// Servers to begin with, and where they are known from.
     case bootstrap(BootstrapSource, [Endpoint])
-    /// A request came; `from` is the proven sender of a datagram, `nil` for an envelope.
-    case request(from: Endpoint?, token: UInt64, message: [UInt8])
+    /// A request came; `from` is the sender of a datagram, `nil` for an envelope. Its link key is proven, its address only
+    /// where `isProven` says so: to any other goes nothing but the answer.
+    case request(from: Endpoint?, isProven: Bool = false, token: UInt64, message: [UInt8])
     /// A call was answered.
     case answer(call: UInt64, message: [UInt8])
     /// A call was not answered in time.

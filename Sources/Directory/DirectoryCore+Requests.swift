@@ -6,8 +6,8 @@ import Wire
 /// Requests of agents and of other servers.
 extension DirectoryCore {
     mutating func request(
-        _ from: Endpoint?, _ token: UInt64, _ bytes: [UInt8], _ now: Timestamp, _ entropy: inout Entropy,
-        _ effects: inout [DirectoryEffect], _ store: inout some (KeyValueStore & ~Copyable)
+        _ from: Endpoint?, _ isProven: Bool, _ token: UInt64, _ bytes: [UInt8], _ now: Timestamp,
+        _ entropy: inout Entropy, _ effects: inout [DirectoryEffect], _ store: inout some (KeyValueStore & ~Copyable)
     ) throws(StorageError) {
         counters.requests += 1
         guard budget.admit(from?.address.prefixKey, configuration, now) else {
@@ -27,7 +27,7 @@ extension DirectoryCore {
             answer(token, .refused(.malformed), &effects)
             return
         }
-        if let from, message.introduces { meet(from, now, &effects) }
+        if let from, isProven, message.introduces { meet(from, now, &effects) }
         switch message {
         case .get(let key, let epoch):
             let held = try held(key, epoch, now, store)

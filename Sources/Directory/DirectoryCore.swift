@@ -215,8 +215,8 @@ public struct DirectoryCore: Sendable {
         switch event {
         case .join(let endpoints): begin(endpoints, from: .bundled, now, &effects)
         case .bootstrap(let source, let endpoints): begin(endpoints, from: source, now, &effects)
-        case .request(let from, let token, let message):
-            try request(from, token, message, now, &entropy, &effects, &store)
+        case .request(let from, let isProven, let token, let message):
+            try request(from, isProven, token, message, now, &entropy, &effects, &store)
         case .answer(let id, let message):
             try answered(id, message, now, &entropy, &effects, &store)
         case .failed(let id):

@@ -118,7 +118,8 @@ extension DatagramEndpoint {
             }
             let keys = try noise.split()
             let session = DatagramSession(
-                peer: call.peer, remoteIndex: payload.senderIndex, created: now, keys: keys, role: .initiator)
+                peer: call.peer, address: address, remoteIndex: payload.senderIndex, created: now, keys: keys,
+                role: .initiator)
             let effects = finish(requestID: call.requestID, peer: call.peer, body: payload.body)
             keep(session, index: index, now: now)
             sessionOfPeer[call.peer] = index

@@ -32,6 +32,8 @@ struct AnsweredHandshake: Sendable {
     var state: WaitingHandshake?
     /// The second message, for repetition.
     var response: [UInt8]?
+    /// Our index of the session that the second message established.
+    var session: UInt32?
 }
 
 /// Counts handshakes in the current second.
@@ -64,6 +66,10 @@ extension DatagramEndpoint {
             // As long as the datagram that asked for it, so a forged address gains nothing. Later it can only be a replay.
             guard let response = known.response, now.milliseconds(since: known.accepted) < DatagramBounds.requestKept
             else { return [] }
+            // Whoever uses the session may have had the response at this address or at the first one.
+            if let index = known.session {
+                _ = sessions.update(index) { if $0.address != address { $0.address = nil } }
+            }
             return [.send(response, to: address)]
         }
         load.tick(now)
@@ -119,13 +125,13 @@ extension DatagramEndpoint {
         if handshakes.insert(ephemeral, handshake, expiry: expiry) != nil { counters.evicted += 1 }
         return accept(
             RequestKey(peer: peer, id: payload.requestID), body: payload.body, path: .handshake(ephemeral, address),
-            from: address, now: now, entropy: &entropy)
+            from: address, isProven: false, now: now, entropy: &entropy)
     }
 
     /// Hands a request to the owner, unless it was before: then the answer, if there is one, goes out again.
     mutating func accept(
-        _ key: RequestKey, body: [UInt8], path: AnswerPath, from address: SocketAddress, now: Timestamp,
-        entropy: inout Entropy
+        _ key: RequestKey, body: [UInt8], path: AnswerPath, from address: SocketAddress, isProven: Bool,
+        now: Timestamp, entropy: inout Entropy
     ) -> [Effect] {
         if let token = tokenOfRequest[key] {
             counters.duplicates += 1
@@ -142,7 +148,7 @@ extension DatagramEndpoint {
             tokenOfRequest[evicted.value.key] = nil
         }
         tokenOfRequest[key] = lastToken
-        return [.requested(token: lastToken, peer: key.peer, from: address, body: body)]
+        return [.requested(token: lastToken, peer: key.peer, from: address, isProven: isProven, body: body)]
     }
 
     /// Sends the answer that the request holds to where the request last came from.
@@ -157,7 +163,7 @@ extension DatagramEndpoint {
             }
             return [.send(datagram, to: address)]
         case .handshake(let ephemeral, let address):
-            guard let response = respond(ephemeral, body, now: now, entropy: &entropy) else {
+            guard let response = respond(ephemeral, address, body, now: now, entropy: &entropy) else {
                 counters.unknown += 1
                 return []
             }
@@ -167,7 +173,7 @@ extension DatagramEndpoint {
 
     /// Writes the second message and keeps the session, which calls of ours use once the peer has used it.
     private mutating func respond(
-        _ ephemeral: Bytes32, _ body: [UInt8], now: Timestamp, entropy: inout Entropy
+        _ ephemeral: Bytes32, _ address: SocketAddress, _ body: [UInt8], now: Timestamp, entropy: inout Entropy
     ) -> [UInt8]? {
         guard let handshake = handshakes[ephemeral] else { return nil }
         guard let state = handshake.state else { return handshake.response }
@@ -179,12 +185,13 @@ extension DatagramEndpoint {
             let keys = try noise.split()
             keep(
                 DatagramSession(
-                    peer: handshake.peer, remoteIndex: handshake.remoteIndex, created: now, keys: keys,
-                    role: .responder),
+                    peer: handshake.peer, address: address, remoteIndex: handshake.remoteIndex, created: now,
+                    keys: keys, role: .responder),
                 index: index, now: now)
             _ = handshakes.update(ephemeral) { entry in
                 entry.state = nil
                 entry.response = response
+                entry.session = index
             }
             return response
         } catch {

@@ -19,7 +19,11 @@ public struct DatagramEndpoint: ~Copyable, Sendable {
         ///
         /// A request in a first message is fresh (by the peer's clock) but might have been recorded and sent by another
         /// once this endpoint restarted: requests must be harmless to repeat.
-        case requested(token: UInt64, peer: X25519PublicKey, from: SocketAddress, body: [UInt8])
+        ///
+        /// `isProven` says that the peer has received at this address what was sent there: else the address may be forged,
+        /// and nothing but the answer goes there (specs/link.md, section 6).
+        case requested(
+            token: UInt64, peer: X25519PublicKey, from: SocketAddress, isProven: Bool, body: [UInt8])
         case answered(call: UInt64, body: [UInt8])
         /// No answer came in time, or the call could not be made.
         case failed(call: UInt64)
@@ -199,9 +203,10 @@ public struct DatagramEndpoint: ~Copyable, Sendable {
         var content: [UInt8] = []
         swap(&content, &room)
         let opened = sessions.update(index) {
-            session -> Result<(peer: X25519PublicKey, payload: TransportPayload), LinkError> in
+            session -> Result<(peer: X25519PublicKey, isProven: Bool, payload: TransportPayload), LinkError> in
             do throws(LinkError) {
-                return .success((session.peer, try session.open(datagram, room: &content)))
+                let payload = try session.open(datagram, room: &content)
+                return .success((session.peer, session.address == address, payload))
             } catch { return .failure(error) }
         }
         swap(&content, &room)
@@ -212,7 +217,7 @@ public struct DatagramEndpoint: ~Copyable, Sendable {
         case .failure(let error):
             count(error)
             return []
-        case .success((let peer, let payload)):
+        case .success((let peer, let isProven, let payload)):
             // Only now is it certain that the peer has the keys: a first message can be a replay.
             if sessionOfPeer[peer] == nil { sessionOfPeer[peer] = index }
             switch payload.kind {
@@ -221,7 +226,7 @@ public struct DatagramEndpoint: ~Copyable, Sendable {
             case .request:
                 return accept(
                     RequestKey(peer: peer, id: payload.requestID), body: payload.body,
-                    path: .session(index, address), from: address, now: now, entropy: &entropy)
+                    path: .session(index, address), from: address, isProven: isProven, now: now, entropy: &entropy)
             }
         }
     }

@@ -24,6 +24,9 @@ struct DatagramSession: Sendable {
     static let messageLimit: UInt64 = 1 << 48
 
     let peer: X25519PublicKey
+    /// Where the handshake took place: who uses the session has received there what it takes. `nil` when the second
+    /// message went to several addresses.
+    var address: SocketAddress?
     /// The peer's index of this session.
     let remoteIndex: UInt32
     let created: Timestamp
@@ -33,10 +36,11 @@ struct DatagramSession: Sendable {
     private var window = ReplayWindow()
 
     init(
-        peer: X25519PublicKey, remoteIndex: UInt32, created: Timestamp, keys: borrowing NoiseKeys,
-        role: NoiseHandshake.Role
+        peer: X25519PublicKey, address: SocketAddress, remoteIndex: UInt32, created: Timestamp,
+        keys: borrowing NoiseKeys, role: NoiseHandshake.Role
     ) {
         self.peer = peer
+        self.address = address
         self.remoteIndex = remoteIndex
         self.created = created
         let initiator = LinkKey(keys.fromInitiator.copy())

@@ -75,11 +75,13 @@ extension CoreOwner {
         for effect in effects {
             switch effect {
             case .send(let datagram, let address): loop.send(datagram, to: address)
-            case .requested(let request, let peer, let address, let body):
+            case .requested(let request, let peer, let address, let isProven, let body):
                 guard let token = token(.datagram(request)) else { continue }
                 handle(
                     .directory(
-                        .request(from: Endpoint(linkKey: peer, address: address), token: token, message: body)))
+                        .request(
+                            from: Endpoint(linkKey: peer, address: address), isProven: isProven, token: token,
+                            message: body)))
             case .answered(let call, let body): handle(.directory(.answer(call: call, message: body)))
             case .failed(let call): handle(.directory(.failed(call: call)))
             }

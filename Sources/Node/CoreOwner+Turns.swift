@@ -42,7 +42,7 @@ extension CoreOwner {
         } catch {
             // Nothing of the turn is on disk, so none of its effects may happen; those who asked will ask again.
             forget(commits.discardOpen())
-            for case .directory(.request(_, let token, _)) in batch { answerers[token] = nil }
+            for case .directory(.request(_, _, let token, _)) in batch { answerers[token] = nil }
             logger.error("the store could not be read: \(error)")
             ledger.count("core.storage.failed")
         }

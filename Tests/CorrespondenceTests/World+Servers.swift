@@ -152,6 +152,6 @@ extension World {
             return
         }
         let token = servers[index].token(for: .server(from, call: call))
-        try handle(index, .request(from: servers[from].endpoint, token: token, message: message))
+        try handle(index, .request(from: servers[from].endpoint, isProven: true, token: token, message: message))
     }
 }

@@ -44,6 +44,8 @@ struct DirectoryNetwork: ~Copyable {
     private var nextTicket: UInt64 = 0
     private var tokens: [UInt64: (member: Int, call: UInt64)] = [:]
     private var nextToken: UInt64 = 1 << 32
+    /// Pairs of which one has answered the other: their addresses are proven.
+    private var acquainted: Set<Set<Int>> = []
 
     init(seed: UInt64) {
         print("directory network seed \(seed)")
@@ -131,10 +133,15 @@ struct DirectoryNetwork: ~Copyable {
             }
             nextToken += 1
             tokens[nextToken] = (index, call)
-            push(delay(), target, .request(from: members[index].endpoint, token: nextToken, message: message))
+            let isProven = acquainted.contains([index, target])
+            push(
+                delay(), target,
+                .request(
+                    from: members[index].endpoint, isProven: isProven, token: nextToken, message: message))
         case .answer(let token, let message):
             largest = max(largest, message.count)
             if let (member, call) = tokens.removeValue(forKey: token) {
+                acquainted.insert([member, index])
                 push(delay(), member, .answer(call: call, message: message))
             } else {
                 answers[token] = try? DirectoryMessage(decoding: message)

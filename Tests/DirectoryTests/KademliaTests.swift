@@ -55,7 +55,8 @@ import Wire
         }
         #expect(network.members[0].core.calls.count == 12)
         let ping = DirectoryMessage.ping.encode()
-        try network.handle(0, .request(from: LoneServer.stranger(7), token: 2_000_000, message: ping))
+        try network.handle(
+            0, .request(from: LoneServer.stranger(7), isProven: true, token: 2_000_000, message: ping))
         #expect(network.members[0].core.calls.count == 13)
     }
 

@@ -39,7 +39,8 @@ struct LoneServer: ~Copyable {
     mutating func ask(_ message: DirectoryMessage, from: Endpoint? = nil) throws -> DirectoryMessage? {
         token += 1
         let effects = try core.handle(
-            .request(from: from, token: token, message: message.encode()), now: now, entropy: &entropy, store: &store)
+            .request(from: from, isProven: from != nil, token: token, message: message.encode()), now: now,
+            entropy: &entropy, store: &store)
         return LoneServer.answers(effects)[token]
     }
 
@@ -308,20 +309,23 @@ final class SharedKey: Sendable {
 }
 
 @Suite struct BudgetTests {
-    @Test("who asks for a record over UDP is not asked who it is, who asks for contacts is")
+    @Test("who asks for contacts from a proven address is asked who it is; no other address, and nobody for a record")
     func acquaintance() throws {
         var server = try LoneServer(seed: 310)
         let key = try server.record().blindedKey
         let requests = [
-            DirectoryMessage.get(key: key, epoch: server.now.epoch), .findNode(target: Bytes32()),
+            (DirectoryMessage.get(key: key, epoch: server.now.epoch), true), (.findNode(target: Bytes32()), true),
+            (.findNode(target: Bytes32()), false), (.ping, false),
         ]
-        let asked = try requests.enumerated().map { index, message in
+        let asked = try requests.enumerated().map { index, request in
+            let (message, isProven) = request
             let effects = try server.core.handle(
-                .request(from: LoneServer.stranger(index), token: 1, message: message.encode()), now: server.now,
-                entropy: &server.entropy, store: &server.store)
+                .request(
+                    from: LoneServer.stranger(index), isProven: isProven, token: 1, message: message.encode()),
+                now: server.now, entropy: &server.entropy, store: &server.store)
             return effects.contains { if case .call(_, LoneServer.stranger(index), _) = $0 { true } else { false } }
         }
-        #expect(asked == [false, true])
+        #expect(asked == [false, true, false, false])
     }
 
     @Test("one prefix that asks too much is refused and counted; others, and agents, are served")

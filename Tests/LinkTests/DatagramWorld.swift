@@ -16,6 +16,8 @@ final class DatagramNode {
     /// How often each request body was handed to the owner since the last restart.
     var processed: [[UInt8]: Int] = [:]
     var requesters: [X25519PublicKey] = []
+    /// Requests from an address at which the peer has received something.
+    var provenRequests = 0
     var answers: [UInt64: [UInt8]] = [:]
     var failed: Set<UInt64> = []
     /// Ends of one call beyond the first.
@@ -60,9 +62,10 @@ final class DatagramNode {
             case .send(let bytes, let to):
                 #expect(bytes.count <= Limits.datagramSize)
                 out.append(Datagram(source: address, destination: to, bytes: bytes))
-            case .requested(let token, let peer, _, let body):
+            case .requested(let token, let peer, _, let isProven, let body):
                 processed[body, default: 0] += 1
                 requesters.append(peer)
+                if isProven { provenRequests += 1 }
                 if answersAtOnce {
                     out += handle(endpoint.answer(token, body.reversed(), now: now, entropy: &entropy), now)
                 } else {

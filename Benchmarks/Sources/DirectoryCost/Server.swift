@@ -34,9 +34,9 @@ final class DatagramServer {
         for effect in endpoint.receive(datagram, from: address, now: now, entropy: &entropy) {
             switch effect {
             case .send(let datagram, _): sent.append(datagram)
-            case .requested(let token, let peer, let from, let body):
+            case .requested(let token, let peer, let from, let isProven, let body):
                 let request = DirectoryEvent.request(
-                    from: Endpoint(linkKey: peer, address: from), token: token, message: body)
+                    from: Endpoint(linkKey: peer, address: from), isProven: isProven, token: token, message: body)
                 var store = BufferedStore(try store.beginReading(), sealed: WriteBuffer(), open: WriteBuffer())
                 for case .answer(let token, let message) in try core.handle(
                     request, now: now, entropy: &entropy, store: &store)

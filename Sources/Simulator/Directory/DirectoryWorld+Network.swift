@@ -40,7 +40,7 @@ extension DirectoryWorld {
         fillTable(of: index)
         let stored = node.core.counters.stored
         let effects = try node.handle(event, now: now, entropy: &entropy)
-        if ledger != nil, node.core.counters.stored > stored, case .request(_, _, let message) = event {
+        if ledger != nil, node.core.counters.stored > stored, case .request(_, _, _, let message) = event {
             ledger?.stored(message, users)
         }
         for effect in effects { perform(effect, of: index) }
@@ -61,8 +61,9 @@ extension DirectoryWorld {
             waiting[nextToken] = DirectoryWaiting(
                 node: index, life: life, call: call, answerer: target,
                 deadline: now.milliseconds + DirectoryWorld.callTimeout)
+            let isProven = sessions.holds((index, life), (target, nodes[target].life), now)
             let request = DirectoryEvent.request(
-                from: nodes[index].endpoint, token: nextToken, message: message)
+                from: nodes[index].endpoint, isProven: isProven, token: nextToken, message: message)
             push(target, .event(request), after: travel(index, target))
         case .answer(let token, let message):
             guard let asker = waiting.removeValue(forKey: token) else {
@@ -79,6 +80,7 @@ extension DirectoryWorld {
                 // Too late: the driver has reported a failure before.
                 return push(asker.node, .event(.failed(call: asker.call)), after: 0)
             }
+            sessions.answered((asker.node, asker.life), (asker.answerer, nodes[asker.answerer].life), now)
             queue.push(delivery, due: due)
         default: break
         }
@@ -150,10 +152,10 @@ extension DirectoryWorld {
             guard node.isUp, node.life == delivery.life, node.wakeTicket == ticket else { return }
             node.wakeDue = 0
             try deliver(.wake, to: delivery.to)
-        case .event(.request(let from, let token, let message)):
+        case .event(.request(let from, let isProven, let token, let message)):
             guard node.isUp else { return giveUp(token) }
             if node.conduct != .honest, lie(delivery.to, token, message) { return }
-            try deliver(.request(from: from, token: token, message: message), to: delivery.to)
+            try deliver(.request(from: from, isProven: isProven, token: token, message: message), to: delivery.to)
         case .event(let event):
             guard node.isUp, node.life == delivery.life else { return }
             try deliver(event, to: delivery.to)

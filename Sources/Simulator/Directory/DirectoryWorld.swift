@@ -32,6 +32,7 @@ final class DirectoryWorld {
     var queue = VirtualQueue<DirectoryDelivery>()
     var waiting: [UInt64: DirectoryWaiting] = [:]
     var nextToken: UInt64 = 1 << 40
+    var sessions = SessionTable()
     /// Requests of the experiment itself that are not answered yet, and the answers to others.
     var expected: Set<UInt64> = []
     var answers: [UInt64: (at: Timestamp, message: DirectoryMessage)] = [:]

@@ -121,9 +121,15 @@ extension World {
         case .server(let from, let call):
             record(.answer, from: server.index, to: from, said)
             for delay in network.delays(server.index, from, &entropy) {
+                sessions.answered(
+                    side(server), side(servers[from]), now)
                 schedule(delay, .answer(from, generation: servers[from].generation, call: call, said))
             }
         }
+    }
+
+    private func side(_ server: WorldServer) -> SessionTable.Side {
+        (server.index, UInt32(truncatingIfNeeded: server.generation))
     }
 
     /// A request comes to a server.
@@ -132,7 +138,9 @@ extension World {
         guard server.isUp else { return record(.lost, from: to, [], "server is down") }
         server.liar.hears(message)
         let token = server.token(for: .init(way: .server(from, call: call), request: message))
-        handle(server, .request(from: servers[from].endpoint, token: token, message: message))
+        let isProven = sessions.holds(side(servers[from]), side(server), now)
+        handle(
+            server, .request(from: servers[from].endpoint, isProven: isProven, token: token, message: message))
     }
 
     // MARK: What invariants need

@@ -36,6 +36,7 @@ final class World {
     let start: Timestamp
     var now: Timestamp
     var entropy: Entropy
+    var sessions = SessionTable()
     var network = NetworkModel()
     var queue = VirtualQueue<WorldEvent>()
     var log: EffectLog
