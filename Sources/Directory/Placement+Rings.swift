@@ -109,29 +109,26 @@ extension Placement {
 
     /// The clusters and prefixes of holders that were chosen. Who was chosen is related to himself.
     private struct Taken {
-        private var clusters = InlineArray<20, UInt64>(repeating: 0)
-        private var prefixes = InlineArray<20, UInt64>(repeating: 0)
+        // An array and not an inline one, of which the compiler (6.3) makes a copy for each look at an element.
+        private var groups: [(cluster: UInt64, prefix: UInt64)] = []
         /// A bit for each that was chosen, so that of most others one look tells that they are not related.
         private var clusterBits: UInt64 = 0
         private var prefixBits: UInt64 = 0
-        private(set) var count = 0
+        var count: Int { groups.count }
+
+        init() { groups.reserveCapacity(Placement.rings * Placement.holdersPerRing) }
 
         mutating func insert(_ group: (cluster: UInt64, prefix: UInt64)) {
-            clusters[count] = group.cluster
-            prefixes[count] = group.prefix
+            groups.append(group)
             clusterBits |= Taken.bit(group.cluster)
             prefixBits |= Taken.bit(group.prefix)
-            count += 1
         }
 
         func isRelated(to group: (cluster: UInt64, prefix: UInt64)) -> Bool {
             guard clusterBits & Taken.bit(group.cluster) | prefixBits & Taken.bit(group.prefix) != 0 else {
                 return false
             }
-            for index in 0..<count where clusters[index] == group.cluster || prefixes[index] == group.prefix {
-                return true
-            }
-            return false
+            return groups.contains { $0.cluster == group.cluster || $0.prefix == group.prefix }
         }
 
         private static func bit(_ number: UInt64) -> UInt64 { 1 << ((number &* 0x9e37_79b9_7f4a_7c15) >> 58) }

@@ -89,8 +89,14 @@ public struct Placement: Sendable {
     public static func place(of key: VerifyingKey, ring: Int) -> Bytes32 { index(of: key, ring: ring) }
 
     func place(of id: NodeID) -> Int? {
-        guard !ordered.isEmpty else { return nil }
-        let place = start(Placement.position(of: id, shared: shared))
+        var low = 0
+        var high = byID.count
+        while low < high {
+            let middle = (low + high) / 2
+            if ordered[Int(byID[middle])].node.id.precedes(id) { low = middle + 1 } else { high = middle }
+        }
+        guard low < byID.count else { return nil }
+        let place = Int(byID[low])
         return ordered[place].node.id == id ? place : nil
     }
 
