@@ -219,7 +219,7 @@ final class AgentOwner: @unchecked Sendable {
 
     private func wake() {
         let now = Timestamp.now()
-        if let due = map.nextWake, due <= now { handle(MapEvent.wake) }
+        if map.isAhead(of: now) || map.nextWake.map({ $0 <= now }) ?? false { handle(MapEvent.wake) }
         let isDue = core.nextWake.map { $0 <= now } ?? false
         if isDue || core.isAhead(of: now) { handle(AgentEvent.wake) } else { scheduleWake() }
     }

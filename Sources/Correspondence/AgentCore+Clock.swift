@@ -4,11 +4,8 @@ import Wire
 /// A clock that went back: what was planned by the time that it showed before would wait until it shows that again
 /// (specs/correspondence.md, "A clock that goes back").
 extension AgentCore {
-    /// Milliseconds that a clock may go back without more coming of it than that things happen so much later.
-    static let clockStep: UInt64 = 60_000
-
     /// Whether this core has been handed a later time: it is to be woken then, although nothing is due.
-    public func isAhead(of now: Timestamp) -> Bool { lastEvent.milliseconds(since: now) > AgentCore.clockStep }
+    public func isAhead(of now: Timestamp) -> Bool { lastEvent.milliseconds(since: now) > ClockWatch.step }
 
     /// Plans anew, as after a restart: what waited for a moment is due, and what was asked is waited for as long again.
     mutating func turnBack(to now: Timestamp, _ entropy: inout Entropy) {
@@ -37,12 +34,5 @@ extension AgentCore {
         publications = [:]
         settings.nextPublish = min(settings.nextPublish, now)
         names.turnBack(to: now)
-    }
-}
-
-extension Timestamp {
-    /// So much earlier, not before 1970.
-    func earlier(by amount: UInt64) -> Timestamp {
-        Timestamp(milliseconds: milliseconds > amount ? milliseconds - amount : 0)
     }
 }

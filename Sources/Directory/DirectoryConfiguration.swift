@@ -66,6 +66,8 @@ public struct DirectoryCounters: Equatable, Sendable {
     public var misses: UInt64 = 0
     public var stored: UInt64 = 0
     public var expired: UInt64 = 0
+    /// How often the clock went back.
+    public var clockTurns: UInt64 = 0
     public var malformed: UInt64 = 0
     /// Requests of a later version.
     public var unsupported: UInt64 = 0

@@ -18,7 +18,7 @@ extension DirectoryCore {
             for endpoint in endpoints { call(.ping, endpoint, .ping, now, &effects) }
         }
         for id in iterations.keys.sorted() { try advance(id, now, &effects, &store) }
-        if now >= nextSweep {
+        if now >= nextSweep, !clock.isOnTrial(now) {
             let expired = try RecordStore.sweep(
                 now, limit: DirectoryCore.sweepLimit,
                 floorLimit: RecordStore.floorFactor * configuration.recordLimit, &store)

@@ -87,7 +87,7 @@ public struct DirectoryCore: Sendable {
     var budget = RequestBudget()
     var waiting = FairQueue()
     /// When records that wait are checked next.
-    private var checkDue: Timestamp?
+    var checkDue: Timestamp?
     var gate = PuzzleGate()
     /// Who is on the map, once somebody asks who has no place on the circle.
     var listedNodes: Set<NodeID>?
@@ -144,6 +144,7 @@ public struct DirectoryCore: Sendable {
     var bootstrap: [Endpoint] = []
     var nextJoin: Timestamp
     var joinWait = DirectoryCore.firstJoinWait
+    var clock: ClockWatch
 
     /// - Parameters:
     ///   - descriptor: this server's own, encoded.
@@ -161,6 +162,7 @@ public struct DirectoryCore: Sendable {
         table = RoutingTable(own: own)
         nextWake = now
         nextRound = now
+        clock = ClockWatch(now)
         watch = EclipseWatch(now: now)
         nextWatch = now
         neighboursAsked = now
@@ -212,6 +214,7 @@ public struct DirectoryCore: Sendable {
         store: inout some (KeyValueStore & ~Copyable)
     ) throws(StorageError) -> [DirectoryEffect] {
         var effects: [DirectoryEffect] = []
+        if let amount = clock.turned(to: now) { try turnBack(by: amount, to: now, &store) }
         switch event {
         case .join(let endpoints): begin(endpoints, from: .bundled, now, &effects)
         case .bootstrap(let source, let endpoints): begin(endpoints, from: source, now, &effects)

@@ -196,6 +196,13 @@ public struct EclipseWatch: Sendable {
         return raise(.anchors(answered: answered, of: all), now)
     }
 
+    /// The clock went back: alarms hold no longer than they would have, and hours end.
+    mutating func turnBack(by amount: UInt64) {
+        last = last.mapValues { $0.earlier(by: amount) }
+        hour = hour.earlier(by: amount)
+        lastSize = lastSize.map { ($0.count, $0.at.earlier(by: amount)) }
+    }
+
     /// The map's size, compared with that of an hour ago.
     public mutating func size(_ count: Int, now: Timestamp) -> Alarm? {
         guard let before = lastSize else {

@@ -68,7 +68,7 @@ struct Iteration: Sendable {
 
     let target: Bytes32
     let goal: Goal
-    let started: Timestamp
+    private(set) var started: Timestamp
     /// Round trips that had to follow one another so far.
     private(set) var rounds = 0
     /// Contacts in answers that named the answerer or this node, or one address twice.
@@ -105,6 +105,9 @@ struct Iteration: Sendable {
         if isWide { widen() }
         for (index, contact) in start.enumerated() { add(contact, path: index % Iteration.paths, from: nil, round: 1) }
     }
+
+    /// The clock went back.
+    mutating func turnBack(by amount: UInt64) { started = started.earlier(by: amount) }
 
     /// What is asked of each node.
     var message: DirectoryMessage {

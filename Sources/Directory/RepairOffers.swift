@@ -44,6 +44,9 @@ struct RepairOffers: Sendable {
         return batch
     }
 
+    /// The clock went back.
+    mutating func turnBack(by amount: UInt64) { nextTurn = nextTurn?.earlier(by: amount) }
+
     /// When there is something to ask.
     func due(_ now: Timestamp) -> Timestamp? { ready.isEmpty ? nextTurn : now }
 

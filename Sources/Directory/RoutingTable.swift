@@ -214,6 +214,16 @@ struct RoutingTable: Sendable {
         buckets.reduce(0) { sum, bucket in sum + bucket.entries.count { $0.prefix == prefix } }
     }
 
+    /// The clock went back: whoever was heard of by the wrong one was heard of so much earlier.
+    mutating func turnBack(by amount: UInt64, to now: Timestamp) {
+        for index in buckets.indices {
+            for place in buckets[index].entries.indices where buckets[index].entries[place].lastSeen > now {
+                let seen = buckets[index].entries[place].lastSeen
+                buckets[index].entries[place].lastSeen = min(now, seen.earlier(by: amount))
+            }
+        }
+    }
+
     /// All contacts, the farthest buckets first.
     var contacts: [Contact] { buckets.flatMap { $0.entries.map(\.contact) } }
 

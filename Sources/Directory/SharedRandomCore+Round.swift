@@ -16,7 +16,8 @@ extension SharedRandomCore {
         _ now: Timestamp, _ store: inout some (KeyValueStore & ~Copyable)
     ) throws(StorageError) {
         guard ownList == nil, now.seconds % Timestamp.secondsPerEpoch >= SharedRandomCore.settleTime else { return }
-        if started.epoch < today, history.last != today {
+        // A clock that was ahead has noted days that were not.
+        if started.epoch < today, history.last.map({ $0 < today }) ?? true {
             try history.note(Set(nodes.map(\.cluster)), epoch: today, &store)
         }
         ownList = SharedRandom.participants(

@@ -199,6 +199,18 @@ public struct SharedRandomCore: Sendable {
         values = values.filter { $0.key + 1 >= today }
     }
 
+    /// The clock went back. The day begins again, as after a restart; what was decided of days that nobody has seen is
+    /// taken back, and what was signed for them stays in the store, so that nothing is signed twice.
+    mutating func turnBack(
+        to now: Timestamp, _ store: inout some (KeyValueStore & ~Copyable)
+    ) throws(StorageError) {
+        try SharedRandomStore.forget(after: now.epoch, &store)
+        values = try SharedRandomStore.values(store)
+        today = 0
+        nextAsk = now
+        if signer != nil { nextWake = now }
+    }
+
     func isExchanging(_ now: Timestamp) -> Bool { now.seconds % Timestamp.secondsPerEpoch < SharedRandom.voteEnd }
 
     private func nextWake(after now: Timestamp) -> Timestamp? {

@@ -94,6 +94,21 @@ enum SharedRandomStore {
         return kept
     }
 
+    /// Forgets values of later epochs, and who makes those of the ones after the next.
+    static func forget(
+        after epoch: UInt64, _ store: inout some (KeyValueStore & ~Copyable)
+    ) throws(StorageError) {
+        for (table, first) in [(valueTable, epoch + 1), (roundTable, epoch + 2)] {
+            var early: [[UInt8]] = []
+            try store.scan(table, from: prefix(first)) { key, _ in
+                // Messages have longer keys.
+                if key.count == 8 { early.append(key) }
+                return true
+            }
+            for key in early { try store.delete(table, key) }
+        }
+    }
+
     /// Forgets exchanges that are over, and values that are too old for another to follow from them.
     static func forget(
         before epoch: UInt64, _ store: inout some (KeyValueStore & ~Copyable)

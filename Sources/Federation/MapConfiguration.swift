@@ -134,6 +134,8 @@ public struct MapCounters: Equatable, Sendable {
     public var walks: UInt64 = 0
     /// Renewals of descriptors that were not held in the version before.
     public var incomplete: UInt64 = 0
+    /// How often the clock went back.
+    public var clockTurns: UInt64 = 0
     /// Bytes of all frame bodies sent, and the number of frames.
     public var sentBytes: UInt64 = 0
     public var sentFrames: UInt64 = 0

@@ -51,7 +51,7 @@ extension MapCore {
         _ now: Timestamp, _ entropy: inout Entropy, _ effects: inout [MapEffect],
         _ store: inout some (KeyValueStore & ~Copyable)
     ) throws(StorageError) {
-        try forgetStatements(now, &store)
+        if !clock.isOnTrial(now) { try forgetStatements(now, &store) }
         askOthers(now, &entropy, &effects)
         assign(now, &effects)
         try weigh(now, &effects, &store)
@@ -301,8 +301,8 @@ extension MapCore {
         try store.scan(MapCore.capacityTable, from: []) { key, value in
             found += 1
             guard key.count == 40, let cluster = Bytes32(key[8...]) else { return found < limit }
-            let epoch = key.prefix(8).reduce(UInt64(0)) { $0 << 8 | UInt64($1) }
-            remember(CapacityMessage.name(value), StatementIndex.Place(epoch: epoch, cluster: VerifyingKey(cluster)))
+            let place = StatementIndex.Place(epoch: MapCore.epoch(key), cluster: VerifyingKey(cluster))
+            remember(CapacityMessage.name(value), place)
             return found < limit
         }
     }

@@ -28,7 +28,7 @@ extension MapCore {
         _ now: Timestamp, _ entropy: inout Entropy, _ effects: inout [MapEffect],
         _ store: inout some (KeyValueStore & ~Copyable)
     ) throws(StorageError) {
-        try newcomers.tenure.advance(isLinked: peers.values.contains { !$0.isAgent }, now, &store)
+        try advanceTenure(now, &store)
         guard configuration.isAgent, now >= newcomers.nextPoll else { return }
         newcomers.nextPoll = now.adding(milliseconds: MapCore.pollInterval)
         guard !newcomers.tenure.isComplete(at: now) else {
@@ -43,6 +43,15 @@ extension MapCore {
         let questions = newcomers.poll?.questions(now, &entropy) ?? []
         if !questions.isEmpty { effects.append(.inquire(questions)) }
         try concludePoll(now, &effects, &store)
+    }
+
+    /// Follows the map while there is somebody from whom to hear of changes. A day that only a wrong clock has seen end
+    /// ends nobody's time as a newcomer.
+    mutating func advanceTenure(
+        _ now: Timestamp, _ store: inout some (KeyValueStore & ~Copyable)
+    ) throws(StorageError) {
+        guard !clock.isOnTrial(now) else { return }
+        try newcomers.tenure.advance(isLinked: peers.values.contains { !$0.isAgent }, now, &store)
     }
 
     /// A page of an answer came.

@@ -42,7 +42,7 @@ extension MapCore {
             let answers = max(budget.answers, SnapshotState.answersPerInterval)
             snapshots.links[link] = SnapshotState.Budget(answers: answers, asks: 1)
         }
-        try forgetRoots(now, &store)
+        if !clock.isOnTrial(now) { try forgetRoots(now, &store) }
         takeSnapshot(now)
         try signSnapshot(now, &effects, &store)
         compare(now, &entropy, &effects)
@@ -75,6 +75,8 @@ extension MapCore {
         let certificate = signer.certificate
         guard speakers(now.epoch).speaking.contains(certificate.clusterID) else { return }
         guard snapshots.book[now.epoch, certificate.clusterID] == nil else { return }
+        // Whoever has signed by a clock that was ahead of the epoch keeps silent in it.
+        guard try !hasSigned(now.epoch, certificate, store) else { return }
         let siblings = currentServers(of: certificate.clusterID, at: now)
         // Identifiers of servers are the beginnings of node IDs, so they have the same order.
         let place = Bytes16(Node.id(of: certificate.serverID).bytes.prefix(16)) ?? Bytes16()
@@ -91,13 +93,29 @@ extension MapCore {
         try enter(root, from: nil, &effects, &store)
     }
 
+    private func hasSigned(
+        _ epoch: UInt64, _ certificate: ServerCertificate, _ store: borrowing some (KeyValueStore & ~Copyable)
+    ) throws(StorageError) -> Bool {
+        let own = MapCore.key(epoch, certificate)
+        var isFound = false
+        try store.scan(MapCore.rootTable, from: own) { key, _ in
+            isFound = key.starts(with: own)
+            return false
+        }
+        return isFound
+    }
+
     private mutating func forgetRoots(
         _ now: Timestamp, _ store: inout some (KeyValueStore & ~Copyable)
     ) throws(StorageError) {
         let oldest = SnapshotRoot.oldestEpoch(at: now)
-        for (epoch, entries) in snapshots.book.epochs where epoch < oldest {
-            for root in entries.values.flatMap(\.all) { try store.delete(MapCore.rootTable, MapCore.key(root)) }
+        var old: [[UInt8]] = []
+        try store.scan(MapCore.rootTable, from: []) { key, _ in
+            guard MapCore.epoch(key) < oldest else { return false }
+            old.append(key)
+            return true
         }
+        for key in old { try store.delete(MapCore.rootTable, key) }
         for (digest, _) in snapshots.book.elements where digest.sequence >> RootBook.numberBits < oldest {
             sketches.toggleRoot(digest)
         }
@@ -314,8 +332,13 @@ extension MapCore {
 
     /// Epoch as big-endian `u64`, so that keys sort by it, ‖ ClusterID ‖ ServerID ‖ first 16 bytes of the root.
     private static func key(_ root: SnapshotRoot) -> [UInt8] {
-        withUnsafeBytes(of: root.epoch.bigEndian) { Array($0) } + root.clusterID.bytes.bytes + root.serverID.bytes.bytes
-            + root.root.bytes.prefix(16)
+        key(root.epoch, root.certificate) + root.root.bytes.prefix(16)
+    }
+
+    /// What the keys of all roots by a server for an epoch begin with.
+    private static func key(_ epoch: UInt64, _ certificate: ServerCertificate) -> [UInt8] {
+        withUnsafeBytes(of: epoch.bigEndian) { Array($0) } + certificate.clusterID.bytes.bytes
+            + certificate.serverID.bytes.bytes
     }
 
     /// Two roots of each cluster that may speak, of two epochs, and what is to be forgotten beside them.
@@ -340,7 +363,7 @@ extension MapCore {
         }
         for bytes in found {
             // What is too old is forgotten, in the store too, at the first wake.
-            guard let root = try? SnapshotRoot(decoding: bytes) else { continue }
+            guard let root = try? SnapshotRoot(decoding: bytes), !root.isAhead(of: now) else { continue }
             if case .known = snapshots.book.standing(of: root) { continue }
             _ = snapshots.book.add(root)
         }

@@ -208,7 +208,8 @@ extension MapCore {
         for key in old { try store.delete(MapCore.agreedTable, key) }
     }
 
-    private static func epoch(_ key: [UInt8]) -> UInt64 { key.reduce(0) { $0 << 8 | UInt64($1) } }
+    /// The epoch with which a key begins.
+    static func epoch(_ key: [UInt8]) -> UInt64 { key.prefix(8).reduce(0) { $0 << 8 | UInt64($1) } }
 
     private static func key(_ epoch: UInt64) -> [UInt8] {
         withUnsafeBytes(of: epoch.bigEndian) { Array($0) }

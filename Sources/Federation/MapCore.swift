@@ -16,7 +16,7 @@ public struct MapCore: Sendable {
     /// What it reads and writes of a store.
     public static let tables = [table, rootTable, agreedTable, capacityTable, evidenceTable, Tenure.table]
     /// How often expired descriptors are removed, in milliseconds.
-    private static let pruneInterval: UInt64 = 60_000
+    static let pruneInterval: UInt64 = 60_000
     /// Up to so many clusters admission is decided with every descriptor, beyond that once an interval.
     static let smallEnough = 1000
     /// Who learns so many descriptors in an interval is behind, and compares again at once.
@@ -28,7 +28,7 @@ public struct MapCore: Sendable {
     public internal(set) var admission: Admission
     public internal(set) var counters = MapCounters()
     /// When to hand in ``MapEvent/wake``.
-    public private(set) var nextWake: Timestamp?
+    public internal(set) var nextWake: Timestamp?
 
     /// Admitted descriptors; current as of the last wake, to the minute.
     var held = DescriptorTable()
@@ -50,7 +50,8 @@ public struct MapCore: Sendable {
     var agreement: MapAgreement
     var capacity: CapacityState
     var newcomers: NewcomerState
-    private var nextPrune: Timestamp
+    var nextPrune: Timestamp
+    var clock: ClockWatch
 
     /// The map as the store has it.
     public init(
@@ -61,6 +62,7 @@ public struct MapCore: Sendable {
         self.admission = admission
         nextWake = now
         nextExchange = now
+        clock = ClockWatch(now)
         snapshots = SnapshotState(started: now)
         agreement = MapAgreement(now: now)
         capacity = CapacityState(nextWeighing: now)
@@ -103,10 +105,11 @@ public struct MapCore: Sendable {
         _ event: MapEvent, now: Timestamp, entropy: inout Entropy, store: inout some (KeyValueStore & ~Copyable)
     ) throws(StorageError) -> [MapEffect] {
         var effects: [MapEffect] = []
+        if let amount = clock.turned(to: now) { try turnBack(by: amount, to: now, &effects, &store) }
         switch event {
         case .linkUp(let link, let peer):
             linkUp(link, isAgent: peer == nil, now, &entropy, &effects)
-            if peer != nil { try newcomers.tenure.advance(isLinked: true, now, &store) }
+            if peer != nil { try advanceTenure(now, &store) }
         case .linkDown(let link): linkDown(link)
         case .message(let link, let bytes):
             try receive(bytes, link, now, &entropy, &effects, &store)
@@ -168,7 +171,7 @@ public struct MapCore: Sendable {
         }
         for key in stale { try store.delete(MapCore.table, key) }
         stale = []
-        if now >= nextPrune {
+        if now >= nextPrune, !clock.isOnTrial(now) {
             nextPrune = now.adding(milliseconds: MapCore.pruneInterval)
             try prune(now, &effects, &store)
         }

@@ -99,7 +99,10 @@ struct MapPeer: Sendable {
 
     /// What was useless is asked for again after some time: it may be admitted by then.
     mutating func forgive(_ now: Timestamp) {
-        guard let end = uselessEnd, now >= end else { return }
+        if let end = uselessEnd, now >= end { forgive() }
+    }
+
+    mutating func forgive() {
         useless = []
         uselessEnd = nil
     }

@@ -67,6 +67,14 @@ struct RootBook: Sendable {
 
     mutating func forget(before epoch: UInt64) { epochs = epochs.filter { $0.key >= epoch } }
 
+    /// Gives up the roots that nobody takes yet.
+    /// - Returns: their digests.
+    mutating func forget(after now: Timestamp) -> [MapDigest] {
+        let early = elements.filter { $0.roots.contains { $0.isAhead(of: now) } }
+        epochs = epochs.filter { !$0.value.values.contains { $0.first.isAhead(of: now) } }
+        return early.map(\.digest)
+    }
+
     subscript(epoch: UInt64, cluster: VerifyingKey) -> Entry? { epochs[epoch]?[cluster] }
 
     /// All roots of an epoch, by cluster.
@@ -125,7 +133,7 @@ struct SnapshotState: Sendable {
         var asks = 1
     }
 
-    let started: Timestamp
+    var started: Timestamp
     var signer: CertifiedSigner?
     var book = RootBook()
     /// The own snapshot of an epoch; the statement is missing when the map had no leaf.

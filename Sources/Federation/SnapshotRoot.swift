@@ -94,9 +94,11 @@ public struct SnapshotRoot: Hashable, Sendable {
 
     /// Checks that the epoch is the current or the last one, as far as clocks may differ.
     public func checkEpoch(at now: Timestamp) throws(SnapshotError) {
-        let newest = now.adding(seconds: DescriptorLifetime.clockSkew).epoch
-        guard epoch <= newest, epoch >= SnapshotRoot.oldestEpoch(at: now) else { throw .epochFarOff(epoch) }
+        guard !isAhead(of: now), epoch >= SnapshotRoot.oldestEpoch(at: now) else { throw .epochFarOff(epoch) }
     }
+
+    /// Whether it is of an epoch that has not begun for anybody.
+    func isAhead(of now: Timestamp) -> Bool { epoch > now.adding(seconds: DescriptorLifetime.clockSkew).epoch }
 
     /// The last epoch.
     static func oldestEpoch(at now: Timestamp) -> UInt64 { now.epoch > 0 ? now.epoch - 1 : 0 }

@@ -113,6 +113,18 @@ struct Tenure: Sendable {
         departed = departed.filter { $0.value.left + Tenure.probation > today }
     }
 
+    /// The clock went back: who came by the wrong one came today.
+    mutating func turnBack(
+        by amount: UInt64, to now: Timestamp, _ store: inout some (KeyValueStore & ~Copyable)
+    ) throws(StorageError) {
+        today = now.epoch
+        linkedSince = linkedSince.map { min(now, $0.earlier(by: amount)) }
+        followed = followed.map { min(now, $0) }
+        noted = nil
+        for (id, arrival) in arrivals where arrival > today { try set(id, today, now, &store) }
+        departed = departed.mapValues { (min($0.arrival, today), min($0.left, today)) }
+    }
+
     // MARK: Coming and going
 
     /// A server came onto the map.

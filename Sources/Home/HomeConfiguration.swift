@@ -30,6 +30,8 @@ public struct HomeCounters: Equatable, Sendable {
     public var itemsSent: UInt64 = 0
     public var acknowledged: UInt64 = 0
     public var expired: UInt64 = 0
+    /// How often the clock went back.
+    public var clockTurns: UInt64 = 0
     public var malformed: UInt64 = 0
     public var unknownAccount: UInt64 = 0
     public var wrongSignature: UInt64 = 0

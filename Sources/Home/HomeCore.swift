@@ -51,6 +51,7 @@ public struct HomeCore: Sendable {
     public internal(set) var counters = HomeCounters()
     var inFlight: [Bytes16: [UInt64: Flight]] = [:]
     private var nextSweep: Timestamp?
+    private var clock = ClockWatch()
     /// The key at which the next sweep goes on; empty for the beginning.
     private var sweepStart: [UInt8] = []
 
@@ -71,6 +72,7 @@ public struct HomeCore: Sendable {
         _ event: HomeEvent, now: Timestamp, store: inout some (KeyValueStore & ~Copyable)
     ) throws(StorageError) -> [HomeEffect] {
         var effects: [HomeEffect] = []
+        if let amount = clock.turned(to: now) { turnBack(by: amount) }
         switch event {
         case .request(let body, let blocks):
             try receive(body, blocks, now, &effects, &store)
@@ -236,9 +238,28 @@ public struct HomeCore: Sendable {
             // What is still due could not be sent, or is gone; it is found again when the owner attaches.
             inFlight[account] = inFlight[account]?.filter { $0.value.due > now }
         }
-        if nextSweep.map({ now >= $0 }) ?? true {
+        if clock.isOnTrial(now) {
+            // By a clock that goes back again nothing was over.
+            nextSweep = max(nextSweep ?? now, now.adding(milliseconds: ClockWatch.trial))
+        } else if nextSweep.map({ now >= $0 }) ?? true {
             let isOver = try sweep(now, &store)
             nextSweep = now.adding(milliseconds: isOver ? HomeCore.sweepInterval : HomeCore.sweepPause)
+        }
+    }
+
+    /// Whether this core has been handed a later time: it is to be woken then, although nothing is due.
+    public func isAhead(of now: Timestamp) -> Bool { clock.isAhead(of: now) }
+
+    /// The clock went back (specs/home.md, "Clocks"): items are sent again when they would have been.
+    private mutating func turnBack(by amount: UInt64) {
+        counters.clockTurns += 1
+        nextSweep = nextSweep?.earlier(by: amount)
+        inFlight = inFlight.mapValues { flights in
+            flights.mapValues { flight in
+                Flight(
+                    sent: flight.sent.earlier(by: amount), due: flight.due.earlier(by: amount),
+                    attempts: flight.attempts)
+            }
         }
     }
 

@@ -49,7 +49,7 @@ extension CoreOwner {
             "home.replayed": counters.replayed, "home.full": counters.full, "home.damaged": counters.damaged,
             "home.taken_over": counters.takenOver, "home.closed": counters.closed,
             "home.superseded": counters.superseded, "home.names.signed": counters.namesSigned,
-            "home.names.refused": counters.namesRefused,
+            "home.names.refused": counters.namesRefused, "home.clock_turns": counters.clockTurns,
         ]
     }
 
@@ -72,6 +72,7 @@ extension CoreOwner {
             "directory.puzzles_demanded": directory.puzzlesDemanded,
             "directory.puzzles_accepted": directory.puzzlesAccepted,
             "directory.silent_holders": directory.silentHolders, "directory.signed_misses": directory.signedMisses,
+            "directory.clock_turns": directory.clockTurns,
             "datagram.handshakes": datagrams.handshakes, "datagram.malformed": datagrams.malformed,
             "datagram.unauthenticated": datagrams.unauthenticated, "datagram.replayed": datagrams.replayed,
             "datagram.cookies": datagrams.cookiesSent, "datagram.overloaded": datagrams.overloaded,

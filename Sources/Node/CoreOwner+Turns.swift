@@ -96,9 +96,11 @@ extension CoreOwner {
         wakeDue = nil
         let now = Timestamp.now()
         if let due = endpoint.nextWake, due <= now { perform(endpoint.wake(now: now, entropy: &entropy)) }
-        if let due = map.nextWake, due <= now { handle(.map(.wake)) }
-        if let due = directory.nextWake, due <= now { handle(.directory(.wake)) }
-        if let due = home.nextWake, due <= now { handle(.home(.wake)) }
+        // A core that has seen a later time plans anew: what it waits for may be a day ahead.
+        if map.isAhead(of: now) { tellingDue = tellingDue.map { min($0, now) } }
+        if map.isAhead(of: now) || map.nextWake.map({ $0 <= now }) ?? false { handle(.map(.wake)) }
+        if directory.isAhead(of: now) || directory.nextWake.map({ $0 <= now }) ?? false { handle(.directory(.wake)) }
+        if home.isAhead(of: now) || home.nextWake.map({ $0 <= now }) ?? false { handle(.home(.wake)) }
         if let due = tellingDue, due <= now { tellOfMap() }
         commit()
         if !isDraining { scheduleWake() }

@@ -167,9 +167,19 @@ final class CoreOwner: @unchecked Sendable {
         handle(.directory(.wake))
     }
 
-    /// The own descriptor changed.
-    func publish(_ bytes: [UInt8], isServer: Bool) {
-        if isServer { directory.descriptor = bytes }
-        handle(.publish(bytes))
+    /// What this server says of itself has changed.
+    /// - Parameter sign: makes the descriptor of that sequence.
+    func publishServer(_ node: NodeID, signing sign: (_ sequence: UInt64) throws -> ServerDescriptor) rethrows {
+        let descriptor = try sign(map.nextSequence(ofServer: node, from: Timestamp.now().milliseconds)).encode()
+        directory.descriptor = descriptor
+        handle(.publish(descriptor))
+    }
+
+    /// The same of its cluster.
+    func publishCluster(
+        _ cluster: VerifyingKey, signing sign: (_ sequence: UInt64) throws -> ClusterDescriptor
+    ) rethrows {
+        let sequence = map.nextSequence(ofCluster: cluster, from: Timestamp.now().milliseconds)
+        handle(.publish(try sign(sequence).encode()))
     }
 }

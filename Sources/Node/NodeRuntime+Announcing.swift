@@ -13,10 +13,10 @@ extension NodeRuntime {
     private static let clusterRenewal: UInt64 = 10 * 86_400
 
     static func descriptor(
-        _ keys: NodeKeys, _ addresses: NodeAddresses, _ ring: MixKeyRing, _ now: Timestamp
+        _ keys: NodeKeys, _ addresses: NodeAddresses, _ ring: MixKeyRing, sequence: UInt64, _ now: Timestamp
     ) throws -> ServerDescriptor {
         try ServerDescriptor(
-            certificate: keys.certificate, sequence: now.milliseconds, expiry: now.seconds + descriptorLifetime,
+            certificate: keys.certificate, sequence: sequence, expiry: now.seconds + descriptorLifetime,
             linkKey: keys.link.publicKey, tcp: addresses.advertise, udp: addresses.advertiseDatagram,
             roles: [.relay, .home, .directory, .gateway],
             mixKeys: ring.publicKeys.map { MixKeyEntry(epoch: $0.epoch, key: $0.key) }, software: software,
@@ -30,20 +30,28 @@ extension NodeRuntime {
         if let days = try keys.renew(now: now) {
             logger.warning("the server's certificate ends in \(days) days: put cluster.key back for a restart")
         }
-        let server = try NodeRuntime.descriptor(keys, addresses, ledger.ring, now).encode()
-        let keys = self.keys
-        cores.enqueue { cores in
-            cores.certify(keys)
-            cores.publish(server, isServer: true)
-        }
         let last = state.withLockedValue { state in
             state.announced = now.epoch
             return state.clusterAnnounced
         }
-        let isOld = last.map { now.milliseconds(since: $0) > NodeRuntime.clusterRenewal * 1000 } ?? true
-        guard peersChanged || isOld, let cluster = try clusterDescriptor(now) else { return }
-        cores.enqueue { $0.publish(cluster, isServer: false) }
-        state.withLockedValue { $0.clusterAnnounced = now }
+        // One that was signed by a clock that was ahead is old as well.
+        let isOld = last.map { now.milliseconds(since: $0) > NodeRuntime.clusterRenewal * 1000 || now < $0 } ?? true
+        let signsCluster = (peersChanged || isOld) && keys.cluster != nil
+        if signsCluster { state.withLockedValue { $0.clusterAnnounced = now } }
+        let endorsements = endorsements()
+        let (keys, configuration, ring, logger) = (self.keys, self.configuration, ledger.ring, self.logger)
+        cores.enqueue { cores in
+            cores.certify(keys)
+            do {
+                try cores.publishServer(keys.nodeID) {
+                    try NodeRuntime.descriptor(keys, addresses, ring, sequence: $0, now)
+                }
+                guard signsCluster, let cluster = keys.cluster else { return }
+                try cores.publishCluster(cluster.key.publicKey) {
+                    try NodeRuntime.descriptor(cluster, configuration, endorsements, sequence: $0, now)
+                }
+            } catch { logger.error("cannot sign the own descriptors: \(error)") }
+        }
     }
 
     /// The second of the day at which this server renews its descriptor: after the last epoch's key is destroyed, and at
@@ -53,25 +61,30 @@ extension NodeRuntime {
         return MixKeyRing.grace + 60 + draw % (Timestamp.secondsPerEpoch - 3 * MixKeyRing.grace)
     }
 
-    /// The cluster's word for itself and its peers; `nil` while its key is kept elsewhere.
-    func clusterDescriptor(_ now: Timestamp) throws -> [UInt8]? {
-        guard let cluster = keys.cluster else { return nil }
-        let own = cluster.key.publicKey
-        // Added peers come first: they are told to others before the clusters of the bootstrap list.
+    /// The clusters that this one peers with: added peers first, so that they are told to others before the clusters of
+    /// the bootstrap list.
+    private func endorsements() -> [VerifyingKey] {
+        let own = keys.certificate.clusterID
         var endorsements: [VerifyingKey] = []
         let added = (try? NodeFiles.list(NodeFiles.peersPath(configuration), isRequired: false)) ?? []
         for link in added + state.withLockedValue({ $0.bootstrap })
         where link.clusterID != own && !endorsements.contains(link.clusterID) {
             endorsements.append(link.clusterID)
         }
+        return Array(endorsements.prefix(ClusterDescriptor.endorsementLimit))
+    }
+
+    /// The cluster's word for itself and its peers.
+    private static func descriptor(
+        _ cluster: NodeKeys.ClusterKey, _ configuration: NodeConfiguration, _ endorsements: [VerifyingKey],
+        sequence: UInt64, _ now: Timestamp
+    ) throws -> ClusterDescriptor {
         var policy: ClusterPolicy = [.openGateway]
         if configuration.registrationToken == nil { policy.insert(.openRegistration) }
         return try ClusterDescriptor(
-            name: configuration.clusterName, sequence: now.milliseconds,
-            expiry: now.seconds + NodeRuntime.clusterLifetime,
-            endorsements: Array(endorsements.prefix(ClusterDescriptor.endorsementLimit)),
-            contact: configuration.contact, software: NodeRuntime.software, policy: policy, key: cluster.key
-        ).encode()
+            name: configuration.clusterName, sequence: sequence, expiry: now.seconds + clusterLifetime,
+            endorsements: endorsements, contact: configuration.contact, software: software, policy: policy,
+            key: cluster.key)
     }
 
     /// Reads the peers again; called after `hulda node peer` has changed them.

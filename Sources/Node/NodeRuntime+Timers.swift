@@ -32,12 +32,14 @@ extension NodeRuntime {
     private func renewKeys(_ addresses: NodeAddresses) -> Bool {
         let now = Timestamp.now()
         let second = now.seconds % Timestamp.secondsPerEpoch
-        // The ring has the last epoch's key during the grace after midnight, and never that of a later one than the next.
-        let epochs = ledger.ring.epochs
-        let isRingOld = epochs.last.map { $0 <= now.epoch } ?? true
-        let isGraceOver = second >= MixKeyRing.grace && epochs.first.map { $0 < now.epoch } ?? false
-        let isDue = state.withLockedValue { $0.announced } != now.epoch && second >= renewalSecond
-        guard isRingOld || isGraceOver || isDue else { return true }
+        let (announced, isOnTrial) = state.withLockedValue { state in
+            _ = state.clock.turned(to: now)
+            return (state.announced, state.clock.isOnTrial(now))
+        }
+        let standing = ledger.ring.standing(at: now, isOnTrial: isOnTrial)
+        // What is announced lacks the day's key when the clock was ahead for long and went back.
+        let isDue = standing == .useless || (announced != now.epoch && second >= renewalSecond && !isOnTrial)
+        guard isDue || standing == .outdated else { return true }
         do {
             var entropy = Entropy.system()
             ledger.ring = try mixKeys.load(now: now, entropy: &entropy)

@@ -48,6 +48,8 @@ public final class NodeRuntime: Sendable {
         var channels: [any Channel] = []
         /// The epoch of the last announcement.
         var announced: UInt64?
+        /// The time of the last upkeep.
+        var clock = ClockWatch()
         var clusterAnnounced: Timestamp?
         var neighbours: (nodes: [NodeID], at: Timestamp)?
         var bootstrap: [PeerLink] = []
@@ -95,7 +97,7 @@ public final class NodeRuntime: Sendable {
         ledger = NodeLedger(ring: ring)
         let peers = try NodeFiles.peers(configuration)
         state.withLockedValue { $0.bootstrap = peers }
-        let descriptor = try NodeRuntime.descriptor(keys, addresses, ring, now)
+        let descriptor = try NodeRuntime.descriptor(keys, addresses, ring, sequence: now.milliseconds, now)
 
         group = MultiThreadedEventLoopGroup(numberOfThreads: max(2, System.coreCount))
         relayThread = MultiThreadedEventLoopGroup(numberOfThreads: 1)

@@ -228,6 +228,7 @@ final class RelayOwner: @unchecked Sendable {
         status.counters["relay.probes.started"] = counters.probesStarted
         status.counters["relay.probes.returned"] = counters.probesReturned
         status.counters["relay.loops.lost"] = counters.loopsLost
+        status.counters["relay.clock_turns"] = counters.clockTurns
         status.counters["relay.refused"] = counters.refused
         status.counters["relay.unsupported"] = counters.unsupported
         status.counters["relay.covers"] = counters.covers

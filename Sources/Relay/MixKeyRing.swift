@@ -30,6 +30,26 @@ public final class MixKeyRing: Sendable {
     /// The public key of each epoch, ascending.
     public var publicKeys: [(epoch: UInt64, key: X25519PublicKey)] { keys.map { ($0.epoch, $0.key.publicKey) } }
 
+    /// What a ring is worth at a moment.
+    public enum Standing: Sendable {
+        case current
+        /// A key is to be made, or to be destroyed.
+        case outdated
+        /// The key of the day is missing, or there are keys of days that do not follow: the clock was wrong.
+        case useless
+    }
+
+    /// The ring has the last epoch's key during the grace after midnight, and never that of a later one than the next.
+    /// - Parameter isOnTrial: whether the clock leapt a while ago. A ring that will do is kept then: by a clock that goes
+    ///   back again its keys were destroyed too early.
+    public func standing(at now: Timestamp, isOnTrial: Bool) -> Standing {
+        guard let first = epochs.first, let last = epochs.last, epochs.contains(now.epoch), last <= now.epoch + 1 else {
+            return .useless
+        }
+        let isGraceOver = now.seconds % Timestamp.secondsPerEpoch >= MixKeyRing.grace && first < now.epoch
+        return !isOnTrial && (last == now.epoch || isGraceOver) ? .outdated : .current
+    }
+
     /// Opens one layer in place, with the key of this epoch or, near its borders, of its neighbours.
     ///
     /// Allocates nothing.

@@ -35,6 +35,8 @@ public struct RelayCounters: Equatable, Sendable {
     public var probesReturned: UInt64 = 0
     /// Own loops that did not come back in time: somebody on their path drops envelopes.
     public var loopsLost: UInt64 = 0
+    /// How often the clock went back.
+    public var clockTurns: UInt64 = 0
 
     public init() {}
 }
@@ -60,6 +62,7 @@ public struct RelayCore: Sendable {
     /// What is being measured of other relays.
     public var probe: CapacityProbe?
     private var filterSeed: Bytes32
+    private var clock = ClockWatch()
     public private(set) var counters = RelayCounters()
 
     private struct Held: Comparable, Sendable {
@@ -101,6 +104,7 @@ public struct RelayCore: Sendable {
     public mutating func accept(
         _ envelope: [UInt8], _ unwrapped: Unwrapped, epoch: UInt64, now: Timestamp
     ) -> [RelayEffect] {
+        follow(now)
         guard waiting < capacity else {
             counters.overflow += 1
             return []
@@ -155,6 +159,7 @@ public struct RelayCore: Sendable {
 
     /// Releases every envelope that is due and journalled, in order of due time.
     public mutating func wake(now: Timestamp) -> [RelayEffect] {
+        follow(now)
         var effects: [RelayEffect] = []
         if !overdue.isEmpty {
             var kept: [Held] = []
@@ -173,6 +178,23 @@ public struct RelayCore: Sendable {
             counters.loopsLost += UInt64(lost.count)
         }
         return effects
+    }
+
+    /// Whether this core has been handed a later time: it is to be woken then, although nothing is due.
+    public func isAhead(of now: Timestamp) -> Bool { clock.isAhead(of: now) }
+
+    /// When the clock went back: what is held leaves when it would have, and what was being measured is given up, for the
+    /// map names whom to measure by the right day. Filters stay: they follow the keys and no clock.
+    private mutating func follow(_ now: Timestamp) {
+        guard let amount = clock.turned(to: now) else { return }
+        counters.clockTurns += 1
+        var held = Heap<Held>()
+        for item in queue.unordered {
+            held.insert(Held(due: item.due > amount ? item.due - amount : 0, ticket: item.ticket, action: item.action))
+        }
+        queue = held
+        loops = loops.mapValues { $0.earlier(by: amount) }
+        probe = nil
     }
 
     /// Sends a loop: an envelope to itself that no other relay can tell from a user's (Loopix, section 4.3).

@@ -30,6 +30,8 @@ struct DirectoryNetwork: ~Copyable {
     var entropy: Entropy
     var now = DirectoryNetwork.noon
     var lossPercent = 0
+    /// Seconds by which somebody's clock is ahead.
+    var ahead: [Int: UInt64] = [:]
     /// Liars who hand no record on.
     var keeping: Set<Int> = []
     /// Whether the map says where nodes answer.
@@ -110,10 +112,12 @@ struct DirectoryNetwork: ~Copyable {
         queue.removeAll { $0.to == index }
     }
 
+    func clock(_ index: Int) -> Timestamp { now.adding(seconds: ahead[index, default: 0]) }
+
     mutating func handle(_ index: Int, _ event: DirectoryEvent) throws {
         guard members[index].isUp else { return }
         var member = members[index]
-        let effects = try member.core.handle(event, now: now, entropy: &entropy, store: &member.store)
+        let effects = try member.core.handle(event, now: clock(index), entropy: &entropy, store: &member.store)
         members[index] = member
         for effect in effects { perform(effect, of: index) }
     }
@@ -167,7 +171,9 @@ struct DirectoryNetwork: ~Copyable {
             queue.removeAll { $0.due <= now.milliseconds }
             for event in due { try handle(event.to, event.event) }
             for index in members.indices where members[index].isUp {
-                if let wake = members[index].core.nextWake, wake <= now {
+                let clock = clock(index)
+                if members[index].core.isAhead(of: clock) || members[index].core.nextWake.map({ $0 <= clock }) ?? false
+                {
                     wakes += 1
                     try handle(index, .wake)
                 }

@@ -17,6 +17,8 @@ final class SharedNetwork {
         var isUp = true
         var armed: UInt64?
         var reports: [SharedRandomReport] = []
+        /// Seconds by which its clock is ahead.
+        var ahead: UInt64 = 0
         /// Frames of these kinds of messages it does not send: a liar.
         var withholds: Set<UInt8> = []
     }
@@ -101,12 +103,28 @@ final class SharedNetwork {
     func handle(_ index: Int, _ event: SharedRandomCore.Event) throws {
         guard members[index].isUp else { return }
         var member = members[index]
-        let effects = try member.core.handle(event, now: now, entropy: &entropy, store: &member.store)
+        let clock = clock(index)
+        let effects = try member.core.handle(event, now: clock, entropy: &entropy, store: &member.store)
         members[index] = member
         for effect in effects { try perform(effect, of: index) }
-        guard let wake = members[index].core.nextWake?.milliseconds, wake != members[index].armed else { return }
+        guard let due = members[index].core.nextWake else { return }
+        let wake = now.adding(milliseconds: due.milliseconds(since: clock)).milliseconds
+        guard wake != members[index].armed else { return }
         members[index].armed = wake
         push(wake, index, .wake)
+    }
+
+    private func clock(_ index: Int) -> Timestamp { now.adding(seconds: members[index].ahead) }
+
+    /// Sets a server's clock, as its directory sees to it.
+    func setClock(_ index: Int, ahead: UInt64) throws {
+        let isBack = ahead < members[index].ahead
+        members[index].ahead = ahead
+        let clock = clock(index)
+        var member = members[index]
+        if isBack { try member.core.turnBack(to: clock, &member.store) }
+        members[index] = member
+        try handle(index, .wake)
     }
 
     private func perform(_ effect: SharedRandomCore.Effect, of index: Int) throws {
@@ -153,7 +171,7 @@ final class SharedNetwork {
                 push(later(), from, .event(.answer(members[to].id, answer)))
             case .wake:
                 members[to].armed = nil
-                if let wake = members[to].core.nextWake, wake <= now { try handle(to, .wake) }
+                if let wake = members[to].core.nextWake, wake <= clock(to) { try handle(to, .wake) }
             }
         }
         now.milliseconds = end

@@ -167,7 +167,7 @@ private struct VastStore: KeyValueStore {
         #expect(try server.ask(.put(record: later.encode())) == .stored(sequence: 10))
         server.now = server.now.adding(seconds: 3 * 86_400)
         _ = try server.wake()
-        server.now = server.now.adding(seconds: 120)
+        server.now = server.now.adding(seconds: 1000)
         _ = try server.wake()
         #expect(try server.store.count(RecordStore.floors) == 0)
     }

@@ -71,6 +71,8 @@ struct MapNetwork: ~Copyable {
     var stores: [MemoryStore] = []
     var entropy: Entropy
     var now = MapNetwork.start
+    /// Seconds by which somebody's clock is ahead.
+    var ahead: [Int: UInt64] = [:]
     /// Of a hundred frames so many are lost.
     var lossPercent = 0
     var largestFrame = 0
@@ -100,7 +102,7 @@ struct MapNetwork: ~Copyable {
     }
 
     mutating func publish(_ node: Int, _ bytes: [UInt8]) throws {
-        let effects = try cores[node].publish(bytes, now: now, store: &stores[node])
+        let effects = try cores[node].publish(bytes, now: clock(node), store: &stores[node])
         perform(effects, of: node)
     }
 
@@ -133,8 +135,10 @@ struct MapNetwork: ~Copyable {
         for (_, (left, right)) in own { try connect(left, right) }
     }
 
+    func clock(_ node: Int) -> Timestamp { now.adding(seconds: ahead[node, default: 0]) }
+
     mutating func handle(_ event: MapEvent, _ node: Int) throws {
-        let effects = try cores[node].handle(event, now: now, entropy: &entropy, store: &stores[node])
+        let effects = try cores[node].handle(event, now: clock(node), entropy: &entropy, store: &stores[node])
         perform(effects, of: node)
     }
 
@@ -165,7 +169,10 @@ struct MapNetwork: ~Copyable {
                 try handle(.message(link: frame.link, frame.body), frame.to)
             }
             for node in cores.indices {
-                if let wake = cores[node].nextWake, wake <= now { try handle(.wake, node) }
+                let clock = clock(node)
+                if cores[node].isAhead(of: clock) || cores[node].nextWake.map({ $0 <= clock }) ?? false {
+                    try handle(.wake, node)
+                }
             }
         }
     }

@@ -109,6 +109,7 @@ struct RootGossipTests {
         #expect(network.cores[late].roots(RootGossipTests.epoch).count == 4)
         // Two days later nothing of it is left, on disk neither.
         try at(&network, 2 * RootGossipTests.day + 5)
+        try at(&network, 2 * RootGossipTests.day + 920)
         #expect(network.cores[1].roots(RootGossipTests.epoch).isEmpty)
         #expect(try network.stores[1].count(MapCore.rootTable) == 0)
     }

@@ -117,7 +117,7 @@ import Wire
         #expect(try fixture.deliver([1]) == [.refused(.unknownAccount)])
         // Not even its owner opens it again: whoever stole the key could.
         #expect(try fixture.register() == .refused(.superseded))
-        fixture.now = fixture.now.adding(seconds: HomeCore.closedFor + 1)
+        try fixture.leap(seconds: HomeCore.closedFor + 1)
         _ = try fixture.wake()
         #expect(try fixture.store.count(HomeTables.accounts) == 0)
         #expect(try fixture.store.count(HomeTables.closed) == 0)

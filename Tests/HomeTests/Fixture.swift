@@ -49,6 +49,13 @@ struct Fixture: ~Copyable {
         try Fixture.answers(home.handle(.wake, now: now, store: &store))
     }
 
+    /// So much time passes at once, and then as much as a leap of the clock is on trial.
+    mutating func leap(seconds: UInt64) throws {
+        now = now.adding(seconds: seconds)
+        _ = try wake()
+        now = now.adding(milliseconds: ClockWatch.trial)
+    }
+
     static func answers(_ effects: [HomeEffect]) throws -> [(ReplyBlock, HomeAnswer)] {
         try effects.map {
             guard case .send(let block, let content) = $0 else { throw WireError.truncated }

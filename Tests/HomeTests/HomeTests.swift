@@ -198,7 +198,7 @@ import Wire
         try fixture.store.put(HomeTables.items, HomeTables.key(fixture.account, 1), [7])
         _ = try fixture.wake()
         #expect(try fixture.store.count(HomeTables.items) == 2499)
-        fixture.now = fixture.now.adding(seconds: configuration.retention)
+        try fixture.leap(seconds: configuration.retention)
         for left in [1499, 499, 0] {
             _ = try fixture.wake()
             #expect(try fixture.store.count(HomeTables.items) == left)

@@ -115,7 +115,7 @@ import Wire
             return
         }
         // Nobody has asked for its record for long: it is free, and forgotten.
-        fixture.now = fixture.now.adding(seconds: HomeCore.nameLifetime + 1)
+        try fixture.leap(seconds: HomeCore.nameLifetime + 1)
         _ = try fixture.wake()
         #expect(try fixture.store.count(HomeTables.names) == 0)
         #expect(try fixture.store.count(HomeTables.labels) == 0)

@@ -93,6 +93,49 @@ import Wire
         #expect(core.nextWake == noon.adding(seconds: 60))
     }
 
+    @Test("what is held by a clock that was a day ahead leaves when it would have, and replays are refused as before")
+    func clockBack() {
+        var entropy = Entropy(seed: 17)
+        var core = RelayCore(entropy: &entropy)
+        let first = unwrapped(&entropy)
+        _ = core.accept([1], first, epoch: 20_000, now: noon)
+        #expect(core.journaled(through: 1, now: noon).count == 1)
+        let ahead = noon.adding(seconds: 86_400)
+        let second = unwrapped(&entropy, delay: 50)
+        _ = core.accept([2], second, epoch: 20_001, now: ahead)
+        core.probe = CapacityProbe(
+            epoch: 20_001, targets: [entropy.bytes()], from: ahead, until: ahead.adding(seconds: 60), entropy: &entropy)
+        let right = noon.adding(seconds: 600)
+        #expect(core.isAhead(of: right))
+        #expect(core.accept([1], first, epoch: 20_000, now: right).isEmpty)
+        #expect(core.counters.replays == 1)
+        #expect(core.nextWake == right.adding(milliseconds: 50))
+        #expect(core.journaled(through: 2, now: right.adding(milliseconds: 50)).count == 1)
+        #expect(core.probe == nil)
+        #expect(core.counters.clockTurns == 1)
+    }
+
+    @Test("keys are kept while a leap of the clock may be an error, and made anew when they are of other days")
+    func standing() {
+        let midnight = Timestamp(seconds: 20_000 * 86_400)
+        func ring(_ epochs: ClosedRange<UInt64>) -> MixKeyRing {
+            var entropy = Entropy(seed: 18)
+            return MixKeyRing(epochs.map { MixKey(epoch: $0, key: X25519PrivateKey(&entropy)) })
+        }
+        let today = ring(20_000...20_001)
+        #expect(today.standing(at: noon, isOnTrial: false) == .current)
+        #expect(today.standing(at: noon.adding(seconds: 86_400), isOnTrial: true) == .current)
+        #expect(today.standing(at: noon.adding(seconds: 86_400), isOnTrial: false) == .outdated)
+        #expect(ring(19_999...20_001).standing(at: midnight.adding(seconds: 3599), isOnTrial: false) == .current)
+        #expect(ring(19_999...20_001).standing(at: midnight.adding(seconds: 3600), isOnTrial: false) == .outdated)
+        #expect(ring(19_999...20_000).standing(at: midnight, isOnTrial: false) == .outdated)
+        // The clock was a day ahead for long, or stood still for days.
+        #expect(ring(20_001...20_002).standing(at: noon, isOnTrial: false) == .useless)
+        #expect(ring(20_000...20_002).standing(at: noon, isOnTrial: true) == .useless)
+        #expect(today.standing(at: noon.adding(seconds: 3 * 86_400), isOnTrial: true) == .useless)
+        #expect(MixKeyRing([]).standing(at: noon, isOnTrial: false) == .useless)
+    }
+
     @Test("own loops come back through the mixes and are counted; a lost one is noticed")
     func loops() throws {
         var entropy = Entropy(seed: 7)

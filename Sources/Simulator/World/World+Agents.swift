@@ -211,7 +211,10 @@ extension World {
             let isDue = core.nextWake.map { $0 <= own } ?? false
             if isDue || core.isAhead(of: own) { try handle(agent, AgentEvent.wake) }
         }
-        if let due = agent.map?.nextWake, due <= agent.clock(now) { try handle(agent, MapEvent.wake) }
+        if let map = agent.map {
+            let own = agent.clock(now)
+            if map.isAhead(of: own) || map.nextWake.map({ $0 <= own }) ?? false { try handle(agent, MapEvent.wake) }
+        }
         arm(agent)
     }
 

@@ -69,8 +69,7 @@ extension World {
             guard let bytes = try server.store.get(Table("directory/records"), holder.value.bytes.bytes),
                 let held = try? DirectoryRecord(decoding: bytes)
             else {
-                // A clock that jumped ahead has made it expire.
-                if !hasClockFaults { ledger.violate(.recordLost, at: elapsed, "\(name): nothing there") }
+                ledger.violate(.recordLost, at: elapsed, "\(name): nothing there")
                 continue
             }
             if held.sequence < record.sequence {
@@ -92,8 +91,6 @@ extension World {
         else { return }
         ledger.violate(.honestAccused, at: elapsed, "server \(accused.index): \(evidence)")
     }
-
-    private var hasClockFaults: Bool { scenario.faults.contains { $0.kind == .clock } }
 
     /// Every queue and table is within its bound.
     func checkBounds() {

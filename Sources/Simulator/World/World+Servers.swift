@@ -74,7 +74,9 @@ extension World {
         for part in WorldServer.Part.allCases {
             guard let due = server.nextWake(part) else { continue }
             let own = Int64(clamping: due.milliseconds).subtractingReportingOverflow(server.skew).partialValue
-            let time = max(UInt64(max(0, own)), now.milliseconds + 1)
+            var time = max(UInt64(max(0, own)), now.milliseconds + 1)
+            // As the driver does: a clock that went back is noticed within a minute.
+            if server.isAhead(part, of: now) { time = min(time, now.milliseconds + 60_000) }
             if let armed = server.armed[part], armed <= time { continue }
             server.armed[part] = time
             queue.push(.wake(server.index, generation: server.generation, part, time), due: time)
@@ -83,7 +85,7 @@ extension World {
 
     func wake(_ server: WorldServer, _ part: WorldServer.Part, _ time: UInt64) throws {
         if server.armed[part] == time { server.armed[part] = nil }
-        if let due = server.nextWake(part), due <= server.clock(now) {
+        if server.isAhead(part, of: now) || server.nextWake(part).map({ $0 <= server.clock(now) }) ?? false {
             switch part {
             case .relay: try perform(server.relay.wake(now: server.clock(now)), server)
             case .home: handle(server, HomeEvent.wake)

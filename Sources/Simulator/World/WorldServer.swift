@@ -171,12 +171,14 @@ final class WorldServer {
         let address = endpoint.address
         let server = try ServerDescriptor(
             certificate: certificate(clock),
-            sequence: clock.seconds, expiry: clock.seconds + 2 * 86_400, linkKey: endpoint.linkKey, tcp: address,
+            sequence: map.nextSequence(ofServer: nodeID, from: clock.seconds), expiry: clock.seconds + 2 * 86_400,
+            linkKey: endpoint.linkKey, tcp: address,
             udp: address, roles: [.relay, .home, .directory, .gateway],
             mixKeys: epochs.map { MixKeyEntry(epoch: $0, key: mixKey($0).key.publicKey) },
             software: "simulator", key: serverKey)
         let cluster = try ClusterDescriptor(
-            name: "c\(cluster)", sequence: clock.seconds, expiry: clock.seconds + 2 * 86_400, endorsements: endorsed(),
+            name: "c\(cluster)", sequence: map.nextSequence(ofCluster: clusterKey.publicKey, from: clock.seconds),
+            expiry: clock.seconds + 2 * 86_400, endorsements: endorsed(),
             contact: "", software: "simulator", policy: [.openRegistration, .openGateway], key: clusterKey)
         descriptor = server.encode()
         directory.descriptor = descriptor
@@ -248,6 +250,21 @@ final class WorldServer {
         case .map: map.nextWake
         case .epoch: nextEpoch
         case .probe: relay.probe?.nextWake
+        }
+    }
+}
+
+extension WorldServer {
+    /// Whether a part waits for a moment of a clock that has gone back.
+    func isAhead(_ part: Part, of now: Timestamp) -> Bool {
+        let clock = clock(now)
+        return switch part {
+        case .relay: relay.isAhead(of: clock)
+        case .probe: false
+        case .home: home.isAhead(of: clock)
+        case .directory: directory.isAhead(of: clock)
+        case .map: map.isAhead(of: clock)
+        case .epoch: nextEpoch.epoch > clock.epoch + 1
         }
     }
 }
