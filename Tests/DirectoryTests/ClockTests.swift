@@ -107,4 +107,22 @@ struct ClockTests {
             #expect(network.members[2].core.list == network.members[1].core.list)
         }
     }
+
+    @Test(
+        "learns the value of a day that it has seen too early and was away from, and still knows since when others are there"
+    )
+    func awayAfterwards() throws {
+        let network = try SharedNetwork(5, seed: 360)
+        try network.run(toHour: 24 + 19.5)
+        try network.setClock(2, ahead: ClockTests.day)
+        try network.run(toHour: 24 + 19.7)
+        try network.setClock(2, ahead: 0)
+        try network.run(toHour: 48 + 9)
+        #expect(network.members[2].core.ownList == network.members[1].core.ownList)
+        try network.stop(2)
+        try network.run(toHour: 48 + 22)
+        try network.start(2)
+        try network.run(toHour: 48 + 23)
+        #expect(network.isAgreed(3))
+    }
 }
