@@ -194,10 +194,9 @@ extension MapCore {
             return settle(names, link, key)
         }
         counters.undecoded += 1
-        let long = peers.values.count { ($0.incoming?.expected ?? 0) > ExchangeMessage.symbolsPerMessage }
         let isHopeless = abs(held - self.held.count) > configuration.symbolLimit / 2
         guard !isHopeless, 2 * count <= configuration.symbolLimit,
-            count > ExchangeMessage.symbolsPerMessage || long < MapCore.longExchanges
+            count > ExchangeMessage.symbolsPerMessage || mayTakeLong(link)
         else {
             peers[link]?.incoming = nil
             return walk(link, &entropy, &effects)
@@ -205,6 +204,13 @@ extension MapCore {
         peers[link]?.incoming?.expected = 2 * count
         peers[link]?.incoming?.age = 0
         send(link, ExchangeMessage.more(first: count, count: count).encode(), &effects)
+    }
+
+    /// Whether one of the comparisons that need more cells than a message has may be that of this link.
+    private func mayTakeLong(_ link: UInt64) -> Bool {
+        let long = peers.values.filter { ($0.incoming?.expected ?? 0) > ExchangeMessage.symbolsPerMessage }
+        guard long.count < MapCore.longExchanges else { return false }
+        return peers[link]?.isAgent == false || long.count(where: \.isAgent) < MapCore.longAgentExchanges
     }
 
     /// The difference is too large to name: version 1's comparison finds it bucket by bucket.

@@ -23,6 +23,8 @@ public struct MapCore: Sendable {
     static let manyLearned: UInt64 = 100
     /// Links whose comparison may take more than one message of cells at the same time.
     static let longExchanges = 16
+    /// The most of them with agents, so that servers always find some.
+    static let longAgentExchanges = 8
 
     public let configuration: MapConfiguration
     public internal(set) var admission: Admission
