@@ -30,6 +30,8 @@ public struct MapConfiguration: Sendable {
     public var forgeryCost = 100
     /// Per link and interval: lists of digests looked at, and sent.
     public var digestLimit = 2048
+    /// Per interval, over all links: descriptors looked at in passes over the map, half of them for agents at most.
+    public var passLimit = 8_000_000
     /// Per link and interval: summaries answered.
     public var summaryLimit = 4
 

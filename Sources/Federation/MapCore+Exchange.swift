@@ -112,11 +112,10 @@ extension MapCore {
             guard take(\.sketches, link) else { return }
             collect(first, count, whole, symbols, link, key, now, &entropy, &effects)
         case .more(let first, let count):
-            guard take(\.passes, link) else { return }
             sendSymbols(link, first: first, count: count, &effects)
         case .parcel(let bytes): try unpack(bytes, link, key, now, &effects, &store)
         case .walk:
-            guard take(\.walks, link), !configuration.isAgent else { return }
+            guard take(\.walks, link), !configuration.isAgent, mayPass(link) else { return }
             sendSummary([link], &entropy, &effects)
         }
     }
@@ -128,6 +127,16 @@ extension MapCore {
             return false
         }
         peers[link]?.shares[keyPath: share] = left - 1
+        return true
+    }
+
+    /// Whether the map may be looked through once more for a link's sake in this interval.
+    mutating func mayPass(_ link: UInt64) -> Bool {
+        guard take(\.passes, link) else { return false }
+        guard passes.take(held.count + 1, isAgent: peers[link]?.isAgent == true) else {
+            counters.flooded += 1
+            return false
+        }
         return true
     }
 
@@ -144,9 +153,12 @@ extension MapCore {
     }
 
     /// The first `count` cells under a link's key: those of one message are kept ready, more take a pass over the map.
-    private mutating func symbols(_ key: SketchKey, _ scope: SketchBook.Scope, count: Int) -> [CodedSymbol] {
+    /// - Returns: `nil` when no more passes are made for the link in this interval.
+    private mutating func symbols(_ link: UInt64, _ key: SketchKey, count: Int) -> [CodedSymbol]? {
         let isLong = count > ExchangeMessage.symbolsPerMessage
         if !isLong, let ready = sketches.symbols(key) { return Array(ready.prefix(count)) }
+        guard mayPass(link) else { return nil }
+        let scope = scope(link)
         var sketch = Sketch(key: key, count: max(count, ExchangeMessage.symbolsPerMessage))
         elements(scope) { sketch.toggle($0) }
         if !isLong { sketches.add(sketch, scope) }
@@ -154,8 +166,7 @@ extension MapCore {
     }
 
     private mutating func sendSymbols(_ link: UInt64, first: Int, count: Int, _ effects: inout [MapEffect]) {
-        guard let key = peers[link]?.key else { return }
-        let symbols = symbols(key, scope(link), count: first + count)
+        guard let key = peers[link]?.key, let symbols = symbols(link, key, count: first + count) else { return }
         let most = ExchangeMessage.symbolsPerMessage
         for start in stride(from: first, to: symbols.count, by: most) {
             let part = Array(symbols[start..<min(start + most, symbols.count)])
@@ -185,7 +196,10 @@ extension MapCore {
         }
         guard let incoming = peers[link]?.incoming, incoming.symbols.count >= incoming.expected else { return }
         let count = incoming.symbols.count
-        let own = self.symbols(key, scope(link), count: count)
+        guard let own = self.symbols(link, key, count: count) else {
+            peers[link]?.incoming = nil
+            return
+        }
         let difference = zip(incoming.symbols, own).map {
             CodedSymbol(sum: $0.sum ^ $1.sum, check: $0.check ^ $1.check)
         }
@@ -217,14 +231,14 @@ extension MapCore {
     private mutating func walk(_ link: UInt64, _ entropy: inout Entropy, _ effects: inout [MapEffect]) {
         counters.walks += 1
         send(link, ExchangeMessage.walk.encode(), &effects)
-        guard !configuration.isAgent else { return }
+        guard !configuration.isAgent, mayPass(link) else { return }
         sendSummary([link], &entropy, &effects)
     }
 
     /// Both sides' names that the other lacks are known: what is held here is offered, the rest asked for. Nothing is
     /// sent before the other side knows the offers, for half of what it lacks by name it holds in a newer version.
     private mutating func settle(_ names: Set<UInt64>, _ link: UInt64, _ key: SketchKey) {
-        guard !names.isEmpty else { return }
+        guard !names.isEmpty, mayPass(link) else { return }
         let own = named(names, link, key)
         talking.insert(link)
         if !configuration.isAgent { peers[link]?.outgoing.add(own.map(\.digest)) { .offer($0) } }

@@ -81,7 +81,7 @@ extension MapCore {
             case .unknown: counters.unknown += 1
             }
         }
-        if !asked.isEmpty, take(\.passes, link) { sendNamed(asked, link, key, &effects) }
+        if !asked.isEmpty, mayPass(link) { sendNamed(asked, link, key, &effects) }
         if !incomplete.isEmpty {
             talking.insert(link)
             peers[link]?.outgoing.add(incomplete) { .whole($0) }

@@ -38,6 +38,7 @@ public struct MapCore: Sendable {
     public internal(set) var clusterTotal = 0
     var roster = ServerRoster()
     var versions = VersionBook()
+    var passes: PassBudget
     var pending = PendingTable()
     var sketches = SketchBook()
     var peers: [UInt64: MapPeer] = [:]
@@ -65,6 +66,7 @@ public struct MapCore: Sendable {
         nextWake = now
         nextExchange = now
         clock = ClockWatch(now)
+        passes = PassBudget(limit: configuration.passLimit)
         snapshots = SnapshotState(started: now)
         agreement = MapAgreement(now: now)
         capacity = CapacityState(nextWeighing: now)
@@ -163,6 +165,7 @@ public struct MapCore: Sendable {
         let spread = Int(clamping: configuration.interval / 5)
         nextWake = now.adding(
             milliseconds: configuration.interval - UInt64(spread) + UInt64(entropy.below(2 * spread + 1)))
+        passes = PassBudget(limit: configuration.passLimit)
         for link in peers.keys {
             peers[link]?.shares = MapPeer.Shares(configuration)
             // Who has not greeted for a whole interval speaks version 1.
@@ -222,7 +225,7 @@ public struct MapCore: Sendable {
         }
         switch message {
         case .summary(let salt, let checksums):
-            guard take(\.summaries, link) else { return }
+            guard take(\.summaries, link), mayPass(link) else { return }
             // Who sends one though it has greeted may have missed the greeting back.
             if peer.speaksTwo, peers[link]?.shares.hellos == 1 {
                 peers[link]?.shares.hellos = 0

@@ -74,4 +74,68 @@ struct ExchangeBoundsTests {
         #expect(try long(1..<21, isAgent: true, host) == 8)
         #expect(try long(21..<41, isAgent: false, host) == 8)
     }
+
+    @Test("what takes a pass over the map is done 32 times for a link in an interval, and anew in the next")
+    func passes() throws {
+        let host = try Host()
+        try host.greet(1, isAgent: false)
+        func answers() throws -> Int {
+            var answers = 0
+            for _ in 0..<60 {
+                for case .parcel in try host.hear(host.difference(1), 1) { answers += 1 }
+            }
+            return answers
+        }
+        // One pass made the first cells.
+        #expect(try answers() == 31)
+        #expect(host.core.counters.flooded == 29)
+        host.now = host.now.adding(seconds: 10)
+        _ = try host.core.handle(.wake, now: host.now, entropy: &host.entropy, store: &host.store)
+        #expect(try answers() == 32)
+    }
+
+    @Test("all links together cost a bounded number of passes, agents half of it, whatever they ask")
+    func allTogether() throws {
+        var configuration = MapConfiguration()
+        configuration.passLimit = 20 * 21
+        let host = try Host(configuration)
+        for link in UInt64(1)...8 { try host.greet(link, isAgent: link <= 4) }
+        func count(_ links: ClosedRange<UInt64>, _ message: ExchangeMessage) throws -> Int {
+            var answered = 0
+            for link in links {
+                for _ in 0..<4 where !(try host.hear(message, link).isEmpty) { answered += 1 }
+            }
+            return answered
+        }
+        // All agents have one sketch.
+        let long = ExchangeMessage.more(first: 215, count: 215)
+        #expect(try count(1...4, long) == 10)
+        #expect(try count(5...8, long) == 10)
+        #expect(try count(5...8, .walk) == 0)
+        host.now = host.now.adding(seconds: 10)
+        _ = try host.core.handle(.wake, now: host.now, entropy: &host.entropy, store: &host.store)
+        #expect(try count(5...8, long) > 0)
+    }
+
+    @Test("summaries, whose answer takes an index of the whole map, count among the passes")
+    func summaries() throws {
+        var configuration = MapConfiguration()
+        configuration.passLimit = 5 * 21
+        configuration.highestVersion = 1
+        let host = try Host(configuration)
+        var answered = 0
+        for link in UInt64(1)...4 {
+            _ = try host.core.handle(
+                .linkUp(link: link, peer: Bytes32()), now: host.now, entropy: &host.entropy, store: &host.store)
+            for _ in 0..<4 {
+                let summary = MapMessage.summary(
+                    salt: 1, checksums: [UInt64](repeating: 1, count: MapMessage.bucketCount))
+                let effects = try host.core.handle(
+                    .message(link: link, summary.encode()), now: host.now, entropy: &host.entropy, store: &host.store)
+                answered += effects.isEmpty ? 0 : 1
+            }
+        }
+        #expect(answered == 5)
+        #expect(host.core.counters.flooded == 11)
+    }
 }
