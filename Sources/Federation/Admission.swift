@@ -13,6 +13,8 @@ public struct Admission: Sendable {
     public private(set) var admitted: Set<VerifyingKey>
     private(set) var graph = EndorsementGraph()
     private var isSettled = true
+    /// How often it was decided who is admitted.
+    private(set) var decisions: UInt64 = 0
     /// Clusters that came in this epoch; `nil` while nobody's endorsements are rationed.
     private var newcomers: Set<VerifyingKey>?
 
@@ -78,6 +80,7 @@ public struct Admission: Sendable {
     mutating func refresh() -> (grew: Bool, shrank: Bool) {
         guard !isSettled else { return (false, false) }
         isSettled = true
+        decisions += 1
         let before = admitted
         if newcomers != nil {
             let known = self

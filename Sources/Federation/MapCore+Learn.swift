@@ -43,12 +43,16 @@ extension MapCore {
         try follow(change, now, &effects, &store)
     }
 
-    /// What a descriptor's endorsements change. A large map waits for the next wake, which decides once for all that
-    /// came in between: nobody may make it think over the whole map by a message.
+    /// What a descriptor's endorsements change. A large map, and one that has decided often in this interval, waits for the
+    /// next wake, which decides once for all that came in between: nobody may make it think over the whole map by a
+    /// message.
     private mutating func admit(_ descriptor: MapDescriptor) -> (grew: Bool, shrank: Bool) {
         guard case .cluster(let cluster) = descriptor else { return (false, false) }
         admission.note(cluster)
-        return clusterTotal <= MapCore.smallEnough ? admission.refresh() : (false, false)
+        let isSoon =
+            clusterTotal <= MapCore.smallEnough
+            && admission.decisions - decidedBefore < MapCore.decisionsAtOnce
+        return isSoon ? admission.refresh() : (false, false)
     }
 
     /// Moves descriptors in and out of the map after a decision on who is admitted.

@@ -19,6 +19,8 @@ public struct MapCore: Sendable {
     static let pruneInterval: UInt64 = 60_000
     /// Up to so many clusters admission is decided with every descriptor, beyond that once an interval.
     static let smallEnough = 1000
+    /// And so often in an interval at most.
+    static let decisionsAtOnce: UInt64 = 64
     /// Who learns so many descriptors in an interval is behind, and compares again at once.
     static let manyLearned: UInt64 = 100
     /// Links whose comparison may take more than one message of cells at the same time.
@@ -38,6 +40,8 @@ public struct MapCore: Sendable {
     public internal(set) var clusterTotal = 0
     var roster = ServerRoster()
     var versions = VersionBook()
+    /// Decisions on admission when this interval began.
+    var decidedBefore: UInt64 = 0
     var passes: PassBudget
     var pending = PendingTable()
     var sketches = SketchBook()
@@ -181,6 +185,7 @@ public struct MapCore: Sendable {
             try prune(now, &effects, &store)
         }
         try follow(admission.refresh(), now, &effects, &store)
+        decidedBefore = admission.decisions
         let old = peers.filter { $0.value.version == MapVersion.first }.map(\.key).sorted()
         if !configuration.isAgent { sendSummary(old, &entropy, &effects) }
         wakeExchanges(now, &entropy, &effects)

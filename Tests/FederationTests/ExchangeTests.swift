@@ -319,7 +319,8 @@ struct HostileExchangeTests {
         let core = try MapCore(admission: Admission(roots: []), now: MapNetwork.start, store: MemoryStore())
         let counters = Mirror(reflecting: core.counters).children.count
         let roots = Mirror(reflecting: core.snapshotCounters).children.count
-        #expect(core.sums.count == counters + roots)
+        // And the decisions, which admission counts.
+        #expect(core.sums.count == counters + roots + 1)
     }
 
     @Test("that is an agent brings nothing into the map, and one sketch serves all agents")

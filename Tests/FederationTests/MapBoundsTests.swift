@@ -56,6 +56,27 @@ struct MapBoundsTests {
         #expect(listener.core.counters.full > 0)
     }
 
+    @Test("strangers who endorse each other cost 64 decisions in an interval, and the honest are admitted within one")
+    func decisions() throws {
+        let honest = (0..<100).map { TestCluster($0).id }
+        let listener = try Listener(roots: [honest[0], honest[1]])
+        /// The peers of a cluster in a ring.
+        func tell(_ number: Int, of ring: Range<Int>) throws {
+            let neighbours = [1, 2, ring.count - 1, ring.count - 2].map { ring.lowerBound + (number + $0) % ring.count }
+            let endorsed = neighbours.map { TestCluster($0).id }.sorted()
+            try listener.hear(TestCluster(ring.lowerBound + number).descriptor(endorsing: endorsed))
+        }
+        for number in 0..<200 { try tell(number, of: 1000..<1200) }
+        #expect((60...64).contains(listener.core.admission.decisions))
+        // A federation that is heard of as a whole meanwhile.
+        for number in 0..<100 { try tell(number, of: 0..<100) }
+        #expect(listener.core.admission.decisions <= 64)
+        listener.now = listener.now.adding(seconds: 6)
+        _ = try listener.core.handle(.wake, now: listener.now, entropy: &listener.entropy, store: &listener.store)
+        #expect(listener.core.clusterTotal == 100)
+        #expect(honest.allSatisfy(listener.core.admission.admits))
+    }
+
     @Test("a server that moves to a cluster whose places are taken finds none")
     func moving() throws {
         var configuration = MapConfiguration()
