@@ -136,6 +136,8 @@ public struct MapCounters: Equatable, Sendable {
     public var walks: UInt64 = 0
     /// Renewals of descriptors that were not held in the version before.
     public var incomplete: UInt64 = 0
+    /// Names of what others offered, or of what was of no use, for which there was no room.
+    public var surplus: UInt64 = 0
     /// How often the clock went back.
     public var clockTurns: UInt64 = 0
     /// Bytes of all frame bodies sent, and the number of frames.

@@ -196,8 +196,11 @@ extension MapCore {
             capacity.links[link]?.news.removeAll { told.contains($0) }
             let lacking = names.filter { capacity.places[$0] == nil }
             for name in lacking where capacity.asked[name] != nil {
-                guard capacity.links[link]?.offers.count ?? 0 < MapCore.offerLimit else { break }
-                capacity.links[link]?.offers.insert(name)
+                if capacity.links[link]?.offers.count ?? 0 < MapCore.offerLimit {
+                    capacity.links[link]?.offers.insert(name)
+                } else {
+                    counters.surplus += 1
+                }
             }
             ask(lacking.filter { capacity.asked[$0] == nil }, link, now, &effects)
         case .want(let names):

@@ -278,7 +278,7 @@ extension MapCore {
     mutating func answer(offers: [MapDigest], _ link: UInt64, _ key: SketchKey) {
         var wanted: [UInt64] = []
         for digest in offers {
-            peers[link]?.offers(digest)
+            if peers[link]?.offers(digest) == false { counters.surplus += 1 }
             let name = key.name(digest)
             guard !has(digest), peers[link]?.useless.contains(name) != true else { continue }
             wanted.append(name)

@@ -91,7 +91,7 @@ extension MapCore {
     /// What came and is not held is not asked for again soon: its cluster is not admitted, its time is over, …
     private mutating func noteUse(of digest: MapDigest, _ link: UInt64, _ key: SketchKey, _ now: Timestamp) {
         if let header = held.header(digest.id), header.sequence >= digest.sequence { return }
-        peers[link]?.noteUseless(key.name(digest), now)
+        if peers[link]?.noteUseless(key.name(digest), now) == false { counters.surplus += 1 }
     }
 
     /// Whether the link may bring another descriptor in this interval.

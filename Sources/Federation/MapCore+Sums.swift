@@ -17,7 +17,7 @@ extension MapCounters {
             "map.from_agents": fromAgents,
             "map.unknown": unknown, "map.later": later, "map.incompatible": incompatible, "map.exchanges": exchanges,
             "map.undecoded": undecoded, "map.stale": stale, "map.walks": walks, "map.incomplete": incomplete,
-            "map.clock_turns": clockTurns,
+            "map.surplus": surplus, "map.clock_turns": clockTurns,
             "map.sent_bytes": sentBytes, "map.sent_frames": sentFrames,
         ]
     }

@@ -85,16 +85,21 @@ struct MapPeer: Sendable {
     var isIncompatible: Bool { version == 0 }
 
     /// Notes what the other side holds.
-    mutating func offers(_ digest: MapDigest) {
-        guard offered.count < ExchangeMessage.symbolLimit else { return }
+    /// - Returns: whether there was room.
+    mutating func offers(_ digest: MapDigest) -> Bool {
+        guard offered.count < ExchangeMessage.symbolLimit || offered[digest.id] != nil else { return false }
         offered[digest.id] = digest.sequence
+        return true
     }
 
     mutating func forgetOffers() { offered = [:] }
 
-    mutating func noteUseless(_ name: UInt64, _ now: Timestamp) {
+    /// - Returns: whether there was room.
+    mutating func noteUseless(_ name: UInt64, _ now: Timestamp) -> Bool {
         if uselessEnd == nil { uselessEnd = now.adding(seconds: MapPeer.uselessSeconds) }
-        if useless.count < MapPeer.uselessLimit { useless.insert(name) }
+        guard useless.count < MapPeer.uselessLimit || useless.contains(name) else { return false }
+        useless.insert(name)
+        return true
     }
 
     /// What was useless is asked for again after some time: it may be admitted by then.

@@ -117,6 +117,36 @@ struct ExchangeBoundsTests {
         #expect(try count(5...8, long) > 0)
     }
 
+    @Test("names for which there is no room are counted: of statements, of offers, and of what was of no use")
+    func surplus() throws {
+        let host = try Host()
+        for link in UInt64(1)...2 { try host.greet(link, isAgent: false) }
+        for part in 0..<5 {
+            let names = (0..<300).map { UInt64(300 * part + $0) }
+            for link in UInt64(1)...2 {
+                let have = CapacityMessage.have(names).encode()
+                _ = try host.core.handle(
+                    .message(link: link, have), now: host.now, entropy: &host.entropy, store: &host.store)
+            }
+        }
+        // The first was asked for all; of what the second has 1024 are kept.
+        #expect(host.core.capacity.links[2]?.offers.count == 1024)
+        #expect(host.core.counters.surplus == 1500 - 1024)
+        host.core.counters.surplus = 0
+        var peer = try #require(host.core.peers[1])
+        var kept = (offers: 0, useless: 0)
+        for number in UInt64(0)..<7000 {
+            if peer.offers(MapDigest(id: host.entropy.bytes(), sequence: number)) { kept.offers += 1 }
+            if peer.noteUseless(number, host.now) { kept.useless += 1 }
+        }
+        #expect(kept == (6880, 4096))
+        host.core.peers[1] = peer
+        var packer = ParcelPacker()
+        packer.add([MapDigest(id: host.entropy.bytes(), sequence: 1)]) { .offer($0) }
+        try host.hear(.parcel(packer.parcels[0]), 1)
+        #expect(host.core.counters.surplus == 1)
+    }
+
     @Test("summaries, whose answer takes an index of the whole map, count among the passes")
     func summaries() throws {
         var configuration = MapConfiguration()
