@@ -12,6 +12,9 @@ extension MapCore {
     /// Measurements of the last two epochs that are held.
     public var statementTotal: Int { capacity.places.count }
 
+    /// Whether this measurement is held.
+    public func holds(statement: [UInt8]) -> Bool { capacity.places[CapacityMessage.name(statement)] != nil }
+
     public var serverTotal: Int { held.count - clusterTotal }
 
     public func server(_ node: NodeID) -> ServerDescriptor? {

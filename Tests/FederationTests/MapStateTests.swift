@@ -126,6 +126,43 @@ struct MapIndexTests {
         #expect(visits == 5)
     }
 
+    @Test(
+        "is not needed to answer a list: what it lacks of its range or has in an older version is sent, while the link has shares"
+    )
+    func answers() throws {
+        var configuration = MapConfiguration()
+        configuration.highestVersion = 1
+        configuration.sendLimit = 12
+        let listener = try Listener(roots: [TestCluster(0).id], configuration: configuration)
+        for number in 0..<40 {
+            try listener.hear(TestCluster(0).server(number, sequence: 5))
+        }
+        let ids = listener.core.held.identifiers { _ in true }
+        /// The identifiers of the descriptors that come in answer to a list.
+        func answer(_ range: ClosedRange<Int>, _ digests: [MapDigest]) throws -> [Bytes16] {
+            let message = MapMessage.digests(low: ids[range.lowerBound], high: ids[range.upperBound], digests)
+            return try listener.hear(message.encode()).compactMap {
+                guard case .send(_, let bytes) = $0, case .descriptor(let raw) = try MapMessage(decoding: bytes)
+                else { return nil }
+                return try MapDescriptor(decoding: raw).id
+            }
+        }
+        let shares = try #require(listener.core.peers[1]?.shares.sends)
+        // Of places 10 to 19 the list has all but 12 and 15, 13 in an older and 14 in a newer version, and a stranger.
+        var digests = (10...19).filter { ![12, 15].contains($0) }
+            .map { MapDigest(id: ids[$0], sequence: $0 == 13 ? 4 : $0 == 14 ? 6 : 5) }
+        var between = ids[16].bytes
+        between[15] ^= 1
+        digests.append(MapDigest(id: try #require(Bytes16(between)), sequence: 9))
+        #expect(try answer(10...19, digests.sorted()) == [12, 13, 15].map { ids[$0] })
+        #expect(listener.core.peers[1]?.shares.sends == shares - 3)
+        // A list that lacks everything ends with the share, ascending; the next is answered with nothing.
+        #expect(try answer(0...39, []) == Array(ids[..<(shares - 3)]))
+        #expect(listener.core.counters.throttled == 1)
+        #expect(try answer(0...39, []).isEmpty)
+        #expect(listener.core.counters.throttled == 2)
+    }
+
     @Test("covers every identifier by messages without gap or overlap, that decode to what it holds")
     func coverage() throws {
         var entropy = Entropy(seed: 81)

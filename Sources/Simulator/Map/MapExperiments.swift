@@ -173,7 +173,7 @@ public enum MapExperiments {
     // MARK: Building
 
     /// A map of the whole population, as a start reads it from the store; says what memory it takes.
-    private static func build(
+    static func build(
         _ population: MapPopulation, _ configuration: MapConfiguration, _ rows: inout [ResultRow]
     ) throws(StorageError) -> MapCore {
         let before = residentBytes()

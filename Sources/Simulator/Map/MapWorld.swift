@@ -35,6 +35,8 @@ struct MapWorld: ~Copyable {
     /// When a change came in, by server and sequence; how many cores have it, and when the last of them got it.
     private var spreading: [NodeID: (since: Timestamp, sequence: UInt64, cores: Int)] = [:]
     private(set) var spreadSeconds = RankedSample()
+    /// Statements that came in.
+    private var stated: Set<[UInt8]> = []
     private var links: [UInt64: (Int, Int)] = [:]
     /// When the last message of each direction of a link arrives.
     private var arrivals: [UInt64: UInt64] = [:]
@@ -87,6 +89,7 @@ struct MapWorld: ~Copyable {
     /// Tells one core what a cluster measured.
     mutating func state(_ statement: [UInt8], at core: Int) throws(StorageError) {
         let size = statement.count
+        stated.insert(statement)
         try handle(
             .message(
                 link: MapWorld.outside,
@@ -94,8 +97,10 @@ struct MapWorld: ~Copyable {
             core)
     }
 
-    /// Statements that have reached every core.
-    var statementsEverywhere: Int { cores.map(\.statementTotal).min() ?? 0 }
+    /// Statements that have reached every core: each for itself, for cores may have as many and not the same.
+    var statementsEverywhere: Int {
+        stated.count { statement in cores.allSatisfy { $0.holds(statement: statement) } }
+    }
 
     /// Lets time pass, at most until every change has reached every core if `untilSpread`.
     mutating func run(milliseconds: UInt64, untilSpread: Bool = false) throws(StorageError) {
