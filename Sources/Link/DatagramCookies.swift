@@ -81,6 +81,9 @@ struct CookieSource: ~Copyable, Sendable {
         return ConstantTime.equal(carried, byCurrent) || ConstantTime.equal(carried, byPrevious)
     }
 
+    /// The clock went back: the secrets serve as long as new ones.
+    mutating func turnBack() { changed = nil }
+
     private mutating func refresh(_ now: Timestamp, _ entropy: inout Entropy) {
         guard let changed else {
             self.changed = now

@@ -57,6 +57,7 @@ public struct DatagramEndpoint: ~Copyable, Sendable {
     var tokenOfRequest: [RequestKey: UInt64] = [:]
     var lastToken: UInt64 = 0
     var load = HandshakeLoad()
+    private var clock = ClockWatch()
 
     /// - Parameter key: the link key; its public part is what callers need.
     public init(key: consuming X25519PrivateKey, entropy: inout Entropy) {
@@ -183,9 +184,28 @@ public struct DatagramEndpoint: ~Copyable, Sendable {
     }
 
     mutating func removeExpired(_ now: Timestamp) {
+        if clock.turned(to: now) != nil { turnBack(to: now) }
         for (index, session) in sessions.removeExpired(at: now) { forget(index, session) }
         for (_, request) in requests.removeExpired(at: now) { tokenOfRequest[request.key] = nil }
         _ = handshakes.removeExpired(at: now)
+    }
+
+    /// Whether this endpoint has been handed a later time: it is to be woken then, although nothing is due.
+    public func isAhead(of now: Timestamp) -> Bool { clock.isAhead(of: now) }
+
+    /// The clock went back: what has an end is forgotten, as in a restart, since it would stay until the wrong clock's time
+    /// comes; calls that wait are repeated, or given up, at once.
+    private mutating func turnBack(to now: Timestamp) {
+        sessions = ExpiringTable(capacity: bounds.sessions)
+        handshakes = ExpiringTable(capacity: bounds.handshakes)
+        requests = ExpiringTable(capacity: bounds.requests)
+        sessionOfPeer = [:]
+        tokenOfRequest = [:]
+        cookies.turnBack()
+        timers = Array(repeating: Fifo(), count: DatagramCall.delays.count)
+        for (serial, call) in calls.sorted(by: { $0.key < $1.key }) where call.attempt > 0 {
+            timers[call.attempt - 1].append(CallTimer(due: now, serial: serial))
+        }
     }
 
     /// A transport datagram under the session with this index.

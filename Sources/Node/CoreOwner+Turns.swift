@@ -95,7 +95,9 @@ extension CoreOwner {
     func wake() {
         wakeDue = nil
         let now = Timestamp.now()
-        if let due = endpoint.nextWake, due <= now { perform(endpoint.wake(now: now, entropy: &entropy)) }
+        if endpoint.isAhead(of: now) || endpoint.nextWake.map({ $0 <= now }) ?? false {
+            perform(endpoint.wake(now: now, entropy: &entropy))
+        }
         // A core that has seen a later time plans anew: what it waits for may be a day ahead.
         if map.isAhead(of: now) { tellingDue = tellingDue.map { min($0, now) } }
         if map.isAhead(of: now) || map.nextWake.map({ $0 <= now }) ?? false { handle(.map(.wake)) }

@@ -25,6 +25,7 @@ extension NodeRuntime {
             guard let self else { return }
             scheduleUpkeep(addresses, after: renewKeys(addresses), on: loop)
         }
+        guard !state.withLockedValue({ $0.clock.isOnTrial(.now()) }) else { return }
         relay.enqueue { $0.expireMailboxes() }
     }
 

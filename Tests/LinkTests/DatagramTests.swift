@@ -73,6 +73,29 @@ struct DatagramTests {
         #expect(node.endpoint.nextWake == nil)
     }
 
+    @Test("calls are repeated, end and are forgotten in time when the clock was a day ahead and went back")
+    func clockBack() {
+        var world = DatagramWorld(2)
+        world.call(1, from: 0, to: 1, [1])
+        world.run(milliseconds: 100)
+        let right = world.now
+        world.now = right.adding(seconds: 86_400)
+        world.call(2, from: 0, to: 1, [2])
+        world.run(milliseconds: 100)
+        world.lossPercent = 100
+        world.call(3, from: 0, to: 1, [3])
+        // Nothing of what is lost comes; what waits is repeated at once, and a call whose first datagram is lost in time.
+        world.now = right.adding(seconds: 600)
+        world.call(4, from: 0, to: 1, [4])
+        world.lossPercent = 0
+        world.run(milliseconds: 4000)
+        let (node, peer) = (world.nodes[0], world.nodes[1])
+        #expect(node.answers == [1: [1], 2: [2], 3: [3], 4: [4]])
+        #expect(node.failed.isEmpty && node.doubleEnds == 0)
+        let ends = [node, peer].compactMap { $0.endpoint.nextWake }
+        #expect(ends.count == 2 && ends.allSatisfy { $0 < world.now.adding(seconds: 3600) })
+    }
+
     @Test("a first message that arrives again is handed up once and answered with the same bytes")
     func duplicateInitiation() throws {
         var world = DatagramWorld(2)
