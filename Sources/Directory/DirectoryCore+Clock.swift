@@ -27,9 +27,12 @@ extension DirectoryCore {
         checkDue = checkDue?.earlier(by: amount)
         anchorCheck = anchorCheck?.earlier(by: amount)
         settleDue = settleDue?.earlier(by: amount)
+        auditDue = auditDue?.earlier(by: amount)
+        fallenSilent = fallenSilent.map { $0.earlier(by: amount) }
+        nearby.turnBack(by: amount)
         for time in [
             \DirectoryCore.nextRound, \.nextWatch, \.nextRefresh, \.nextSweep, \.nextSettle, \.nextPass,
-            \.nextNeighbours, \.neighboursAsked,
+            \.nextNeighbours, \.neighboursTurned,
         ] { self[keyPath: time] = self[keyPath: time].earlier(by: amount) }
         // Nobody may have answered a server whose time was wrong.
         joinWait = DirectoryCore.firstJoinWait

@@ -261,10 +261,14 @@ extension DirectoryCore {
         }
     }
 
-    /// After a mass loss: asks all that share a record with this server whether they live, each once.
+    /// After a mass loss: asks all that share a record with this server whether they live, each once in a round.
     mutating func audit(
         _ now: Timestamp, _ effects: inout [DirectoryEffect], _ store: borrowing some (KeyValueStore & ~Copyable)
     ) throws(StorageError) {
+        if let due = auditDue, now >= due {
+            auditDue = nil
+            auditCursor = auditCursor ?? []
+        }
         guard let cursor = auditCursor else { return }
         auditCursor = try look(from: cursor, now, store) { core, key, _, view in
             let walk = view.placement.walk(view.placement.starts(of: key), without: view.silence)

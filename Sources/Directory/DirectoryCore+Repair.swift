@@ -17,13 +17,15 @@ extension DirectoryCore {
     static let neighbourReach = 8
     /// Of each side so many are asked at most, silent ones with them: where half are away, a ring is twice as long.
     static let neighbourLimit = 32
+    /// In a round of asking the neighbours are looked at so often: each is asked when its own time has come.
+    static let neighbourLooks: UInt64 = 4
     /// After this time an unanswered neighbour is asked again.
     static let silentRetry: UInt64 = 15_000
     /// So long after a change the pass begins: what is found out in the same round of asking needs no pass of its own.
     static let passWait: UInt64 = 20_000
     /// Of a ring's living holders the first so many hand a record on: more than one, for some may be liars.
     static let repairers = 4
-    /// So many neighbours that fall silent between two rounds of asking are a mass loss: then whole rings may be gone,
+    /// So many neighbours that fall silent within a round of asking are a mass loss: then whole rings may be gone,
     /// and every holder asks all that share a record with it.
     static let massLoss = 3
     /// So long after a mass loss, or a change of a tenth of the map, what was missed is looked for: views differed
@@ -59,7 +61,6 @@ extension DirectoryCore {
         listedLinks = nil
         placements = [:]
         placementVersion += 1
-        neighbours = []
         nextNeighbours = now
     }
 
@@ -73,11 +74,19 @@ extension DirectoryCore {
         silent.insert(node)
         unanswered[node] = nil
         counters.silentHolders += 1
-        if settleDue != nil { settleDue = now.adding(milliseconds: DirectoryCore.settleWait) }
+        if settleDue != nil {
+            settleDue = now.adding(milliseconds: DirectoryCore.settleWait)
+            // Others hold now what it held, and may be gone too.
+            auditDue = auditDue ?? now.adding(milliseconds: DirectoryCore.passWait)
+        }
         // Who was silent when this server started is no loss of now.
         guard answering.remove(node) != nil else { return }
-        fallenSilent += 1
-        if fallenSilent == DirectoryCore.massLoss, auditCursor == nil {
+        fallenSilent = fallenSilent.suffix(DirectoryCore.massLoss - 1) + [now]
+        let isMassLoss =
+            fallenSilent.count == DirectoryCore.massLoss
+            && now.milliseconds(since: fallenSilent[0]) < configuration.neighbourInterval
+        if isMassLoss, auditCursor == nil {
+            fallenSilent = []
             auditCursor = []
             settleDue = now.adding(milliseconds: DirectoryCore.settleWait)
             counters.massLosses += 1
@@ -87,7 +96,10 @@ extension DirectoryCore {
     /// A node answered.
     mutating func heard(_ node: NodeID, _ now: Timestamp) {
         unanswered[node] = nil
-        if neighbours.contains(node) { answering.insert(node) }
+        if nearby.contains(node) {
+            answering.insert(node)
+            nearby.heard(node, interval: configuration.neighbourInterval, now)
+        }
         guard silent.contains(node) else { return }
         viewChanges(now)
         silent.remove(node)
@@ -95,7 +107,7 @@ extension DirectoryCore {
 
     /// Whether a node's silence matters here: a neighbour's, or that of somebody who was handed a record lately.
     private func isWatched(_ node: NodeID) -> Bool {
-        unanswered[node] != nil || neighbours.contains(node) || repairTargets.contains(node)
+        unanswered[node] != nil || nearby.contains(node) || repairTargets.contains(node)
             || earlierTargets.contains(node)
     }
 
@@ -117,29 +129,38 @@ extension DirectoryCore {
         }
     }
 
-    /// Asks the neighbours on the circle whether they live.
+    /// Asks the neighbours on the circle whether they live, as far as they were not heard of late.
     mutating func watchNeighbours(_ now: Timestamp, _ effects: inout [DirectoryEffect]) {
         guard now >= nextNeighbours, !nodes.isEmpty else { return }
-        let isRetry = !unanswered.isEmpty && now < neighboursAsked.adding(milliseconds: configuration.neighbourInterval)
-        if !isRetry {
-            neighbours = placement(now.epoch).neighbours(
-                of: own, DirectoryCore.neighbourReach, silent: silent, limit: DirectoryCore.neighbourLimit
-            ).map(\.id)
-            neighboursAsked = now
-            answering.formIntersection(neighbours)
-            fallenSilent = 0
+        let interval = configuration.neighbourInterval
+        if now >= neighboursTurned.adding(milliseconds: interval) {
+            neighboursTurned = now
             if auditCursor == nil {
                 earlierTargets = repairTargets
                 repairTargets = []
             }
         }
-        nextNeighbours = neighboursAsked.adding(milliseconds: configuration.neighbourInterval)
-        let missing = Array(unanswered.keys.sorted().prefix(DirectoryCore.retryBatch))
-        if isRetry { nextNeighbours = min(nextNeighbours, now.adding(milliseconds: DirectoryCore.silentRetry)) }
-        for node in isRetry ? missing : neighbours {
+        nextNeighbours = now.adding(milliseconds: interval / DirectoryCore.neighbourLooks)
+        let near = placement(now.epoch).neighbours(
+            of: own, DirectoryCore.neighbourReach, silent: silent, limit: DirectoryCore.neighbourLimit)
+        nearby.replace(near.compactMap { node in endpoint(of: node).map { (node.id, $0) } })
+        answering.formIntersection(nearby.ids)
+        // Whoever is not a neighbour any more was handed something.
+        let others = unanswered.keys.filter { !nearby.contains($0) }.sorted().prefix(DirectoryCore.retryBatch)
+        for (node, endpoint) in nearby.neighbours where nearby.isDue(node, now) || unanswered[node] != nil {
+            nearby.asked(node, isSilent: silent.contains(node), interval: interval, now)
+            call(.liveness(node), endpoint, .ping, now, &effects)
+        }
+        for node in others {
             let listed = placement(now.epoch).node(node)
             guard let endpoint = listed.flatMap({ endpoint(of: $0) }) ?? table.contact(node)?.endpoint else { continue }
             call(.liveness(node), endpoint, .ping, now, &effects)
         }
+    }
+
+    /// A request came from an address that is proven: a neighbour's says that it lives.
+    mutating func heard(from endpoint: Endpoint, _ now: Timestamp) {
+        guard let node = nearby.node(at: endpoint) else { return }
+        heard(node, now)
     }
 }

@@ -28,6 +28,7 @@ extension DirectoryCore {
             return
         }
         if let from, isProven, message.introduces { meet(from, now, &effects) }
+        if let from, isProven { heard(from: from, now) }
         switch message {
         case .get(let key, let epoch):
             let held = try held(key, epoch, now, store)

@@ -71,7 +71,7 @@ extension DirectoryCore {
         if table.count < RoutingTable.k { due = min(due, nextJoin) }
         if !nodes.isEmpty { due = min(due, nextNeighbours, nextSettle) }
         if repairCursor != nil { due = min(due, nextPass) }
-        for time in [settleDue, anchorCheck, offers.due(now)] { due = time.map { min(due, $0) } ?? due }
+        for time in [settleDue, auditDue, anchorCheck, offers.due(now)] { due = time.map { min(due, $0) } ?? due }
         return max(due, soon)
     }
 }

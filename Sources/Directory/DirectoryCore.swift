@@ -104,13 +104,17 @@ public struct DirectoryCore: Sendable {
     /// The same by epoch and place.
     private var silences: [UInt64: Placement.Silence] = [:]
     var unanswered: [NodeID: Int] = [:]
-    var neighbours: [NodeID] = []
-    var neighboursAsked: Timestamp
+    /// Neighbours on the circle, and when each is asked.
+    var nearby = NeighbourWatch()
+    /// When the last round of asking began, and when it is looked next who is to be asked.
+    var neighboursTurned: Timestamp
     var nextNeighbours: Timestamp
-    /// Neighbours that have answered, and how many of those fell silent since they were last asked.
+    /// Neighbours that have answered, and when the last of those fell silent.
     var answering: Set<NodeID> = []
-    var fallenSilent = 0
+    var fallenSilent: [Timestamp] = []
     var auditCursor: [UInt8]?
+    /// When those who share records with this server are asked once more.
+    var auditDue: Timestamp?
     /// The key of the next record to look at; `nil` when no repair is due.
     var repairCursor: [UInt8]?
     /// Whether records of this pass were looked at already.
@@ -165,7 +169,7 @@ public struct DirectoryCore: Sendable {
         clock = ClockWatch(now)
         watch = EclipseWatch(now: now)
         nextWatch = now
-        neighboursAsked = now
+        neighboursTurned = now
         nextNeighbours = now
         nextRefresh = now.adding(milliseconds: configuration.refreshInterval)
         nextSweep = now

@@ -38,6 +38,8 @@ struct DirectoryNetwork: ~Copyable {
     var namesEndpoints = true
     var largest = 0
     var wakes = 0
+    /// Questions whether somebody lives, or who he is.
+    var pings = 0
     /// Answers to requests of the test, by token.
     var answers: [UInt64: DirectoryMessage] = [:]
     var joined: [Int: Int] = [:]
@@ -109,6 +111,7 @@ struct DirectoryNetwork: ~Copyable {
         members[index].core = try DirectoryCore(
             serverID: members[index].serverID, descriptor: members[index].descriptor, now: now,
             store: members[index].store)
+        acquainted = acquainted.filter { !$0.contains(index) }
         queue.removeAll { $0.to == index }
     }
 
@@ -126,6 +129,7 @@ struct DirectoryNetwork: ~Copyable {
         switch effect {
         case .call(let call, let endpoint, let message):
             largest = max(largest, message.count)
+            pings += message == DirectoryMessage.ping.encode() ? 1 : 0
             if keeping.contains(index), case .put? = try? DirectoryMessage(decoding: message) {
                 push(delay(), index, .answer(call: call, message: DirectoryMessage.stored(sequence: 1).encode()))
                 return

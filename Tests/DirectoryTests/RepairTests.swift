@@ -233,7 +233,7 @@ private final class DirectoryNetworkBox {
 
     /// Those that a server asks whether they live.
     func neighbours(of index: Int) throws -> [Int] {
-        let neighbours = network.members[index].core.neighbours
+        let neighbours = network.members[index].core.nearby.ids
         return network.members.indices.filter { neighbours.contains(node($0)) }
     }
 
