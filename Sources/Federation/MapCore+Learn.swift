@@ -133,7 +133,7 @@ extension MapCore {
         guard !hasRoom(for: descriptor) else { return true }
         let cluster = descriptor.clusterID
         if case .cluster = descriptor { return false }
-        guard roster.count(cluster) >= configuration.serversPerCluster, let last = roster[cluster].last,
+        guard roster.count(cluster) >= configuration.serversPerCluster, let last = servers(of: cluster).last,
             descriptor.id < last
         else { return false }
         counters.full += 1
@@ -221,7 +221,9 @@ extension MapCore {
         // A server may move to another cluster, which its certificate proves.
         if let old { uncount(id, old) }
         switch descriptor {
-        case .server, .later: roster.insert(id, of: descriptor.clusterID)
+        case .server, .later:
+            let (held, cluster) = (self.held, descriptor.clusterID)
+            roster.insert(id, of: cluster) { MapCore.servers(of: cluster, in: held) }
         case .cluster: clusterTotal += 1
         }
         pending.remove(id)

@@ -65,7 +65,16 @@ extension MapCore {
 
     /// The identifiers of a cluster's servers whose time is not over, ascending.
     func currentServers(of cluster: VerifyingKey, at now: Timestamp) -> [Bytes16] {
-        roster[cluster].filter { id in held.header(id).map { $0.end > now.seconds } ?? false }
+        servers(of: cluster).filter { id in held.header(id).map { $0.end > now.seconds } ?? false }
+    }
+
+    /// The identifiers of all servers of a cluster, ascending: without a pass over the map where there are many.
+    func servers(of cluster: VerifyingKey) -> [Bytes16] {
+        roster.list(cluster) ?? MapCore.servers(of: cluster, in: held)
+    }
+
+    static func servers(of cluster: VerifyingKey, in table: DescriptorTable) -> [Bytes16] {
+        table.identifiers { $0.isServer && $0.clusterID == cluster }
     }
 
     /// How many servers' time is not over.

@@ -38,7 +38,7 @@ public struct MapCore: Sendable {
     var held = DescriptorTable()
     /// The admitted clusters that have said something of themselves.
     public internal(set) var clusterTotal = 0
-    var roster = ServerRoster()
+    var roster: ServerRoster
     var versions = VersionBook()
     /// Decisions on admission when this interval began.
     var decidedBefore: UInt64 = 0
@@ -70,6 +70,7 @@ public struct MapCore: Sendable {
         nextWake = now
         nextExchange = now
         clock = ClockWatch(now)
+        roster = ServerRoster(listedFrom: configuration.serversPerCluster / 2)
         passes = PassBudget(limit: configuration.passLimit)
         snapshots = SnapshotState(started: now)
         agreement = MapAgreement(now: now)

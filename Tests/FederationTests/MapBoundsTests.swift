@@ -48,9 +48,12 @@ struct MapBoundsTests {
             }
             for cluster in roots {
                 let own = listener.core.held.identifiers { $0.clusterID == cluster }
-                #expect(listener.core.roster[cluster] == own)
+                #expect(listener.core.servers(of: cluster) == own)
                 #expect(listener.core.roster.count(cluster) == own.count)
                 #expect(own.count <= 4)
+                // From half of the bound on a list is kept, which ends when half of that is left.
+                if own.count >= 2 { #expect(listener.core.roster.list(cluster) == own) }
+                if own.isEmpty { #expect(listener.core.roster.list(cluster) == nil) }
             }
         }
         #expect(listener.core.counters.full > 0)
