@@ -47,6 +47,12 @@ extension DirectoryCore {
         case .ping:
             answer(token, .nodes(descriptor: descriptor, []), &effects)
         case .iterate(let key, let epoch):
+            // Servers search by themselves; and one datagram, with whatever address on it, must not cause a hundred.
+            guard from == nil else {
+                counters.malformed += 1
+                answer(token, .refused(.malformed), &effects)
+                return
+            }
             let held = try held(key, epoch, now, store)
             if held != .missing {
                 answer(token, held, &effects)

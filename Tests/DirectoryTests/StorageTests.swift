@@ -328,6 +328,33 @@ final class SharedKey: Sendable {
         #expect(asked == [false, true, false, false])
     }
 
+    @Test("no request from an unproven address begins a call, to whomever; a search is begun for no datagram")
+    func unproven() throws {
+        let network = try DirectoryNetwork.joined(seed: 311, 12)
+        let (asked, now) = (network.members[3], network.now)
+        let key = VerifyingKey(Bytes32([UInt8](repeating: 7, count: 32)) ?? Bytes32())
+        let mark = RecordMark(prefix: Bytes16(), sequence: 1)
+        let requests: [DirectoryMessage] = [
+            .get(key: key, epoch: now.epoch), .put(record: [1, 2, 3]), .findNode(target: Bytes32()), .ping,
+            .findValue(key: key, epoch: now.epoch), .iterate(key: key, epoch: now.epoch),
+            .askShared(epoch: now.epoch), .compare([mark]),
+        ]
+        func calls(_ message: DirectoryMessage, from: Endpoint?, isProven: Bool) throws -> Int {
+            var member = asked
+            var entropy = Entropy(seed: 312)
+            let effects = try member.core.handle(
+                .request(from: from, isProven: isProven, token: 1, message: message.encode()), now: now,
+                entropy: &entropy, store: &member.store)
+            #expect(effects.count >= 1)
+            return effects.count { if case .call = $0 { true } else { false } }
+        }
+        let stranger = LoneServer.stranger(1)
+        for message in requests { #expect(try calls(message, from: stranger, isProven: false) == 0, "\(message)") }
+        let search = requests[5]
+        #expect(try calls(search, from: nil, isProven: false) > 1)
+        #expect(try calls(search, from: stranger, isProven: true) == 1)
+    }
+
     @Test("one prefix that asks too much is refused and counted; others, and agents, are served")
     func rates() throws {
         var configuration = DirectoryConfiguration()
