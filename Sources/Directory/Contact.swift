@@ -47,16 +47,6 @@ public struct Contact: Hashable, Sendable {
     }
 }
 
-extension SocketAddress {
-    /// ``prefix`` as a number, for counting: IPv4 /16 or IPv6 /32.
-    var prefixKey: UInt64 {
-        address.withUnsafeBytes { raw in
-            if isV4 { return 1 << 32 | UInt64(raw[12]) << 8 | UInt64(raw[13]) }
-            return UInt64(raw[0]) << 24 | UInt64(raw[1]) << 16 | UInt64(raw[2]) << 8 | UInt64(raw[3])
-        }
-    }
-}
-
 extension Bytes32 {
     /// The XOR of two identifiers: Kademlia's distance.
     func distance(to other: Bytes32) -> Bytes32 {

@@ -14,6 +14,10 @@ public struct DatagramBounds: Equatable, Sendable {
     public var handshakesPerSecond = 100
     /// Handshakes per second beyond which all are dropped.
     public var handshakesPerSecondAtMost = 1000
+    /// Of these, handshakes per second from one IPv4 /24 or IPv6 /48 beyond which its initiators must show a cookie.
+    public var prefixHandshakesPerSecond = 20
+    /// Handshakes per second with a cookie from one such prefix beyond which its others are dropped.
+    public var prefixHandshakesPerSecondAtMost = 100
 
     /// Milliseconds in which a session serves new calls.
     static let sessionUsed: UInt64 = 600_000

@@ -70,12 +70,14 @@ struct CookieSource: ~Copyable, Sendable {
         return CookieSource.cookie(address, current)
     }
 
-    /// Whether the initiation's `mac2` was made with a cookie for `address`.
+    /// Whether the initiation's `mac2` was made with a cookie for `address`, which proves that its sender receives there.
     mutating func accepts(
         _ datagram: [UInt8], from address: SocketAddress, now: Timestamp, entropy: inout Entropy
     ) -> Bool {
         refresh(now, &entropy)
         let carried = DatagramMAC.carriedMAC2(datagram)
+        // Without a cookie it is zero, which most are and no cookie makes.
+        guard carried != Bytes16() else { return false }
         let byCurrent = DatagramMAC.mac2(datagram, cookie: CookieSource.cookie(address, current))
         let byPrevious = DatagramMAC.mac2(datagram, cookie: CookieSource.cookie(address, previous))
         return ConstantTime.equal(carried, byCurrent) || ConstantTime.equal(carried, byPrevious)

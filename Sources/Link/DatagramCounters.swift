@@ -16,8 +16,10 @@ public struct DatagramCounters: Equatable, Sendable {
     public var cookiesSent: UInt64 = 0
     /// Cookie replies received and obeyed.
     public var cookiesRequired: UInt64 = 0
-    /// First messages dropped at the hard limit, in spite of a cookie.
+    /// First messages dropped at the hard limit of all, in spite of a cookie.
     public var overloaded: UInt64 = 0
+    /// First messages dropped at the limit of their address prefix, in spite of a cookie.
+    public var overPrefix: UInt64 = 0
     /// Handshakes that this side answered.
     public var handshakes: UInt64 = 0
     /// Handshakes that this side began.

@@ -36,20 +36,6 @@ struct AnsweredHandshake: Sendable {
     var session: UInt32?
 }
 
-/// Counts handshakes in the current second.
-struct HandshakeLoad: Sendable {
-    private var second: UInt64 = 0
-    private(set) var handshakes = 0
-
-    mutating func tick(_ now: Timestamp) {
-        guard now.seconds != second else { return }
-        second = now.seconds
-        handshakes = 0
-    }
-
-    mutating func add() { handshakes += 1 }
-}
-
 extension DatagramEndpoint {
     /// Checks in order of cost: MAC, memory, cookie, and only then Diffie–Hellman.
     mutating func receiveInitiation(
@@ -72,28 +58,27 @@ extension DatagramEndpoint {
             }
             return [.send(response, to: address)]
         }
-        load.tick(now)
-        guard load.handshakes < bounds.handshakesPerSecondAtMost else {
-            counters.overloaded += 1
-            return []
-        }
         let index = DatagramFormat.index(datagram)
-        if load.handshakes >= bounds.handshakesPerSecond,
-            !cookies.accepts(datagram, from: address, now: now, entropy: &entropy)
-        {
+        let isProven = cookies.accepts(datagram, from: address, now: now, entropy: &entropy)
+        switch budget.admit(address, isProven: isProven, bounds, now) {
+        case .admitted:
+            return acceptInitiation(
+                datagram, ephemeral, index, from: address, isProven: isProven, now: now, entropy: &entropy)
+        case .unproven:
             counters.cookiesSent += 1
             let cookie = cookies.cookie(for: address, now: now, entropy: &entropy)
             let reply = CookieReply.encode(
                 receiver: index, cookie: cookie, initiation: datagram, responder: publicKey, entropy: &entropy)
             return [.send(reply, to: address)]
+        case .overloaded: counters.overloaded += 1
+        case .overPrefix: counters.overPrefix += 1
         }
-        load.add()
-        return acceptInitiation(datagram, ephemeral, index, from: address, now: now, entropy: &entropy)
+        return []
     }
 
     private mutating func acceptInitiation(
-        _ datagram: [UInt8], _ ephemeral: Bytes32, _ index: UInt32, from address: SocketAddress, now: Timestamp,
-        entropy: inout Entropy
+        _ datagram: [UInt8], _ ephemeral: Bytes32, _ index: UInt32, from address: SocketAddress, isProven: Bool,
+        now: Timestamp, entropy: inout Entropy
     ) -> [Effect] {
         var noise = NoiseHandshake.responder(
             .ik, prologue: DatagramFormat.prologue(senderIndex: index), identity: key.copy(),
@@ -125,7 +110,7 @@ extension DatagramEndpoint {
         if handshakes.insert(ephemeral, handshake, expiry: expiry) != nil { counters.evicted += 1 }
         return accept(
             RequestKey(peer: peer, id: payload.requestID), body: payload.body, path: .handshake(ephemeral, address),
-            from: address, isProven: false, now: now, entropy: &entropy)
+            from: address, isProven: isProven, now: now, entropy: &entropy)
     }
 
     /// Hands a request to the owner, unless it was before: then the answer, if there is one, goes out again.

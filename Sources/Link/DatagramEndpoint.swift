@@ -56,7 +56,7 @@ public struct DatagramEndpoint: ~Copyable, Sendable {
     var requests: ExpiringTable<UInt64, PendingRequest>
     var tokenOfRequest: [RequestKey: UInt64] = [:]
     var lastToken: UInt64 = 0
-    var load = HandshakeLoad()
+    var budget = HandshakeBudget()
     private var clock = ClockWatch()
 
     /// - Parameter key: the link key; its public part is what callers need.
@@ -202,6 +202,7 @@ public struct DatagramEndpoint: ~Copyable, Sendable {
         sessionOfPeer = [:]
         tokenOfRequest = [:]
         cookies.turnBack()
+        budget = HandshakeBudget()
         timers = Array(repeating: Fifo(), count: DatagramCall.delays.count)
         for (serial, call) in calls.sorted(by: { $0.key < $1.key }) where call.attempt > 0 {
             timers[call.attempt - 1].append(CallTimer(due: now, serial: serial))

@@ -76,6 +76,7 @@ extension CoreOwner {
             "datagram.handshakes": datagrams.handshakes, "datagram.malformed": datagrams.malformed,
             "datagram.unauthenticated": datagrams.unauthenticated, "datagram.replayed": datagrams.replayed,
             "datagram.cookies": datagrams.cookiesSent, "datagram.overloaded": datagrams.overloaded,
+            "datagram.over_prefix": datagrams.overPrefix,
             "shared.agreed": random.agreed, "shared.fallbacks": random.fallbacks,
             "shared.adopted": random.adopted, "shared.withheld": random.withheld,
             "shared.equivocations": random.equivocations, "shared.refused": random.refused,

@@ -41,6 +41,20 @@ public struct SocketAddress: Hashable, Sendable, CustomStringConvertible {
         return Array(address.bytes[0..<4])
     }
 
+    /// ``prefix`` as a number, for counting: IPv4 /16 or IPv6 /32.
+    public var prefixKey: UInt64 { key(v4: 2, v6: 4) }
+
+    /// What one customer of a network commonly has, as a number, for counting: IPv4 /24 or IPv6 /48.
+    public var siteKey: UInt64 { key(v4: 3, v6: 6) }
+
+    /// The first bytes of an IPv4 or IPv6 address as a number, which no address of the other family has.
+    private func key(v4: Int, v6: Int) -> UInt64 {
+        address.withUnsafeBytes { raw in
+            func number(_ bytes: Range<Int>) -> UInt64 { bytes.reduce(0) { $0 << 8 | UInt64(raw[$1]) } }
+            return isV4 ? 1 << UInt64(8 * v6) | number(12..<12 + v4) : number(0..<v6)
+        }
+    }
+
     /// `a.b.c.d:port` or `[v6]:port`.
     public var description: String {
         "\(v4 == nil ? "[\(host)]" : host):\(port)"

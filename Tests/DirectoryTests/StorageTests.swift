@@ -383,7 +383,7 @@ final class SharedKey: Sendable {
             if !budget.admit(UInt64(prefix), configuration, DirectoryNetwork.noon) { refused += 1 }
         }
         // The first 1024 have their own; all others share one of 500 a second.
-        #expect(refused == 10_000 - RequestBudget.prefixLimit - configuration.prefixRate)
+        #expect(refused == 10_000 - PrefixBudget.limit - configuration.prefixRate)
         let isAdmitted = budget.admit(77, configuration, DirectoryNetwork.noon)
         #expect(isAdmitted)
     }
@@ -396,7 +396,7 @@ final class SharedKey: Sendable {
         configuration.sealedRate = 100
         var now = DirectoryNetwork.noon
         // The agents were silent for long, and all places of the table are taken.
-        for prefix in 1...UInt64(2 * RequestBudget.prefixLimit) { _ = budget.admit(prefix, configuration, now) }
+        for prefix in 1...UInt64(2 * PrefixBudget.limit) { _ = budget.admit(prefix, configuration, now) }
         now = now.adding(milliseconds: 10)
         let isAdmitted = budget.admit(.max - 2, configuration, now)
         #expect(!isAdmitted)

@@ -132,6 +132,7 @@ struct DatagramDefenceTests {
             $0.requests = 8
             $0.handshakes = 8
             $0.calls = 4
+            $0.prefixHandshakesPerSecond = 40
         }
         let peer = DatagramNode(2, bounds: small)
         for number in 0..<40 as Range<UInt64> {

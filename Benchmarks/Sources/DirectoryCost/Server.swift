@@ -18,7 +18,10 @@ final class DatagramServer {
     init(store: LMDBEnvironment, now: Timestamp) throws {
         let key = X25519PrivateKey(&entropy)
         linkKey = key.publicKey
-        endpoint = DatagramEndpoint(key: key, entropy: &entropy)
+        // All callers have one address here.
+        var bounds = DatagramBounds()
+        bounds.prefixHandshakesPerSecond = .max
+        endpoint = DatagramEndpoint(key: key, bounds: bounds, entropy: &entropy)
         var configuration = DirectoryConfiguration()
         configuration.prefixRate = .max
         self.store = store
