@@ -10,8 +10,10 @@ public struct DirectoryConfiguration: Sendable {
     public var sealedRecordLimit = 160_000
     /// Records held that servers of one address prefix brought.
     public var prefixRecordLimit = 20_000
-    /// Requests a second from servers of one address prefix.
+    /// Requests a second from proven addresses of one prefix.
     public var prefixRate = 500
+    /// Requests a second with unproven addresses of one prefix.
+    public var unprovenRate = 100
     /// Requests a second in envelopes, all together.
     public var sealedRate = 20_000
     /// Records a second whose signature is checked; further ones wait.

@@ -10,7 +10,7 @@ extension DirectoryCore {
         _ entropy: inout Entropy, _ effects: inout [DirectoryEffect], _ store: inout some (KeyValueStore & ~Copyable)
     ) throws(StorageError) {
         counters.requests += 1
-        guard budget.admit(from?.address.prefixKey, configuration, now) else {
+        guard budget.admit(from?.address.prefixKey, isProven: isProven, configuration, now) else {
             counters.overRate += 1
             answer(token, .refused(.busy), &effects)
             return

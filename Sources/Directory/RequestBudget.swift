@@ -3,16 +3,22 @@ import Wire
 /// How much work others may cause: requests a second for each address prefix, requests in envelopes all together, and
 /// signature checks (specs/directory.md, "Budgets"). Refused before any cryptography.
 struct RequestBudget: Sendable {
-    private var requests = PrefixBudget()
+    private var proven = PrefixBudget()
+    /// Requests whose address may be forged: they use up nothing of those whose address it is.
+    private var unproven = PrefixBudget()
     /// Requests in envelopes, which have no sender: however many prefixes ask, agents have their own.
     private var sealed: TokenBucket?
     private var checks: TokenBucket?
     private var signatures: TokenBucket?
 
     /// - Parameter prefix: the sender's; `nil` for a request in an envelope.
-    mutating func admit(_ prefix: UInt64?, _ configuration: DirectoryConfiguration, _ now: Timestamp) -> Bool {
+    mutating func admit(
+        _ prefix: UInt64?, isProven: Bool, _ configuration: DirectoryConfiguration, _ now: Timestamp
+    ) -> Bool {
         guard let prefix else { return RequestBudget.take(from: &sealed, rate: configuration.sealedRate, now) }
-        return requests.admit(prefix, rate: configuration.prefixRate, now)
+        return isProven
+            ? proven.admit(prefix, rate: configuration.prefixRate, now)
+            : unproven.admit(prefix, rate: configuration.unprovenRate, now)
     }
 
     private static func take(from bucket: inout TokenBucket?, rate: Int, _ now: Timestamp) -> Bool {

@@ -380,12 +380,32 @@ final class SharedKey: Sendable {
         let configuration = DirectoryConfiguration()
         var refused = 0
         for prefix in 1...10_000 {
-            if !budget.admit(UInt64(prefix), configuration, DirectoryNetwork.noon) { refused += 1 }
+            if !budget.admit(UInt64(prefix), isProven: true, configuration, DirectoryNetwork.noon) { refused += 1 }
         }
         // The first 1024 have their own; all others share one of 500 a second.
         #expect(refused == 10_000 - PrefixBudget.limit - configuration.prefixRate)
-        let isAdmitted = budget.admit(77, configuration, DirectoryNetwork.noon)
+        let isAdmitted = budget.admit(77, isProven: true, configuration, DirectoryNetwork.noon)
         #expect(isAdmitted)
+    }
+
+    @Test(
+        "a flood with forged addresses of one prefix, or of ever new ones, takes nothing from those whose addresses they are"
+    )
+    func forgedBudget() {
+        var budget = RequestBudget()
+        let configuration = DirectoryConfiguration()
+        let now = DirectoryNetwork.noon
+        var admitted = 0
+        for _ in 0..<1000 where budget.admit(1, isProven: false, configuration, now) { admitted += 1 }
+        #expect(admitted == configuration.unprovenRate)
+        for prefix in 2...UInt64(3 * PrefixBudget.limit) {
+            _ = budget.admit(prefix, isProven: false, configuration, now)
+        }
+        for prefix: UInt64 in [1, .max - 1] {
+            admitted = 0
+            for _ in 0..<1000 where budget.admit(prefix, isProven: true, configuration, now) { admitted += 1 }
+            #expect(admitted == configuration.prefixRate)
+        }
     }
 
     @Test("a flood from ever new prefixes takes nothing from agents, whose requests have a budget of their own")
@@ -396,17 +416,19 @@ final class SharedKey: Sendable {
         configuration.sealedRate = 100
         var now = DirectoryNetwork.noon
         // The agents were silent for long, and all places of the table are taken.
-        for prefix in 1...UInt64(2 * PrefixBudget.limit) { _ = budget.admit(prefix, configuration, now) }
+        for prefix in 1...UInt64(2 * PrefixBudget.limit) {
+            _ = budget.admit(prefix, isProven: true, configuration, now)
+        }
         now = now.adding(milliseconds: 10)
-        let isAdmitted = budget.admit(.max - 2, configuration, now)
+        let isAdmitted = budget.admit(.max - 2, isProven: true, configuration, now)
         #expect(!isAdmitted)
         var admitted = 0
-        for _ in 0..<200 where budget.admit(nil, configuration, now) { admitted += 1 }
+        for _ in 0..<200 where budget.admit(nil, isProven: false, configuration, now) { admitted += 1 }
         #expect(admitted == 100)
         // A second later all are forgotten, and whoever is new has a bucket of his own again.
         now = now.adding(milliseconds: 1000)
         admitted = 0
-        for _ in 0..<10 where budget.admit(.max - 1, configuration, now) { admitted += 1 }
+        for _ in 0..<10 where budget.admit(.max - 1, isProven: true, configuration, now) { admitted += 1 }
         #expect(admitted == 5)
     }
 

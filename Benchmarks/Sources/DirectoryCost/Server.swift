@@ -24,6 +24,7 @@ final class DatagramServer {
         endpoint = DatagramEndpoint(key: key, bounds: bounds, entropy: &entropy)
         var configuration = DirectoryConfiguration()
         configuration.prefixRate = .max
+        configuration.unprovenRate = .max
         self.store = store
         core = try store.read { (store: inout LMDBTransaction) throws(StorageError) in
             try DirectoryCore(

@@ -32,6 +32,7 @@ final class Filler {
         var configuration = DirectoryConfiguration(records: records)
         configuration.prefixRecordLimit = records
         configuration.prefixRate = .max
+        configuration.unprovenRate = .max
         configuration.checkRate = .max
         let now = now
         epoch = now.epoch
