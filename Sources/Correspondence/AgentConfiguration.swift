@@ -1,3 +1,5 @@
+import Directory
+
 /// The bounds and habits of an ``AgentCore``. Times are in milliseconds.
 public struct AgentConfiguration: Sendable {
     /// Envelopes a second, real or cover alike: the rate λ of a Poisson process.
@@ -12,22 +14,8 @@ public struct AgentConfiguration: Sendable {
     public var queueLimit = 1024
     /// Outstanding reply blocks.
     public var replyLimit = 4096
-    /// How long a wave of lookups may take.
-    public var waveTimeout: UInt64 = 3000
-    /// How long the rest of a wave is waited for after the first valid record.
-    public var waveGrace: UInt64 = 1500
-    /// Holders that must have answered before a young record is believed. Of eight, all lie together in one lookup of
-    /// 15,000 when three servers in ten do.
-    public var freshAnswers = 8
-    /// Holders asked in the first wave beside those whose answers are awaited, so that the slowest need not be. Whoever
-    /// answers first is then believed first: with as many spare requests, ``freshAnswers`` must grow (specs/directory.md,
-    /// "Direct lookups").
-    public var spareRequests = 0
-    /// A record of this age in seconds ought to have a successor, for publishers refresh every 8 to 12 hours: all holders
-    /// are asked for it.
-    public var staleAge: UInt64 = 12 * 3600
-    /// How long the fallback lookup may take.
-    public var fallbackTimeout: UInt64 = 8000
+    /// How lookups are made.
+    public var lookup = LookupHabits()
     /// First and longest wait for a home's answer before a message is sent again on a fresh path.
     public var firstRetry: UInt64 = 3000
     public var longestRetry: UInt64 = 60_000

@@ -172,7 +172,8 @@ extension AgentCore {
     ) throws(StorageError) {
         for id in lookups.keys.sorted(by: { $0.key < $1.key }) {
             while var lookup = lookups[id] {
-                let step = lookup.step(configuration, now: now, queueDelay: queueDelay(configuration.freshAnswers))
+                let habits = configuration.lookup
+                let step = lookup.step(habits, now: now, queueDelay: queueDelay(habits.freshAnswers))
                 lookups[id] = lookup
                 switch step {
                 case .wait: break
@@ -196,7 +197,8 @@ extension AgentCore {
                         milliseconds: now.milliseconds(since: lookup.started), pathLength: configuration.mixes + 2)
                     for request in lookup.requests { effects.append(.resolved(request: request, report)) }
                     try advanceOutbox(now, &entropy, &effects, &store)
-                case .failed(let error):
+                case .failed(let failure):
+                    let error = AgentError(failure)
                     lookups[id] = nil
                     for request in lookup.requests { effects.append(.failed(request: request, error)) }
                     let waiting = outbox.open.values.filter { $0.recipient == id && $0.nextAttempt <= now }
@@ -230,6 +232,6 @@ extension AgentCore {
         case .invalid: counters.invalidRecords += 1
         case .malformed: counters.malformedAnswers += 1
         }
-        lookups[id]?.take(found, from: holder, now: now, grace: configuration.waveGrace)
+        lookups[id]?.take(found, from: holder, now: now, grace: configuration.lookup.waveGrace)
     }
 }

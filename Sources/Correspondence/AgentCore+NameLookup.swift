@@ -49,7 +49,7 @@ extension AgentCore {
         case .invalid: counters.invalidRecords += 1
         case .malformed: counters.malformedAnswers += 1
         }
-        nameLookups[label]?.lookup.take(found, from: holder, now: now, grace: configuration.waveGrace)
+        nameLookups[label]?.lookup.take(found, from: holder, now: now, grace: configuration.lookup.waveGrace)
     }
 
     mutating func advanceNameLookups(
@@ -57,8 +57,8 @@ extension AgentCore {
     ) throws(StorageError) {
         for label in nameLookups.keys.sorted() {
             while var current = nameLookups[label] {
-                let step = current.lookup.step(
-                    configuration, now: now, queueDelay: queueDelay(configuration.freshAnswers))
+                let habits = configuration.lookup
+                let step = current.lookup.step(habits, now: now, queueDelay: queueDelay(habits.freshAnswers))
                 nameLookups[label] = current
                 let (key, epoch) = (current.lookup.blindedKey, current.lookup.epoch)
                 switch step {
@@ -77,9 +77,9 @@ extension AgentCore {
                     nameLookups[label] = nil
                     let report = try report(id, current, now, &store)
                     for request in current.requests { effects.append(.nameResolved(request: request, report)) }
-                case .failed(let error):
+                case .failed(let failure):
                     nameLookups[label] = nil
-                    for request in current.requests { effects.append(.failed(request: request, error)) }
+                    for request in current.requests { effects.append(.failed(request: request, AgentError(failure))) }
                 }
                 break
             }

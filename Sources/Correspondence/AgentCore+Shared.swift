@@ -31,7 +31,7 @@ extension AgentCore {
         _ store: inout some (KeyValueStore & ~Copyable)
     ) throws(StorageError) {
         guard !network.servers.isEmpty else { return }
-        let wait = configuration.waveTimeout + queueDelay(SharedSample<SharedValue?>.lead)
+        let wait = configuration.lookup.waveTimeout + queueDelay(SharedSample<SharedValue?>.lead)
         let network = network
         let step = shared.step(clusters: { network.directories }, wait: wait, now: now, entropy: &entropy)
         for server in step?.servers ?? [] {

@@ -1,3 +1,4 @@
+import Directory
 import Federation
 import Home
 import Primitives
@@ -103,6 +104,13 @@ public enum AgentError: Error, Equatable, Sendable {
     case notYourName
     /// The only home cannot be removed.
     case lastHome
+
+    init(_ failure: LookupFailure) {
+        switch failure {
+        case .notFound(let asked, let missing): self = .notFound(asked: asked, missing: missing)
+        case .noAnswer(let asked): self = .noAnswer(asked: asked)
+        }
+    }
 }
 
 /// How a lookup went.

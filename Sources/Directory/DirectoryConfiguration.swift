@@ -1,4 +1,5 @@
 import Primitives
+import Records
 
 /// The bounds and habits of a ``DirectoryCore``. Times are in milliseconds.
 public struct DirectoryConfiguration: Sendable {
@@ -148,6 +149,8 @@ public enum DirectoryEvent: Sendable {
     case linkDown(UInt64)
     /// A frame of one of these kinds came.
     case frame(link: UInt64, [UInt8])
+    /// The operator wants to know where the record of an ID is; ``DirectoryEffect/lookedUp(request:_:)`` says it.
+    case lookUp(request: UInt64, NetworkID)
     /// ``DirectoryCore/nextWake`` has come.
     case wake
 }
@@ -168,6 +171,8 @@ public enum DirectoryEffect: Sendable {
     case sharedValue(epoch: UInt64, Bytes32)
     /// Tell the operator how the making of a shared random value went.
     case sharedRandom(SharedRandomReport)
+    /// A lookup is over, or was not begun.
+    case lookedUp(request: UInt64, Result<LookupReport, LookupRefusal>)
 }
 
 extension DirectoryEffect {
@@ -177,7 +182,7 @@ extension DirectoryEffect {
         switch self {
         case .answer(_, let message): DirectoryMessage.isPromise(message)
         case .send, .sharedRandom: true
-        case .call, .joined, .alarm, .sharedValue: false
+        case .call, .joined, .alarm, .sharedValue, .lookedUp: false
         }
     }
 }

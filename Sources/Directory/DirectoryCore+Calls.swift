@@ -28,8 +28,10 @@ extension DirectoryCore {
     /// How many calls may be under way for this one to be made. Anybody can make this server search; repair, and asking
     /// whether others live, keep a quarter of the calls.
     private func room(for call: Call) -> Int {
-        if case .iteration = call { return configuration.callLimit - configuration.callLimit / 4 }
-        return configuration.callLimit
+        switch call {
+        case .iteration, .holder: configuration.callLimit - configuration.callLimit / 4
+        default: configuration.callLimit
+        }
     }
 
     /// Milliseconds until a call is late.
@@ -52,6 +54,7 @@ extension DirectoryCore {
         usual.measured(milliseconds)
         guard let message = try? DirectoryMessage(decoding: bytes) else {
             counters.malformed += 1
+            if case .holder(let lookup, let node) = call { lookups[lookup]?.take(nil, from: node, now: now) }
             try callFailed(call, now, &entropy, &effects, &store)
             return
         }
@@ -87,6 +90,9 @@ extension DirectoryCore {
             heard(node, now)
             try handOn(keys, to: node, endpoint, now, &effects, store)
         case (.compare(let node, _), .refused): heard(node, now)
+        case (.holder(let lookup, let node), _):
+            heard(node, now)
+            lookups[lookup]?.take(message, from: node, now: now)
         case (.shared(let node), .shared(let answer)):
             try randomise(.answer(node, answer), now, &entropy, &effects, &store)
         default:
@@ -130,7 +136,7 @@ extension DirectoryCore {
         switch call {
         case .ping: break
         case .shared(let node): try randomise(.failed(node), now, &entropy, &effects, &store)
-        case .liveness(let node), .put(let node), .compare(let node, _):
+        case .liveness(let node), .put(let node), .compare(let node, _), .holder(_, let node):
             try drop(node, now, &store)
             missed(node, now)
         case .iteration(let iteration, let node):

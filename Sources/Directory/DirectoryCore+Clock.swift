@@ -18,6 +18,7 @@ extension DirectoryCore {
         offers.turnBack(by: amount)
         table.turnBack(by: amount, to: now)
         for id in iterations.keys { iterations[id]?.turnBack(by: amount) }
+        for id in lookups.keys { lookups[id]?.turnBack(by: amount) }
         calls = calls.mapValues {
             Pending(
                 call: $0.call, endpoint: $0.endpoint, started: $0.started.earlier(by: amount),

@@ -58,7 +58,7 @@ extension DirectoryCore {
                 answer(token, held, &effects)
                 return
             }
-            let goal = Iteration.Goal.value(key: key, epoch: epoch, token: token)
+            let goal = Iteration.Goal.value(key: key, epoch: epoch, for: .request(token: token))
             guard let id = start(goal, target: searchTarget(of: key, epoch), now, &effects) else {
                 answer(token, .refused(.busy), &effects)
                 return
@@ -80,7 +80,7 @@ extension DirectoryCore {
     }
 
     /// Where a record of an epoch lies in Kademlia's space, by the shared random value as far as it is known here.
-    private func searchTarget(of key: VerifyingKey, _ epoch: UInt64) -> Bytes32 {
+    func searchTarget(of key: VerifyingKey, _ epoch: UInt64) -> Bytes32 {
         DirectoryCore.kademliaTarget(of: key, epoch: epoch, shared: random.values[epoch]?.bytes)
     }
 
@@ -99,9 +99,7 @@ extension DirectoryCore {
     private mutating func held(
         _ key: VerifyingKey, _ epoch: UInt64, _ now: Timestamp, _ store: borrowing some (KeyValueStore & ~Copyable)
     ) throws(StorageError) -> DirectoryMessage {
-        guard let bytes = try store.get(RecordStore.table, key.bytes.bytes),
-            let dates = DirectoryRecord.dates(of: bytes), dates.epoch == epoch, dates.expiry > now.seconds
-        else {
+        guard let bytes = try stored(key, epoch, now, store) else {
             counters.misses += 1
             return .missing
         }
@@ -109,8 +107,18 @@ extension DirectoryCore {
         return .record(bytes)
     }
 
+    /// The record of an epoch, if it is held and not expired.
+    func stored(
+        _ key: VerifyingKey, _ epoch: UInt64, _ now: Timestamp, _ store: borrowing some (KeyValueStore & ~Copyable)
+    ) throws(StorageError) -> [UInt8]? {
+        guard let bytes = try store.get(RecordStore.table, key.bytes.bytes),
+            let dates = DirectoryRecord.dates(of: bytes), dates.epoch == epoch, dates.expiry > now.seconds
+        else { return nil }
+        return bytes
+    }
+
     /// A signed *missing*, if there is a signer and it is not asked too much.
-    private mutating func absence(_ key: VerifyingKey, _ epoch: UInt64, _ now: Timestamp) -> DirectoryMessage {
+    mutating func absence(_ key: VerifyingKey, _ epoch: UInt64, _ now: Timestamp) -> DirectoryMessage {
         guard let sign, budget.sign(configuration, now) else { return .missing }
         counters.signedMisses += 1
         let digest = Absence.digest(server: serverID, key: key, epoch: epoch, time: now.seconds)

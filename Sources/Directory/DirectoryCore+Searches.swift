@@ -52,8 +52,18 @@ extension DirectoryCore {
                 joining = nil
                 effects.append(.joined(contacts: table.count))
             }
-        case .value(_, _, let token):
-            effects.append(.answer(token: token, message: DirectoryMessage.missing.encode()))
+        case .value(_, _, let seeker): tell(seeker, .missing, iteration, now, &effects)
+        }
+    }
+
+    /// Tells who waits for a record how the search ended.
+    private mutating func tell(
+        _ seeker: Iteration.Seeker, _ message: DirectoryMessage, _ iteration: Iteration, _ now: Timestamp,
+        _ effects: inout [DirectoryEffect]
+    ) {
+        switch seeker {
+        case .request(let token): effects.append(.answer(token: token, message: message.encode()))
+        case .lookup(let id): lookups[id]?.take(searched: message, rounds: iteration.rounds, now: now)
         }
     }
 
@@ -74,7 +84,7 @@ extension DirectoryCore {
         _ bytes: [UInt8], _ id: UInt64, from node: NodeID, _ now: Timestamp, _ entropy: inout Entropy,
         _ effects: inout [DirectoryEffect], _ store: inout some (KeyValueStore & ~Copyable)
     ) throws(StorageError) {
-        guard let iteration = iterations[id], case .value(let key, let epoch, let token) = iteration.goal else {
+        guard let iteration = iterations[id], case .value(let key, let epoch, let seeker) = iteration.goal else {
             return
         }
         do throws(RecordError) {
@@ -87,7 +97,7 @@ extension DirectoryCore {
             return try advance(id, now, &effects, &store)
         }
         close(id, iteration, now, &effects)
-        effects.append(.answer(token: token, message: DirectoryMessage.record(bytes).encode()))
+        tell(seeker, .record(bytes), iteration, now, &effects)
     }
 
     /// Makes the first calls of a search that was just started.

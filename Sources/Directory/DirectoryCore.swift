@@ -44,13 +44,15 @@ public struct DirectoryCore: Sendable {
         case compare(NodeID, [VerifyingKey])
         /// What it knows of an epoch's shared random value.
         case shared(NodeID)
+        /// Whether a holder has the record of a lookup.
+        case holder(UInt64, NodeID)
 
         /// Whom it asks, if that is known.
         var node: NodeID? {
             switch self {
             case .ping: nil
             case .liveness(let node), .iteration(_, let node), .put(let node), .compare(let node, _),
-                .shared(let node):
+                .shared(let node), .holder(_, let node):
                 node
             }
         }
@@ -80,6 +82,10 @@ public struct DirectoryCore: Sendable {
     var nextCall: UInt64 = 1
     var iterations: [UInt64: Iteration] = [:]
     var nextIteration: UInt64 = 1
+    /// Lookups that the operator asked for.
+    var lookups: [UInt64: DirectLookup] = [:]
+    /// What they have shown of how long servers take to answer.
+    var answerTimes = AnswerTimes()
     var verified: [NodeID: Bytes32] = [:]
     /// What other cores of this process have checked; `nil` in a server.
     var checked: CheckedSignatures?
@@ -247,11 +253,14 @@ public struct DirectoryCore: Sendable {
             }
             if let due = random.nextWake, now >= due { try randomise(.wake, now, &entropy, &effects, &store) }
         case .placement(let epoch, let placement): placements[epoch] = placement
+        case .lookUp(let request, let id): lookUp(request, id, now, &entropy, &effects)
         }
+        if !lookups.isEmpty { try advanceLookups(now, &effects, &store) }
         nextRound = min(nextRound, nextRound(after: now))
         // Whatever comes meanwhile does not put it off.
         checkDue = waiting.isEmpty ? nil : checkDue ?? now.adding(milliseconds: DirectoryCore.queueInterval)
-        nextWake = [nextDeadline, checkDue, random.nextWake].reduce(nextRound) { first, due in
+        let lookupDue = lookups.values.map(\.deadline).min()
+        nextWake = [nextDeadline, checkDue, random.nextWake, lookupDue].reduce(nextRound) { first, due in
             due.map { min(first, $0) } ?? first
         }
         return effects

@@ -39,8 +39,15 @@ struct Iteration: Sendable {
     enum Goal: Sendable {
         /// Contacts near the target, for joining and refreshing.
         case nodes
-        /// A record, for whoever waits under the token.
-        case value(key: VerifyingKey, epoch: UInt64, token: UInt64)
+        case value(key: VerifyingKey, epoch: UInt64, for: Seeker)
+    }
+
+    /// Who waits for a record.
+    enum Seeker: Sendable {
+        /// An agent, under the token of its request.
+        case request(token: UInt64)
+        /// A lookup of this server.
+        case lookup(UInt64)
     }
 
     private enum State: Sendable {

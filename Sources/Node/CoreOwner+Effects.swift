@@ -55,6 +55,7 @@ extension CoreOwner {
             case .sharedRandom(let report):
                 CoreOwner.log(report, logger)
                 if case .equivocated(let piece) = report { evidence?.write(piece.fileName, piece.encode(), logger) }
+            case .lookedUp(let request, let result): lookedUp(request, result)
             }
         }
     }

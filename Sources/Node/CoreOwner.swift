@@ -98,6 +98,8 @@ final class CoreOwner: @unchecked Sendable {
     var links: [UInt64: StreamLink] = [:]
     var answerers: [UInt64: Answerer] = [:]
     var nextToken: UInt64 = 1
+    /// Who waits for lookups.
+    var seekers: [UInt64: Seeker] = [:]
     /// What the timer is set for.
     var wakeDue: Timestamp?
     var isNearlyFull = false

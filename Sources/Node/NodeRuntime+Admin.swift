@@ -2,6 +2,7 @@ import Federation
 import FoundationEssentials
 import NIOCore
 import Primitives
+import Records
 import Transport
 import Wire
 
@@ -12,6 +13,8 @@ public enum NodeRequest: Equatable, Sendable {
     case reload
     /// The clusters of the map whose name or ID begins so, and why each is admitted or is not.
     case map(matching: String)
+    /// A direct lookup: the node asks all holders itself (specs/directory.md, "Direct lookups").
+    case resolve(NetworkID)
 
     /// The longest question about the map, in bytes: a ClusterID in hexadecimal, or a name.
     public static let questionLimit = 64
@@ -21,6 +24,7 @@ public enum NodeRequest: Equatable, Sendable {
         case .status: "status"
         case .reload: "reload"
         case .map(let question): question.isEmpty ? "map" : "map \(question)"
+        case .resolve(let id): "resolve \(id.text)"
         }
     }
 
@@ -33,6 +37,9 @@ public enum NodeRequest: Equatable, Sendable {
             let question = parts.count > 1 ? String(parts[1]) : ""
             guard question.utf8.count <= NodeRequest.questionLimit else { return nil }
             self = .map(matching: question)
+        case "resolve":
+            guard parts.count > 1, let id = try? NetworkID(text: String(parts[1])) else { return nil }
+            self = .resolve(id)
         default: return nil
         }
     }
@@ -50,6 +57,8 @@ extension NodeRuntime {
             let promise = loop.makePromise(of: MapGraph.self)
             cores.enqueue { promise.succeed($0.mapGraph(matching: question)) }
             return promise.futureResult.map(NodeRuntime.encode)
+        case .resolve(let id):
+            return resolve(id, on: loop)
         case .reload:
             do {
                 try reloadPeers()
@@ -58,6 +67,27 @@ extension NodeRuntime {
                 return loop.makeSucceededFuture(Array("{\"error\":\"the list of peers cannot be read\"}".utf8))
             }
         }
+    }
+
+    /// An answer in any case: a turn of the cores' loop that its store spoils loses what it had to say.
+    private func resolve(_ id: NetworkID, on loop: any EventLoop) -> EventLoopFuture<[UInt8]> {
+        let promise = loop.makePromise(of: [UInt8].self)
+        let request = state.withLockedValue { state in
+            state.lookups += 1
+            return state.lookups
+        }
+        cores.enqueue { cores in
+            cores.lookUp(id, request) { result in
+                switch result {
+                case .success(let resolution): promise.succeed(NodeRuntime.encode(resolution))
+                case .failure(let refusal): promise.succeed(NodeRuntime.encode(["refused": refusal]))
+                }
+            }
+        }
+        loop.scheduleTask(in: .milliseconds(Int64(NodeResolution.deadline))) { [cores] in
+            cores.enqueue { $0.giveUp(request) }
+        }
+        return promise.futureResult
     }
 
     private static func encode(_ answer: some Encodable) -> [UInt8] {

@@ -53,6 +53,8 @@ public final class NodeRuntime: Sendable {
         var clusterAnnounced: Timestamp?
         var neighbours: (nodes: [NodeID], at: Timestamp)?
         var bootstrap: [PeerLink] = []
+        /// Lookups that the operator has asked for so far.
+        var lookups: UInt64 = 0
     }
 
     /// Opens the stores and the sockets, and joins the network.
@@ -183,6 +185,7 @@ public final class NodeRuntime: Sendable {
     public func stop() async {
         for channel in state.withLockedValue({ $0.channels }) { try? await channel.close().get() }
         cores.enqueue { $0.loop.closeSocket() }
+        await cores.giveUpLookups()
         try? await group.shutdownGracefully()
         await cores.flush()
         await cores.writer.stop()

@@ -2,6 +2,7 @@ import Federation
 import FoundationEssentials
 import NIOPosix
 import Node
+import Records
 import Transport
 
 /// Asks a running node over its socket.
@@ -10,11 +11,12 @@ struct NodeClient {
 
     init(_ configuration: NodeConfiguration) { self.configuration = configuration }
 
-    func ask(_ request: NodeRequest) async throws -> [UInt8] {
+    func ask(_ request: NodeRequest, within seconds: Int64 = 10) async throws -> [UInt8] {
         let group = MultiThreadedEventLoopGroup.singleton
         do {
             return try await ControlSocket.ask(
-                path: NodeFiles.socketPath(configuration), Array(request.text.utf8), group: group)
+                path: NodeFiles.socketPath(configuration), Array(request.text.utf8), group: group,
+                timeout: .seconds(seconds))
         } catch {
             throw Failure(
                 "the node \(configuration.clusterName) does not answer",
@@ -26,6 +28,27 @@ struct NodeClient {
     func status() async throws -> NodeStatus { try await decode(ask(.status)) }
 
     func map(matching question: String) async throws -> MapGraph { try await decode(ask(.map(matching: question))) }
+
+    func resolve(_ id: NetworkID) async throws -> NodeResolution {
+        let line = try await ask(.resolve(id), within: Int64(NodeResolution.deadline / 1000) + 3)
+        let refused = try? JSONDecoder().decode([String: NodeResolution.Refusal].self, from: Data(line))
+        switch refused?["refused"] {
+        case nil: return try decode(line)
+        case .busy:
+            throw Failure(
+                "the node has too many lookups or calls under way", next: "Try again in some seconds.",
+                code: SysExit.temporary)
+        case .late:
+            throw Failure(
+                "the node did not end the lookup in time",
+                next: "See what it is busy with: hulda node status, with the same --config, and its log.",
+                code: SysExit.temporary)
+        case .invalidID:
+            throw Failure(
+                "\(id) stands for no key: nobody can publish under it", next: "Ask its owner for the ID again.",
+                code: SysExit.usage)
+        }
+    }
 
     private func decode<Answer: Decodable>(_ line: [UInt8]) throws -> Answer {
         do {

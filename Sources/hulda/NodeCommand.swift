@@ -6,7 +6,7 @@ import Node
 struct NodeCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "node", abstract: "Run and operate a server of a cluster.",
-        subcommands: [Init.self, Run.self, Status.self, Map.self, Peer.self])
+        subcommands: [Init.self, Run.self, Status.self, Map.self, Resolve.self, Peer.self])
 
     struct ConfigOption: ParsableArguments {
         @Option(

@@ -140,7 +140,7 @@ extension World {
                 case .server(let from, let call): schedule(1 + random(20), .answer(from, call: call, message))
                 case nil: break
                 }
-            case .joined, .alarm, .send, .sharedValue, .sharedRandom: break
+            case .joined, .alarm, .send, .sharedValue, .sharedRandom, .lookedUp: break
             }
         }
         arm(index)

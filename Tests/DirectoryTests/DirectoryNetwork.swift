@@ -14,6 +14,8 @@ struct DirectoryNetwork: ~Copyable {
         let cluster: VerifyingKey
         let endpoint: Endpoint
         let descriptor: [UInt8]
+        /// With its server key, where a test lets it sign that it has no record.
+        let sign: @Sendable ([UInt8]) -> Signature
         var core: DirectoryCore
         var store = MemoryStore()
         var isUp = true
@@ -42,6 +44,10 @@ struct DirectoryNetwork: ~Copyable {
     var pings = 0
     /// Answers to requests of the test, by token.
     var answers: [UInt64: DirectoryMessage] = [:]
+    /// How lookups of the test ended, by their numbers.
+    var lookedUp: [UInt64: Result<LookupReport, LookupRefusal>] = [:]
+    /// What somebody answers to questions for records, whatever it has.
+    var lies: [Int: DirectoryMessage] = [:]
     var joined: [Int: Int] = [:]
     var alarms: [Int: [EclipseWatch.Alarm]] = [:]
     private var queue: [Event] = []
@@ -75,6 +81,7 @@ struct DirectoryNetwork: ~Copyable {
             Member(
                 serverID: server.publicKey, cluster: cluster.publicKey,
                 endpoint: Endpoint(linkKey: link, address: address), descriptor: descriptor,
+                sign: { server.sign($0) },
                 core: try DirectoryCore(serverID: server.publicKey, descriptor: descriptor, now: now, store: store)))
         return index
     }
@@ -139,6 +146,10 @@ struct DirectoryNetwork: ~Copyable {
                 push(1500, index, .failed(call: call))
                 return
             }
+            if let lie = lies[target], case .get? = try? DirectoryMessage(decoding: message) {
+                push(delay(), index, .answer(call: call, message: lie.encode()))
+                return
+            }
             nextToken += 1
             tokens[nextToken] = (index, call)
             let isProven = acquainted.contains([index, target])
@@ -156,6 +167,7 @@ struct DirectoryNetwork: ~Copyable {
             }
         case .joined(let contacts): joined[index] = contacts
         case .alarm(let alarm, _): alarms[index, default: []].append(alarm)
+        case .lookedUp(let request, let result): lookedUp[request] = result
         case .send, .sharedValue, .sharedRandom: break
         }
     }

@@ -4,6 +4,7 @@ import LMDB
 import Logging
 import NIOPosix
 import Primitives
+import Records
 import Relay
 import Storage
 import Testing
@@ -24,9 +25,13 @@ struct NodeFuzzTests {
     @Test("an operator's question is read as one that says the same, or refused")
     func requests() {
         var garbage = Garbage("node requests", seed: 351)
-        let valid = ["status", "reload", "map", "map cluster-1", "map " + String(repeating: "x", count: 64)]
+        let id = NetworkID(key: SigningKey(&garbage.entropy).publicKey).text
+        let valid = [
+            "status", "reload", "map", "map cluster-1", "map " + String(repeating: "x", count: 64), "resolve \(id)",
+        ]
         for text in valid { #expect(NodeRequest(text: text)?.text == text) }
         #expect(NodeRequest(text: "map " + String(repeating: "x", count: 65)) == nil)
+        #expect(NodeRequest(text: "resolve") == nil && NodeRequest(text: "resolve \(id.dropLast())") == nil)
         for _ in 0..<5000 {
             guard let request = NodeRequest(text: garbage.text(like: valid)) else { continue }
             #expect(NodeRequest(text: request.text) == request)

@@ -260,7 +260,7 @@ import Testing
     func help() throws {
         for command in [
             ["node", "init"], ["node", "run"], ["node", "status"], ["node", "peer", "add"],
-            ["node", "peer", "show"], ["node", "peer", "remove"], ["node", "map"], ["id", "new"],
+            ["node", "peer", "show"], ["node", "peer", "remove"], ["node", "map"], ["node", "resolve"], ["id", "new"],
             ["id", "show"], ["register"], ["resolve"], ["send"], ["inbox"], ["testbed", "up"], ["testbed", "down"],
             ["testbed", "status"],
         ] {

@@ -1,4 +1,5 @@
 import Foundation
+import Node
 import Testing
 
 @Suite(.serialized) struct MessageTests {
@@ -10,6 +11,10 @@ import Testing
         try alice.run("register", "--home", "cluster-1")
         try bob.run("register", "--home", "cluster-2")
         #expect(try alice.run("resolve", bob.id, "--json").contains("\"pathLength\":5"))
+        let all = try overlay.resolve(bob.id, by: 3)
+        #expect(all.result == .found && all.hops == 1 && all.answers["record"] == 7)
+        #expect(all.record?.homes.map(\.clusterName) == ["cluster-2"])
+        #expect(all.holders.allSatisfy { $0.milliseconds != nil && $0.sequence == all.record?.sequence })
 
         try alice.run("send", bob.id, "first")
         #expect(try bob.inbox("--wait", "1", "--timeout", "60") == [.init(from: alice.id, text: "first")])
@@ -21,6 +26,9 @@ import Testing
         try overlay.kill(2)
         try overlay.kill(5)
         try alice.run("send", bob.id, "third", "--timeout", "3", expect: 75)
+        let rest = try overlay.resolve(bob.id, by: 3)
+        let silent = rest.holders.filter { $0.answer == .silent }.compactMap(\.place.clusterName)
+        #expect(rest.result == .found && Set(silent) == ["cluster-2", "cluster-5"])
         try overlay.restart()
         try alice.run("inbox", "--flush", "--timeout", "90")
         let later = try bob.inbox("--wait", "2", "--timeout", "90")
@@ -43,6 +51,14 @@ import Testing
         let alice = try User(overlay, address: "127.0.13.1")
         let nobody = try User(overlay, address: "127.0.14.1")
         try alice.run("resolve", nobody.id, expect: 68)
+        let words = ["node", "resolve", nobody.id, "--config", overlay.configuration(1)]
+        let output = try Program.run(words)
+        #expect(output.status == 68 && output.text.contains("6: 6 signed that they have none"), "\(output.text)")
+        #expect(output.errors.contains("nobody publishes this ID today"))
+        try overlay.kill(1)
+        #expect(try Program.run(words).status == 69)
+        let mistyped = ["node", "resolve", nobody.id + "q", "--config", overlay.configuration(1)]
+        #expect(try Program.run(mistyped).status == 64)
         try alice.run("send", nobody.id, "hello?", expect: 68)
         #expect(try alice.run("inbox", "--sent", "--json").contains("\"state\":\"queued\""))
     }

@@ -1,4 +1,5 @@
 import Foundation
+import Node
 import Testing
 
 /// The `hulda` program that was built beside these tests.
@@ -89,6 +90,13 @@ final class Overlay: Sendable {
     func restart() throws {
         let output = try Program.run(["testbed", "up", "--dir", folder.path])
         try #require(output.status == 0, "\(output.errors)")
+    }
+
+    /// An operator's direct lookup.
+    func resolve(_ id: String, by number: Int) throws -> NodeResolution {
+        let output = try Program.run(["node", "resolve", id, "--config", configuration(number), "--json"])
+        try #require(output.status == 0, "\(output.errors)")
+        return try JSONDecoder().decode(NodeResolution.self, from: Data(output.text.utf8))
     }
 
     func status(_ number: Int) throws -> Statement {

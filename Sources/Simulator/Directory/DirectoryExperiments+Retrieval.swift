@@ -65,7 +65,8 @@ extension DirectoryExperiments {
     /// Lookups while a share of the servers lies and a share of the others is dead, in several draws of both.
     static func lookups(
         _ world: DirectoryWorld, _ trials: Int, liars: Double, conduct: [DirectoryConduct], dead: Double,
-        over route: LookupRoute = .mixed, configuration: AgentConfiguration? = nil, hasHistory: Bool = false,
+        over route: LookupRoute = .mixed, configuration: AgentConfiguration = AgentConfiguration(),
+        hasHistory: Bool = false,
         _ progress: (Double) -> Void
     ) throws(DirectoryExperimentError) -> LookupTally {
         var tally = LookupTally()
@@ -136,8 +137,8 @@ extension DirectoryExperiments {
             rows += try hurried(world, trials, kind.0)
             // The same without the rule, to show what it does.
             var weak = AgentConfiguration()
-            weak.freshAnswers = 1
-            weak.staleAge = .max
+            weak.lookup.freshAnswers = 1
+            weak.lookup.staleAge = .max
             let without = try lookups(
                 world, max(1, min(trials, hurriedLimit) / 10), liars: 0.3, conduct: [.stale], dead: 0,
                 configuration: weak

@@ -12,21 +12,6 @@ enum LookupRoute: Sendable {
     /// In envelopes: five links and three mixes there, as many back, and the agent's queue. The delays are drawn; the
     /// envelopes themselves are not built.
     case mixed
-
-    /// The habits of an agent on this route. Direct lookups ask all holders at once and take fifteen answers where nothing
-    /// is known of how long answers take.
-    var configuration: AgentConfiguration {
-        var configuration = AgentConfiguration()
-        if case .direct = self {
-            configuration.freshAnswers = 15
-            configuration.spareRequests = 5
-            // A little more than the longest round trip of the world.
-            configuration.waveTimeout = 400
-            // Nobody is left to be asked instead of the slow ones.
-            configuration.waveGrace = configuration.waveTimeout
-        }
-        return configuration
-    }
 }
 
 /// How a lookup ended.
@@ -46,40 +31,114 @@ struct LookupOutcome: Sendable {
     var usedFallback: Bool
 }
 
+/// A lookup that the world plays through: an agent's in envelopes, or a direct one.
+private protocol PlayedLookup {
+    var epoch: UInt64 { get }
+    var deadline: Timestamp { get }
+    var waves: Int { get }
+    var usedFallback: Bool { get }
+    mutating func next(_ configuration: AgentConfiguration, now: Timestamp, queueDelay: UInt64) -> PlayedStep
+    mutating func take(
+        _ answer: DirectoryMessage, from holder: NodeID?, _ configuration: AgentConfiguration, now: Timestamp)
+}
+
+private enum PlayedStep {
+    case ask([NodeID])
+    case search([NodeID])
+    case wait
+    /// With the sequence of the record, if one was found.
+    case ended(UInt64?)
+}
+
+extension Lookup: PlayedLookup where Content == RecordBody {
+    fileprivate mutating func next(
+        _ configuration: AgentConfiguration, now: Timestamp, queueDelay: UInt64
+    ) -> PlayedStep {
+        switch step(configuration.lookup, now: now, queueDelay: queueDelay) {
+        case .ask(let holders): .ask(holders)
+        case .askFallback(let servers): .search(servers)
+        case .wait: .wait
+        case .found(let record, _): .ended(record.sequence)
+        case .failed: .ended(nil)
+        }
+    }
+
+    fileprivate mutating func take(
+        _ answer: DirectoryMessage, from holder: NodeID?, _ configuration: AgentConfiguration, now: Timestamp
+    ) {
+        var found: (record: DirectoryRecord, body: RecordBody)?
+        if case .record(let record, let body) = read(answer, from: holder, now: now) { found = (record, body) }
+        take(found, from: holder, now: now, grace: configuration.lookup.waveGrace)
+    }
+}
+
+extension DirectLookup: PlayedLookup {
+    fileprivate var usedFallback: Bool { usedSearch }
+
+    fileprivate mutating func next(
+        _ configuration: AgentConfiguration, now: Timestamp, queueDelay: UInt64
+    ) -> PlayedStep {
+        switch step(now: now) {
+        case .ask(let holders): .ask(holders)
+        case .search(let servers): .search(servers)
+        case .wait: .wait
+        case .decided(.found(let record, _)): .ended(record.sequence)
+        case .decided(.failed), .over: .ended(nil)
+        }
+    }
+
+    fileprivate mutating func take(
+        _ answer: DirectoryMessage, from holder: NodeID?, _ configuration: AgentConfiguration, now: Timestamp
+    ) {
+        guard let holder else { return take(searched: answer, now: now) }
+        take(answer, from: holder, now: now)
+    }
+}
+
 extension DirectoryWorld {
-    /// An agent's whole lookup, with the agent's own state machine; time stands still for the servers meanwhile.
+    /// A whole lookup, with the state machine of agents or of nodes; time stands still for the servers meanwhile.
     /// - Parameters:
-    ///   - rings: the holders by the agent's own map, if that differs from everybody's.
-    ///   - configuration: the agent's, if not the usual one of the route.
-    ///   - hasHistory: whether the agent goes by the times of answers that it saw before (``AnswerTest``).
+    ///   - rings: the holders by the asker's own map, if that differs from everybody's.
+    ///   - configuration: the agent's, if not the usual one.
+    ///   - hasHistory: whether a direct lookup goes by the times of answers that were seen before (``AnswerTest``).
     func lookup(
         _ user: DirectoryUser, over route: LookupRoute, rings: [[NodeID]]? = nil,
-        configuration: AgentConfiguration? = nil, hasHistory: Bool = false
+        configuration: AgentConfiguration = AgentConfiguration(), hasHistory: Bool = false
     ) throws(DirectoryExperimentError) -> LookupOutcome {
-        let configuration = configuration ?? route.configuration
         now = now.adding(milliseconds: DirectoryWorld.pause)
         let region = latency.region(&entropy)
         let rings = rings ?? placement.rings(of: user.blindedKey)
-        let times = hasHistory ? answerTimes(region, configuration) : nil
-        var lookup = Lookup(
-            user: user.blinded, rings: rings, directories: directories,
-            test: times.flatMap { AnswerTest($0, holders: rings.reduce(0) { $0 + $1.count }) }, now: now,
-            entropy: &entropy)
+        switch route {
+        case .direct:
+            let times = hasHistory ? answerTimes(region, configuration) : AnswerTimes()
+            return try play(
+                DirectLookup(
+                    user: user.blinded, rings: rings, searchers: directories, times: times, now: now,
+                    entropy: &entropy), user, over: route, from: region, configuration)
+        case .mixed:
+            return try play(
+                Lookup(user: user.blinded, rings: rings, directories: directories, now: now, entropy: &entropy),
+                user, over: route, from: region, configuration)
+        }
+    }
+
+    private func play(
+        _ start: some PlayedLookup, _ user: DirectoryUser, over route: LookupRoute, from region: Int,
+        _ configuration: AgentConfiguration
+    ) throws(DirectoryExperimentError) -> LookupOutcome {
+        var lookup = start
         var arrivals = VirtualQueue<(holder: NodeID?, message: DirectoryMessage)>()
         var requests = 0
         var time = now
-        func outcome(_ end: LookupOutcome.End) -> LookupOutcome {
-            lookupTime += time.milliseconds(since: now)
-            return LookupOutcome(
-                end: end, milliseconds: time.milliseconds(since: now), asked: requests, waves: lookup.waves,
-                usedFallback: lookup.usedFallback)
-        }
+        let queueDelay = route.queueDelay(configuration.lookup.freshAnswers, configuration)
         while true {
-            let queueDelay = route.queueDelay(configuration.freshAnswers, configuration)
-            switch lookup.step(configuration, now: time, queueDelay: queueDelay) {
-            case .found(let record, _):
-                return outcome(record.sequence == user.sequence ? .found : .stale)
-            case .failed: return outcome(.failed)
+            switch lookup.next(configuration, now: time, queueDelay: queueDelay) {
+            case .ended(let sequence):
+                lookupTime += time.milliseconds(since: now)
+                return LookupOutcome(
+                    end: sequence.map { $0 == user.sequence ? .found : .stale } ?? .failed,
+                    milliseconds: time.milliseconds(since: now), asked: requests, waves: lookup.waves,
+                    usedFallback: lookup.usedFallback)
             case .ask(let holders):
                 requests += holders.count
                 var departure = 0.0
@@ -92,7 +151,7 @@ extension DirectoryWorld {
                     let travel = departure + answerDelay(route, region, index, configuration)
                     arrivals.push((holder, answer), due: time.adding(milliseconds: UInt64(travel)).milliseconds)
                 }
-            case .askFallback(let servers):
+            case .search(let servers):
                 for server in servers {
                     let request = DirectoryMessage.iterate(key: user.blindedKey, epoch: lookup.epoch)
                     guard let index = indices[server], let answer = try ask(index, request, user.blindedKey) else {
@@ -108,11 +167,7 @@ extension DirectoryWorld {
                     continue
                 }
                 time = max(time, Timestamp(milliseconds: at))
-                var found: (record: DirectoryRecord, body: RecordBody)?
-                if case .record(let record, let body) = lookup.read(answer.message, from: answer.holder, now: time) {
-                    found = (record, body)
-                }
-                lookup.take(found, from: answer.holder, now: time, grace: configuration.waveGrace)
+                lookup.take(answer.message, from: answer.holder, configuration, now: time)
             }
         }
     }

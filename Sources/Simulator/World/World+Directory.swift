@@ -92,6 +92,8 @@ extension World {
             case .sharedValue(let epoch, let value): handle(server, MapEvent.sharedRandom(epoch: epoch, value))
             case .sharedRandom(.agreed): figures.valuesAgreed += 1
             case .sharedRandom: figures.valuesFailed += 1
+            // No operator asks here.
+            case .lookedUp: break
             }
         }
         arm(server)

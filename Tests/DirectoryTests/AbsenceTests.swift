@@ -1,10 +1,9 @@
-import Directory
 import Primitives
 import Records
 import Testing
 import Wire
 
-@testable import Correspondence
+@testable import Directory
 
 @Suite("Negative answers")
 struct AbsenceTests {
@@ -14,7 +13,7 @@ struct AbsenceTests {
     /// refused.
     private static func resolve(
         _ answer: (_ index: Int, _ server: borrowing SigningKey, _ key: VerifyingKey) -> DirectoryMessage
-    ) throws -> (error: AgentError?, invalid: Int) {
+    ) throws -> (error: LookupFailure?, invalid: Int) {
         var entropy = Entropy(seed: 41)
         let user = SigningKey(&entropy)
         let seeds = (0..<20).map { _ in entropy.bytes(Bytes32.self) }
@@ -27,21 +26,21 @@ struct AbsenceTests {
         var lookup = Lookup(
             user: id,
             rings: (0..<4).map { Array(nodes[5 * $0..<5 * $0 + 5]) }, directories: nodes, now: now, entropy: &entropy)
-        let configuration = AgentConfiguration()
+        let habits = LookupHabits()
         var invalid = 0
         for _ in 0..<100 {
-            switch lookup.step(configuration, now: now, queueDelay: 0) {
+            switch lookup.step(habits, now: now, queueDelay: 0) {
             case .ask(let holders):
                 for holder in holders {
                     let index = try #require(nodes.firstIndex(of: holder))
                     let reading = lookup.read(answer(index, server(index), id.key), from: holder, now: now)
                     if case .invalid = reading { invalid += 1 }
-                    lookup.take(nil, from: holder, now: now, grace: configuration.waveGrace)
+                    lookup.take(nil, from: holder, now: now, grace: habits.waveGrace)
                 }
             case .askFallback(let servers):
                 for _ in servers {
                     _ = lookup.read(answer(0, server(0), id.key), from: nil, now: now)
-                    lookup.take(nil, from: nil, now: now, grace: configuration.waveGrace)
+                    lookup.take(nil, from: nil, now: now, grace: habits.waveGrace)
                 }
             case .failed(let error): return (error, invalid)
             case .found, .wait:

@@ -1,4 +1,3 @@
-import Directory
 import Primitives
 import Records
 import Wire
@@ -6,7 +5,7 @@ import Wire
 /// One resolution of a network ID, or of a name: waves of requests to the record's holders, then the iterative fallback
 /// (specs/correspondence.md, "Lookup"). `Content` is what a record says to those who can open it.
 ///
-/// Freshness: of all valid answers the highest sequence wins, but not before ``AgentConfiguration/freshAnswers`` holders
+/// Freshness: of all valid answers the highest sequence wins, but not before ``LookupHabits/freshAnswers`` holders
 /// have answered, or an ``AnswerTest`` says that it is enough; and while the best record is so old that its publisher
 /// should have replaced it, all holders are asked. Holders from whom nothing came are asked once more before an ID counts
 /// as not found.
@@ -22,7 +21,7 @@ package struct Lookup<Content: Sendable>: Sendable {
         case askFallback([NodeID])
         case wait
         case found(DirectoryRecord, Content)
-        case failed(AgentError)
+        case failed(LookupFailure)
     }
 
     /// What an answer is worth.
@@ -36,14 +35,15 @@ package struct Lookup<Content: Sendable>: Sendable {
     }
 
     /// Servers that are asked to search on the agent's behalf when no holder has the record.
-    static var fallbackServers: Int { 2 }
+    private static var fallbackServers: Int { 2 }
 
     /// Decrypts a record whose signature is right.
     private let open: @Sendable (DirectoryRecord) throws(RecordError) -> Content
     package let epoch: UInt64
     package let blindedKey: VerifyingKey
-    let started: Timestamp
-    var requests: [UInt64] = []
+    package let started: Timestamp
+    /// Who waits for it.
+    package var requests: [UInt64] = []
     private var waiting: [[NodeID]]
     /// Holders that there are.
     private let holderCount: Int
@@ -70,8 +70,8 @@ package struct Lookup<Content: Sendable>: Sendable {
     /// Holders that sent a record which holds.
     private var records = 0
     private var best: (record: DirectoryRecord, body: Content)?
-    /// The encoding of ``best``: most holders send the same, which needs no second check.
-    private var bestBytes: [UInt8] = []
+    /// The encoding of the best record: most holders send the same, which needs no second check.
+    private(set) var bestBytes: [UInt8] = []
 
     /// - Parameters:
     ///   - rings: the holders by ring; a wave asks as many of each.
@@ -108,7 +108,7 @@ package struct Lookup<Content: Sendable>: Sendable {
     }
 
     /// The clock went back.
-    mutating func turnBack(by amount: UInt64) {
+    package mutating func turnBack(by amount: UInt64) {
         waveEnd = waveEnd.earlier(by: amount)
         askedAt = askedAt.earlier(by: amount)
     }
@@ -178,9 +178,9 @@ package struct Lookup<Content: Sendable>: Sendable {
     }
 
     /// - Parameter queueDelay: milliseconds until a request that is queued now leaves.
-    package mutating func step(_ configuration: AgentConfiguration, now: Timestamp, queueDelay: UInt64) -> Step {
-        let isOld = looksOld(configuration, now)
-        let wanted = wantedAnswers(configuration)
+    package mutating func step(_ habits: LookupHabits, now: Timestamp, queueDelay: UInt64) -> Step {
+        let isOld = looksOld(habits, now)
+        let wanted = wantedAnswers(habits)
         let isEnough = test == nil ? answered >= wanted : enoughAt.map { now >= $0 } ?? false
         if let best, !isOld, isEnough { return .found(best.record, best.body) }
         let asksRest = isOld && stage == .waves && waiting.contains { !$0.isEmpty }
@@ -188,7 +188,7 @@ package struct Lookup<Content: Sendable>: Sendable {
         if isWaiting, now < waveEnd, !asksRest { return .wait }
         switch stage {
         case .waves:
-            let spare = waves == 0 ? configuration.spareRequests : 0
+            let spare = waves == 0 ? habits.spareRequests : 0
             let takesAll = isOld || test != nil
             var wave = nextWave(takesAll ? .max : max(waiting.count, wanted - answered) + spare)
             if wave.isEmpty { wave = silentHolders() }
@@ -198,13 +198,13 @@ package struct Lookup<Content: Sendable>: Sendable {
                 // Who was too late in the last wave is not waited for any more.
                 awaited = now >= waveEnd ? Set(wave) : awaited.union(wave)
                 asked.formUnion(wave)
-                waveEnd = now.adding(milliseconds: configuration.waveTimeout + queueDelay)
+                waveEnd = now.adding(milliseconds: habits.waveTimeout + queueDelay)
                 return .ask(wave)
             }
             if let best { return .found(best.record, best.body) }
             stage = .fallback
             searching = fallbackCandidates.count
-            waveEnd = now.adding(milliseconds: configuration.fallbackTimeout + queueDelay)
+            waveEnd = now.adding(milliseconds: habits.fallbackTimeout + queueDelay)
             guard !fallbackCandidates.isEmpty else { return .failed(failure) }
             return .askFallback(fallbackCandidates)
         case .fallback:
@@ -215,9 +215,9 @@ package struct Lookup<Content: Sendable>: Sendable {
 
     /// Answers after which a young record is believed. In a small network half of the holders are enough, which leaves some
     /// for another try, unless a greater share is awaited in a large one.
-    private func wantedAnswers(_ configuration: AgentConfiguration) -> Int {
-        let share = configuration.freshAnswers * holderCount / (Placement.rings * Placement.holdersPerRing)
-        return min(configuration.freshAnswers, max((holderCount + 1) / 2, share))
+    private func wantedAnswers(_ habits: LookupHabits) -> Int {
+        let share = habits.freshAnswers * holderCount / (Placement.rings * Placement.holdersPerRing)
+        return min(habits.freshAnswers, max((holderCount + 1) / 2, share))
     }
 
     /// The holders that have not answered at all, once, unless there is a record or enough have signed that there is none:
@@ -229,13 +229,13 @@ package struct Lookup<Content: Sendable>: Sendable {
     }
 
     /// Whether the publisher, who refreshes every 8 to 12 hours, should have published again since.
-    private func looksOld(_ configuration: AgentConfiguration, _ now: Timestamp) -> Bool {
+    private func looksOld(_ habits: LookupHabits, _ now: Timestamp) -> Bool {
         guard let best else { return false }
-        return now.seconds > best.record.sequence && now.seconds - best.record.sequence >= configuration.staleAge
+        return now.seconds > best.record.sequence && now.seconds - best.record.sequence >= habits.staleAge
     }
 
     /// A negative result is believed when enough holders have signed it.
-    private var failure: AgentError {
+    private var failure: LookupFailure {
         absence.isReached
             ? .notFound(asked: asked.count, missing: absence.count) : .noAnswer(asked: asked.count)
     }

@@ -2,7 +2,7 @@ import Glibc
 import Primitives
 import Testing
 
-@testable import Correspondence
+@testable import Directory
 
 /// When the answers to a direct lookup are enough (specs/directory.md, "Direct lookups").
 @Suite("Enough answers")
