@@ -219,9 +219,8 @@ final class AgentOwner: @unchecked Sendable {
 
     private func wake() {
         let now = Timestamp.now()
-        if map.isAhead(of: now) || map.nextWake.map({ $0 <= now }) ?? false { handle(MapEvent.wake) }
-        let isDue = core.nextWake.map { $0 <= now } ?? false
-        if isDue || core.isAhead(of: now) { handle(AgentEvent.wake) } else { scheduleWake() }
+        if map.isDue(now) { handle(MapEvent.wake) }
+        if core.isDue(now) { handle(AgentEvent.wake) } else { scheduleWake() }
     }
 
     // MARK: Reading

@@ -4,12 +4,8 @@ import Wire
 /// A clock that went back: what was planned by the time that it showed before would wait until it shows that again
 /// (specs/correspondence.md, "A clock that goes back").
 extension AgentCore {
-    /// Whether this core has been handed a later time: it is to be woken then, although nothing is due.
-    public func isAhead(of now: Timestamp) -> Bool { lastEvent.milliseconds(since: now) > ClockWatch.step }
-
     /// Plans anew, as after a restart: what waited for a moment is due, and what was asked is waited for as long again.
-    mutating func turnBack(to now: Timestamp, _ entropy: inout Entropy) {
-        let amount = lastEvent.milliseconds(since: now)
+    mutating func turnBack(to now: Timestamp, by amount: UInt64, _ entropy: inout Entropy) {
         counters.clockTurns += 1
         if nextTick != nil { scheduleTick(now, &entropy) }
         nextExpiry = nil

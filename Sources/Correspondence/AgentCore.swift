@@ -11,7 +11,7 @@ import Wire
 /// messages until their receivers have them, and takes messages in exactly once (specs/correspondence.md).
 ///
 /// The driver commits the store after each ``handle(_:now:entropy:store:)`` and before it performs the effects.
-public struct AgentCore: Sendable {
+public struct AgentCore: TimedCore, Sendable {
     static let state = Table("state")
 
     /// A request to a service that waits for its turn in the Poisson process.
@@ -71,7 +71,7 @@ public struct AgentCore: Sendable {
     var claimedEpoch: UInt64 = 0
     var nextExpiry: Timestamp?
     var nextSweep: Timestamp?
-    var lastEvent: Timestamp
+    public private(set) var clock: ClockWatch
 
     /// - Parameter store: as the last run left it; see ``Identity/save(_:)`` for a new one.
     public init(
@@ -79,7 +79,7 @@ public struct AgentCore: Sendable {
         store: inout some (KeyValueStore & ~Copyable)
     ) throws(StorageError) {
         self.identity = identity
-        lastEvent = now
+        clock = ClockWatch(now)
         self.configuration = configuration
         contacts = ContactBook(limit: configuration.contactLimit)
         replies = try ReplyTable(limit: configuration.replyLimit, now, &store)
@@ -138,7 +138,7 @@ public struct AgentCore: Sendable {
     ) throws(StorageError) -> [SentMessage] { try Outbox.messages(store) }
 
     /// When to hand in ``AgentEvent/wake``; `nil` while there is nothing to do without a gateway.
-    public var nextWake: Timestamp? { nextWake(after: lastEvent) }
+    public var nextWake: Timestamp? { clock.latest.flatMap(nextWake(after:)) }
 
     private func nextWake(after now: Timestamp) -> Timestamp? {
         var due: [Timestamp] = []
@@ -165,8 +165,7 @@ public struct AgentCore: Sendable {
     ) throws(StorageError) -> [AgentEffect] {
         var effects: [AgentEffect] = []
         network.turn(to: now.epoch)
-        if isAhead(of: now) { turnBack(to: now, &entropy) }
-        lastEvent = now
+        if let amount = clock.turned(to: now) { turnBack(to: now, by: amount, &entropy) }
         switch event {
         case .linkUp(let gateway):
             if !gateways.contains(gateway) { gateways.append(gateway) }

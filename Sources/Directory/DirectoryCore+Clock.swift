@@ -3,9 +3,6 @@ import Wire
 
 /// A clock that was ahead and goes back (specs/directory.md, "Clocks").
 extension DirectoryCore {
-    /// Whether this core has been handed a later time: it is to be woken then, although nothing is due.
-    public func isAhead(of now: Timestamp) -> Bool { clock.isAhead(of: now) }
-
     /// Whatever waits for a moment waits as long as it would have, and budgets are whole again.
     mutating func turnBack(
         by amount: UInt64, to now: Timestamp, _ store: inout some (KeyValueStore & ~Copyable)

@@ -5,7 +5,7 @@ import Wire
 
 /// A directory server: holds the records for which the map makes it responsible, repairs their copies, and keeps a
 /// Kademlia routing table for joining and as a fallback (specs/directory.md).
-public struct DirectoryCore: Sendable {
+public struct DirectoryCore: TimedCore, Sendable {
     static let contactTable = Table("directory/contacts")
     /// What it reads and writes of a store.
     public static let tables = [contactTable] + RecordStore.tables + SharedRandomStore.tables + [ClusterHistory.table]
@@ -154,7 +154,7 @@ public struct DirectoryCore: Sendable {
     var bootstrap: [Endpoint] = []
     var nextJoin: Timestamp
     var joinWait = DirectoryCore.firstJoinWait
-    var clock: ClockWatch
+    public internal(set) var clock: ClockWatch
 
     /// - Parameters:
     ///   - descriptor: this server's own, encoded.

@@ -5,9 +5,6 @@ import Wire
 
 /// A clock that was ahead and goes back (specs/map.md, "Clocks").
 extension MapCore {
-    /// Whether this core has been handed a later time: it is to be woken then, although nothing is due.
-    public func isAhead(of now: Timestamp) -> Bool { clock.isAhead(of: now) }
-
     /// The sequence for a new descriptor of a server: higher than that of the last, which may have been signed by a clock
     /// that was ahead.
     public func nextSequence(ofServer node: NodeID, from least: UInt64) -> UInt64 {

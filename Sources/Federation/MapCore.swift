@@ -11,7 +11,7 @@ import Wire
 ///
 /// When ``handle(_:now:entropy:store:)`` throws, the map in memory may be ahead of the one on disk; gossip refills
 /// the latter after the next start.
-public struct MapCore: Sendable {
+public struct MapCore: TimedCore, Sendable {
     static let table = Table("map")
     /// What it reads and writes of a store.
     public static let tables = [table, rootTable, agreedTable, capacityTable, evidenceTable, Tenure.table]
@@ -58,7 +58,7 @@ public struct MapCore: Sendable {
     var capacity: CapacityState
     var newcomers: NewcomerState
     var nextPrune: Timestamp
-    var clock: ClockWatch
+    public internal(set) var clock: ClockWatch
 
     /// The map as the store has it.
     public init(

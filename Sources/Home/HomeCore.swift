@@ -21,7 +21,7 @@ public enum HomeEffect: Sendable, Equatable {
 ///
 /// A home knows an account as a hash of an operational key and reaches its owner only through reply blocks. It learns
 /// neither an address nor a network ID, nor who sent an item.
-public struct HomeCore: Sendable {
+public struct HomeCore: TimedCore, Sendable {
     /// What it reads and writes of a store.
     public static let tables = HomeTables.all
     /// The last message IDs of an account that are recognised when they come again.
@@ -51,7 +51,7 @@ public struct HomeCore: Sendable {
     public internal(set) var counters = HomeCounters()
     var inFlight: [Bytes16: [UInt64: Flight]] = [:]
     private var nextSweep: Timestamp?
-    private var clock = ClockWatch()
+    public private(set) var clock = ClockWatch()
     /// The key at which the next sweep goes on; empty for the beginning.
     private var sweepStart: [UInt8] = []
 
@@ -246,9 +246,6 @@ public struct HomeCore: Sendable {
             nextSweep = now.adding(milliseconds: isOver ? HomeCore.sweepInterval : HomeCore.sweepPause)
         }
     }
-
-    /// Whether this core has been handed a later time: it is to be woken then, although nothing is due.
-    public func isAhead(of now: Timestamp) -> Bool { clock.isAhead(of: now) }
 
     /// The clock went back (specs/home.md, "Clocks"): items are sent again when they would have been.
     private mutating func turnBack(by amount: UInt64) {

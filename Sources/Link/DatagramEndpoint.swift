@@ -8,7 +8,7 @@ import Wire
 /// - Later calls use the session that came of it; if the peer lost it, a retry makes a new handshake.
 /// - All datagrams that may be answered are as long as the longest answer, so nothing is amplified.
 /// - Strangers, replays and garbage get silence.
-public struct DatagramEndpoint: ~Copyable, Sendable {
+public struct DatagramEndpoint: TimedCore, ~Copyable, Sendable {
     /// The longest request or answer.
     public static let bodyLimit = DatagramFormat.bodyLimit
 
@@ -57,7 +57,7 @@ public struct DatagramEndpoint: ~Copyable, Sendable {
     var tokenOfRequest: [RequestKey: UInt64] = [:]
     var lastToken: UInt64 = 0
     var budget = HandshakeBudget()
-    private var clock = ClockWatch()
+    public private(set) var clock = ClockWatch()
 
     /// - Parameter key: the link key; its public part is what callers need.
     public init(key: consuming X25519PrivateKey, entropy: inout Entropy) {
@@ -189,9 +189,6 @@ public struct DatagramEndpoint: ~Copyable, Sendable {
         for (_, request) in requests.removeExpired(at: now) { tokenOfRequest[request.key] = nil }
         _ = handshakes.removeExpired(at: now)
     }
-
-    /// Whether this endpoint has been handed a later time: it is to be woken then, although nothing is due.
-    public func isAhead(of now: Timestamp) -> Bool { clock.isAhead(of: now) }
 
     /// The clock went back: what has an end is forgotten, as in a restart, since it would stay until the wrong clock's time
     /// comes; calls that wait are repeated, or given up, at once.

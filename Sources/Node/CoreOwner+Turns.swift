@@ -95,14 +95,12 @@ extension CoreOwner {
     func wake() {
         wakeDue = nil
         let now = Timestamp.now()
-        if endpoint.isAhead(of: now) || endpoint.nextWake.map({ $0 <= now }) ?? false {
-            perform(endpoint.wake(now: now, entropy: &entropy))
-        }
+        if endpoint.isDue(now) { perform(endpoint.wake(now: now, entropy: &entropy)) }
         // A core that has seen a later time plans anew: what it waits for may be a day ahead.
         if map.isAhead(of: now) { tellingDue = tellingDue.map { min($0, now) } }
-        if map.isAhead(of: now) || map.nextWake.map({ $0 <= now }) ?? false { handle(.map(.wake)) }
-        if directory.isAhead(of: now) || directory.nextWake.map({ $0 <= now }) ?? false { handle(.directory(.wake)) }
-        if home.isAhead(of: now) || home.nextWake.map({ $0 <= now }) ?? false { handle(.home(.wake)) }
+        if map.isDue(now) { handle(.map(.wake)) }
+        if directory.isDue(now) { handle(.directory(.wake)) }
+        if home.isDue(now) { handle(.home(.wake)) }
         if let due = tellingDue, due <= now { tellOfMap() }
         commit()
         if !isDraining { scheduleWake() }

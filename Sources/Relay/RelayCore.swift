@@ -43,7 +43,7 @@ public struct RelayCounters: Equatable, Sendable {
 
 /// A mix: refuses replays, holds each envelope for the time that its sender drew, and forwards by due time
 /// (specs/relay.md). Unwrapping is done before, on any thread, by ``MixKeyRing/unwrap(_:now:)``.
-public struct RelayCore: Sendable {
+public struct RelayCore: TimedCore, Sendable {
     /// The longest delay accepted, in milliseconds; a longer one is cut.
     public static let longestDelay: UInt32 = 60_000
     /// Milliseconds after which an own loop is given up.
@@ -62,7 +62,7 @@ public struct RelayCore: Sendable {
     /// What is being measured of other relays.
     public var probe: CapacityProbe?
     private var filterSeed: Bytes32
-    private var clock = ClockWatch()
+    public private(set) var clock = ClockWatch()
     public private(set) var counters = RelayCounters()
 
     private struct Held: Comparable, Sendable {
@@ -179,9 +179,6 @@ public struct RelayCore: Sendable {
         }
         return effects
     }
-
-    /// Whether this core has been handed a later time: it is to be woken then, although nothing is due.
-    public func isAhead(of now: Timestamp) -> Bool { clock.isAhead(of: now) }
 
     /// When the clock went back: what is held leaves when it would have, and what was being measured is given up, for the
     /// map names whom to measure by the right day. Filters stay: they follow the keys and no clock.

@@ -11,7 +11,8 @@ public struct ClockWatch: Sendable {
     /// Milliseconds after a leap in which nothing is forgotten for being old.
     public static let trial: UInt64 = 900_000
 
-    private var latest: Timestamp?
+    /// The latest time that was handed in, since the clock last went back.
+    public private(set) var latest: Timestamp?
     private var leapt: Timestamp?
 
     /// - Parameter now: the time at the start; without it, that of the first event.

@@ -170,9 +170,7 @@ struct MapNetwork: ~Copyable {
             }
             for node in cores.indices {
                 let clock = clock(node)
-                if cores[node].isAhead(of: clock) || cores[node].nextWake.map({ $0 <= clock }) ?? false {
-                    try handle(.wake, node)
-                }
+                if cores[node].isDue(clock) { try handle(.wake, node) }
             }
         }
     }

@@ -206,15 +206,9 @@ extension World {
 
     func wake(_ agent: WorldAgent, _ time: UInt64) throws {
         if agent.armed == time { agent.armed = nil }
-        if let core = agent.core {
-            let own = agent.clock(now)
-            let isDue = core.nextWake.map { $0 <= own } ?? false
-            if isDue || core.isAhead(of: own) { try handle(agent, AgentEvent.wake) }
-        }
-        if let map = agent.map {
-            let own = agent.clock(now)
-            if map.isAhead(of: own) || map.nextWake.map({ $0 <= own }) ?? false { try handle(agent, MapEvent.wake) }
-        }
+        let own = agent.clock(now)
+        if agent.core?.isDue(own) ?? false { try handle(agent, AgentEvent.wake) }
+        if agent.map?.isDue(own) ?? false { try handle(agent, MapEvent.wake) }
         arm(agent)
     }
 
