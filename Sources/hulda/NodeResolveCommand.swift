@@ -43,9 +43,9 @@ enum ResolutionText {
         let rule =
             resolution.judgedByTimes
             ? "by the times of earlier answers" : "by three answers in four: too little is known of their times"
+        let judged = resolution.result == .found ? ", judged \(rule)" : ""
         var lines = [
-            resolution.id,
-            "  result     \(result(resolution)) after \(resolution.milliseconds) ms, judged \(rule)",
+            resolution.id, "  result     \(result(resolution)) after \(resolution.milliseconds) ms\(judged)",
         ]
         if let record = resolution.record {
             let age = record.ageSeconds.map { ", published \(duration($0)) ago" } ?? ""

@@ -61,6 +61,9 @@ struct OperatorLookupTests {
         let copies = try (0..<60).filter { try network.holds($0, record.blindedKey) }
         let asker = try #require((0..<60).first { !holders.contains($0) && !copies.contains($0) })
         try network.handle(asker, .lookUp(request: 1, id))
+        // Nobody answers, and no round of housekeeping is near enough.
+        let due = try #require(network.members[asker].core.nextWake)
+        #expect(due <= network.now.adding(milliseconds: 400))
         try network.run(milliseconds: 10_000)
         let report = try #require(try network.lookedUp[1]?.get())
         guard case .found(let found, _) = report.ending else {
