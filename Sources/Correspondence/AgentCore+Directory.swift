@@ -80,13 +80,9 @@ extension AgentCore {
         _ store: inout some (KeyValueStore & ~Copyable)
     ) throws(StorageError) {
         guard var publication = publications[epoch] else { return }
-        switch answer {
-        // An answer to the record before this one says nothing of this one.
-        case .stored(let sequence) where sequence < publication.sequence: return
-        case .stored: publication.answer(from: holder, stored: true)
-        case .refused: publication.answer(from: holder, stored: false)
-        case .puzzle(let level): publication.demand(from: holder, level: level, now)
-        default: counters.malformedAnswers += 1
+        guard publication.take(answer, from: holder, now) else {
+            counters.malformedAnswers += 1
+            return
         }
         publications[epoch] = publication.isFinished ? nil : publication
         try publicationAdvanced(publication, now, &effects, &store)

@@ -166,12 +166,9 @@ extension AgentCore {
         _ answer: DirectoryMessage, _ key: NameKey, holder: NodeID, _ now: Timestamp, _ effects: inout [AgentEffect]
     ) {
         guard var publication = names.publications[key] else { return }
-        switch answer {
-        case .stored(let sequence) where sequence < publication.sequence: return
-        case .stored: publication.answer(from: holder, stored: true)
-        case .refused: publication.answer(from: holder, stored: false)
-        case .puzzle(let level): publication.demand(from: holder, level: level, now)
-        default: counters.malformedAnswers += 1
+        guard publication.take(answer, from: holder, now) else {
+            counters.malformedAnswers += 1
+            return
         }
         names.publications[key] = publication.isFinished ? nil : publication
         tellNamed(key, publication, now, &effects)

@@ -24,12 +24,13 @@ package struct Publication: Sendable {
     private var attempts: [NodeID: Int] = [:]
     /// Work that holders demand, what came of it, and who is to be asked with it.
     private var solvers: [NodeID: PuzzleSolver] = [:]
-    private var solutions: [NodeID: UInt64] = [:]
-    private var solved: [NodeID] = []
+    private var efforts: [NodeID: PutEffort] = [:]
+    private var ready: [NodeID] = []
     private var demands: [NodeID: Int] = [:]
     private let holders: [NodeID]
     private var nextTry: Timestamp
-    private var nextSolving: Timestamp?
+    /// When somebody is ready to be asked, or the next step at a puzzle is due.
+    private var nextTurn: Timestamp?
     /// The last tries have had their time.
     private var isOver = false
 
@@ -54,38 +55,71 @@ package struct Publication: Sendable {
     }
 
     /// When there is something to do.
-    package var nextStep: Timestamp { nextSolving.map { min($0, nextTry) } ?? nextTry }
+    package var nextStep: Timestamp { nextTurn.map { min($0, nextTry) } ?? nextTry }
 
-    /// A holder wants work before it looks at the record.
-    package mutating func demand(from holder: NodeID, level: Int, _ now: Timestamp) {
+    /// A holder has answered the request.
+    /// - Returns: false when no put is answered so.
+    package mutating func take(_ answer: DirectoryMessage, from holder: NodeID, _ now: Timestamp) -> Bool {
+        switch answer {
+        // An answer to the record before this one says nothing of this one.
+        case .stored(let sequence) where sequence < self.sequence: break
+        case .stored: self.answer(from: holder, stored: true)
+        case .refused(.unsupported): ignored(by: holder, now)
+        case .refused: self.answer(from: holder, stored: false)
+        case .puzzle(let level): demand(from: holder, level: level, challenge: nil, now)
+        case .challenge(let level, let challenge): demand(from: holder, level: level, challenge: challenge, now)
+        default: return false
+        }
+        return true
+    }
+
+    /// A holder of an earlier version is asked in its own way.
+    private mutating func ignored(by holder: NodeID, _ now: Timestamp) {
+        guard holders.contains(holder), !stored.contains(holder) else { return }
+        switch effort(for: holder) {
+        case .challenged:
+            efforts[holder] = PutEffort.none
+            ready.append(holder)
+            nextTurn = now
+        // The second answer to what was sent twice.
+        case .none: break
+        case .unchallenged: answer(from: holder, stored: false)
+        }
+    }
+
+    /// A holder wants work before it looks at the record; one of an earlier version has no challenge for it.
+    private mutating func demand(from holder: NodeID, level: Int, challenge: Bytes16?, _ now: Timestamp) {
         guard holders.contains(holder), !stored.contains(holder), solvers[holder] == nil else { return }
         demands[holder, default: 0] += 1
         guard demands[holder, default: 0] <= Publication.demandLimit,
             let record = try? DirectoryRecord(decoding: record),
-            let solver = PuzzleSolver(PutPuzzle(record, holder: holder), level: level)
+            let solver = PuzzleSolver(PutPuzzle(record, holder: holder, challenge: challenge), level: level)
         else { return answer(from: holder, stored: false) }
         solvers[holder] = solver
-        nextSolving = now
+        nextTurn = now
     }
 
+    private func effort(for holder: NodeID) -> PutEffort { efforts[holder] ?? .challenged(nil) }
+
     /// What to send to a holder.
-    package func request(to holder: NodeID) -> DirectoryMessage {
-        guard let solution = solutions[holder] else { return .put(record: record) }
-        return .solvedPut(record: record, solution: solution)
-    }
+    package func request(to holder: NodeID) -> DirectoryMessage { effort(for: holder).put(record) }
 
     /// One step at the first puzzle: an agent goes on with everything else meanwhile.
     private mutating func solve(_ now: Timestamp) {
-        guard let due = nextSolving, due <= now else { return }
+        guard let due = nextTurn, due <= now else { return }
         if let holder = holders.first(where: { solvers[$0] != nil }) {
             solvers[holder]?.step()
             if let solver = solvers[holder], solver.isOver {
                 solvers[holder] = nil
-                solutions[holder] = solver.solution
-                if solver.solution != nil { solved.append(holder) } else { answer(from: holder, stored: false) }
+                if let effort = solver.effort {
+                    efforts[holder] = effort
+                    ready.append(holder)
+                } else {
+                    answer(from: holder, stored: false)
+                }
             }
         }
-        nextSolving = solvers.isEmpty ? nil : now.adding(milliseconds: Publication.solvingPause)
+        nextTurn = solvers.isEmpty ? nil : now.adding(milliseconds: Publication.solvingPause)
     }
 
     package mutating func answer(from holder: NodeID, stored isStored: Bool) {
@@ -101,8 +135,8 @@ package struct Publication: Sendable {
     /// - Parameter queueDelay: milliseconds until the requests leave.
     package mutating func due(_ now: Timestamp, queueDelay: UInt64) -> [NodeID] {
         solve(now)
-        let ready = solved
-        solved = []
+        let ready = ready
+        self.ready = []
         guard now >= nextTry else { return ready }
         nextTry = now.adding(milliseconds: Publication.retry + queueDelay)
         if holders.contains(where: { attempts[$0, default: 0] >= Publication.attemptLimit }) { isOver = true }

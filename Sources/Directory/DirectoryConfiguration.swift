@@ -23,7 +23,9 @@ public struct DirectoryConfiguration: Sendable {
     public var signatureRate = 4000
     /// Puts of the last seconds beyond which they cost work.
     public var freePuts = 1000
-    /// Whether that and a store half full make puts cost work.
+    /// Puts a second for which a solution without a challenge counts: such can have been found ahead.
+    public var unchallengedRate = 10
+    /// Whether many puts and a store half full make puts cost work.
     public var demandsPuzzles = true
     /// Searches under way at a time.
     public var iterationLimit = 64
@@ -93,6 +95,10 @@ public struct DirectoryCounters: Equatable, Sendable {
     /// Puts that have to come again with a puzzle solved, and solutions that were good enough.
     public var puzzlesDemanded: UInt64 = 0
     public var puzzlesAccepted: UInt64 = 0
+    /// Solutions over a challenge that this server has not handed out lately, or not at all.
+    public var puzzlesOutdated: UInt64 = 0
+    /// Accepted solutions of publishers that know no challenges.
+    public var puzzlesUnchallenged: UInt64 = 0
     /// Negative statements signed.
     public var signedMisses: UInt64 = 0
     public var callsFailed: UInt64 = 0

@@ -10,6 +10,7 @@ extension DirectoryCore {
         counters.clockTurns += 1
         budget = RequestBudget()
         gate = PuzzleGate()
+        challenges = PuzzleChallenges()
         strangers = KnownStrangers()
         watch.turnBack(by: amount)
         offers.turnBack(by: amount)

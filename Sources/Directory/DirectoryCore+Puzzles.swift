@@ -1,24 +1,54 @@
+import Primitives
 import Records
 import Storage
 import Wire
 
 /// What puts cost under load (specs/directory.md, "Puzzles").
 extension DirectoryCore {
-    /// The work that a put has to show before it is looked at; `nil` when it has, or need not.
+    /// What is answered to a put that has to show work before it is looked at; `nil` when it has, or need not.
     mutating func demand(
-        _ record: DirectoryRecord, _ item: FairQueue.Item, isNew: Bool, _ now: Timestamp,
+        _ record: DirectoryRecord, _ item: FairQueue.Item, isNew: Bool, _ now: Timestamp, _ entropy: inout Entropy,
         _ store: borrowing some (KeyValueStore & ~Copyable)
-    ) throws(StorageError) -> Int? {
-        guard configuration.demandsPuzzles, !isListed(item.from) else { return nil }
+    ) throws(StorageError) -> DirectoryMessage? {
+        // A server that knows no solved puts, since the federation is upgraded, demands none.
+        guard configuration.demandsPuzzles, configuration.highestRequest >= DirectoryMessage.solvedPutKind,
+            !isListed(item.from)
+        else { return nil }
         gate.count(now)
         let fullness = isNew ? try fullness(item.from, store) : 0
         let level = gate.level(free: configuration.freePuts, fullness: fullness)
         guard level > 0 else { return nil }
-        var puzzle = PutPuzzle(record, holder: own)
-        let strength = item.solution.map { puzzle.strength(of: $0) }
-        guard gate.admits(strength, level: level, now) else { return level }
+        guard gate.admits(strength(of: item.effort, for: record, now), level: level, now) else {
+            counters.puzzlesDemanded += 1
+            guard case .challenged = item.effort else { return .puzzle(level: level) }
+            return .challenge(level: level, challenges.challenge(now, &entropy))
+        }
+        if case .unchallenged = item.effort {
+            guard budget.trust(configuration, now) else {
+                counters.overRate += 1
+                return .refused(.busy)
+            }
+            counters.puzzlesUnchallenged += 1
+        }
         counters.puzzlesAccepted += 1
         return nil
+    }
+
+    /// The zero bits that a put's solution makes; `nil` without one that counts.
+    private mutating func strength(of effort: PutEffort, for record: DirectoryRecord, _ now: Timestamp) -> Int? {
+        switch effort {
+        case .none, .challenged(nil): return nil
+        case .unchallenged(let solution):
+            var puzzle = PutPuzzle(record, holder: own, challenge: nil)
+            return puzzle.strength(of: solution)
+        case .challenged(let proof?):
+            guard challenges.accepts(proof.challenge, now) else {
+                counters.puzzlesOutdated += 1
+                return nil
+            }
+            var puzzle = PutPuzzle(record, holder: own, challenge: proof.challenge)
+            return puzzle.strength(of: proof.solution)
+        }
     }
 
     /// Whether somebody is a server of the map, by the key that it has proven; repair must not wait for puzzles. Without

@@ -34,11 +34,16 @@ extension DirectoryCore {
             let held = try held(key, epoch, now, store)
             answer(token, held == .missing ? absence(key, epoch, now) : held, &effects)
         case .put(let record):
-            let item = FairQueue.Item(from: from, token: token, record: record)
-            try put(item, now, &effects, &store)
+            try put(
+                FairQueue.Item(from: from, token: token, record: record), now, &entropy, &effects, &store)
         case .solvedPut(let record, let solution):
             try put(
-                FairQueue.Item(from: from, token: token, record: record, solution: solution), now, &effects, &store)
+                FairQueue.Item(from: from, token: token, record: record, effort: .unchallenged(solution)), now,
+                &entropy, &effects, &store)
+        case .challengedPut(let record, let proof):
+            try put(
+                FairQueue.Item(from: from, token: token, record: record, effort: .challenged(proof)), now,
+                &entropy, &effects, &store)
         case .findNode(let target):
             answer(token, nodes(near: target, now), &effects)
         case .findValue(let key, let epoch):
@@ -73,7 +78,7 @@ extension DirectoryCore {
                 return
             }
             answer(token, .lacking(try lacking(marks, store)), &effects)
-        case .record, .missing, .absent, .stored, .refused, .nodes, .shared, .puzzle, .lacking:
+        case .record, .missing, .absent, .stored, .refused, .nodes, .shared, .puzzle, .lacking, .challenge:
             counters.malformed += 1
             answer(token, .refused(.malformed), &effects)
         }
@@ -127,20 +132,21 @@ extension DirectoryCore {
 
     /// Checks the records that waited, as many as may be checked now.
     mutating func checkWaiting(
-        _ now: Timestamp, _ effects: inout [DirectoryEffect], _ store: inout some (KeyValueStore & ~Copyable)
+        _ now: Timestamp, _ entropy: inout Entropy, _ effects: inout [DirectoryEffect],
+        _ store: inout some (KeyValueStore & ~Copyable)
     ) throws(StorageError) {
         while !waiting.isEmpty, budget.check(configuration, now), let item = waiting.next() {
-            if let answer = try put(item, isChecked: true, now, &effects, &store) {
+            if let answer = try put(item, isChecked: true, now, &entropy, &effects, &store) {
                 self.answer(item.token, answer, &effects)
             }
         }
     }
 
     private mutating func put(
-        _ item: FairQueue.Item, _ now: Timestamp, _ effects: inout [DirectoryEffect],
+        _ item: FairQueue.Item, _ now: Timestamp, _ entropy: inout Entropy, _ effects: inout [DirectoryEffect],
         _ store: inout some (KeyValueStore & ~Copyable)
     ) throws(StorageError) {
-        guard let answer = try put(item, isChecked: false, now, &effects, &store) else { return }
+        guard let answer = try put(item, isChecked: false, now, &entropy, &effects, &store) else { return }
         self.answer(item.token, answer, &effects)
     }
 
@@ -149,8 +155,8 @@ extension DirectoryCore {
     /// - Parameter isChecked: whether the budget for signatures was already charged.
     /// - Returns: the answer, or `nil` when the record waits.
     private mutating func put(
-        _ item: FairQueue.Item, isChecked: Bool, _ now: Timestamp, _ effects: inout [DirectoryEffect],
-        _ store: inout some (KeyValueStore & ~Copyable)
+        _ item: FairQueue.Item, isChecked: Bool, _ now: Timestamp, _ entropy: inout Entropy,
+        _ effects: inout [DirectoryEffect], _ store: inout some (KeyValueStore & ~Copyable)
     ) throws(StorageError) -> DirectoryMessage? {
         let record: DirectoryRecord
         do throws(RecordError) { record = try DirectoryRecord(decoding: item.record) } catch {
@@ -167,10 +173,7 @@ extension DirectoryCore {
         }
         let old = try RecordStore.get(record.blindedKey, store)
         if let old, old == record { return .stored(sequence: record.sequence) }
-        if !isChecked, let level = try demand(record, item, isNew: old == nil, now, store) {
-            counters.puzzlesDemanded += 1
-            return .puzzle(level: level)
-        }
+        if !isChecked, let demand = try demand(record, item, isNew: old == nil, now, &entropy, store) { return demand }
         let group = RecordStore.Group(item.from)
         if let refusal = try refusal(record, old, group, store) { return .refused(refusal) }
         guard isChecked || (waiting.isEmpty && budget.check(configuration, now)) else {

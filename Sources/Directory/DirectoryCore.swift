@@ -95,6 +95,7 @@ public struct DirectoryCore: TimedCore, Sendable {
     /// When records that wait are checked next.
     var checkDue: Timestamp?
     var gate = PuzzleGate()
+    var challenges = PuzzleChallenges()
     /// Who is on the map, once somebody asks who has no place on the circle.
     var listedNodes: Set<NodeID>?
     /// Link keys of servers on the map, once somebody's put asks for them.
@@ -247,7 +248,7 @@ public struct DirectoryCore: TimedCore, Sendable {
         case .wake:
             try timeOut(now, &effects, &store)
             checkDue = nil
-            try checkWaiting(now, &effects, &store)
+            try checkWaiting(now, &entropy, &effects, &store)
             if now >= nextRound {
                 try wake(now, &entropy, &effects, &store)
             }

@@ -18,10 +18,12 @@ public enum DirectoryMessage: Hashable, Sendable {
     case iterate(key: VerifyingKey, epoch: UInt64)
     /// What do you know of the epoch's shared random value?
     case askShared(epoch: UInt64)
-    /// Keep this record; here is the number that you demanded.
+    /// Keep this record; here is the number that you demanded. Of publishers that know no challenges.
     case solvedPut(record: [UInt8], solution: UInt64)
     /// Which of these records do you lack? Of holders among each other.
     case compare([RecordMark])
+    /// Keep this record, of a publisher that knows challenges; with what it has found if it was challenged.
+    case challengedPut(record: [UInt8], PuzzleProof?)
 
     case record([UInt8])
     case missing
@@ -34,6 +36,8 @@ public enum DirectoryMessage: Hashable, Sendable {
     case shared(SharedAnswer)
     /// The record is looked at when a number comes with it that makes so many bits zero.
     case puzzle(level: Int)
+    /// The same to a publisher that knows challenges.
+    case challenge(level: Int, Bytes16)
     /// Of each record that was asked for, whether it, and any newer one, is missing.
     case lacking([Bool])
 
@@ -55,7 +59,9 @@ public enum DirectoryMessage: Hashable, Sendable {
     static let requestKinds: ClosedRange<UInt8> = 1...64
     /// The highest request of the first version, and the highest known.
     public static let firstVersion: UInt8 = 6
-    public static let highestRequest: UInt8 = 9
+    public static let highestRequest: UInt8 = 10
+    /// The request with which publishers that know no challenges show what they have solved.
+    static let solvedPutKind: UInt8 = 8
 
     /// Contacts in one answer.
     public static let contactLimit = 6
@@ -81,11 +87,14 @@ public enum DirectoryMessage: Hashable, Sendable {
         case 5: self = .ping
         case 6: self = .iterate(key: VerifyingKey(try reader.fixed()), epoch: try reader.uint64())
         case 7: self = .askShared(epoch: try reader.uint64())
-        case 8:
+        case DirectoryMessage.solvedPutKind:
             let solution = try reader.uint64()
             self = .solvedPut(
                 record: try reader.prefixed(limit: Limits.recordSize, field: "record"), solution: solution)
         case 9: self = .compare(try DirectoryMessage.marks(&reader))
+        case 10:
+            let proof = try PuzzleProof.decode(&reader)
+            self = .challengedPut(record: try reader.prefixed(limit: Limits.recordSize, field: "record"), proof)
         case 65:
             self = .record(try reader.prefixed(limit: Limits.recordSize, field: "record"))
             try DirectoryMessage.checkPadding(&reader)
@@ -108,11 +117,11 @@ public enum DirectoryMessage: Hashable, Sendable {
         case 70:
             self = .shared(try SharedAnswer(&reader))
             try DirectoryMessage.checkPadding(&reader)
-        case 71:
-            let level = Int(try reader.uint8())
-            guard PutPuzzle.levels.contains(level) else { throw .outOfRange(field: "level") }
-            self = .puzzle(level: level)
+        case 71: self = .puzzle(level: try DirectoryMessage.level(&reader))
         case 72: self = .lacking(try RecordMark.lacking(&reader, count: try DirectoryMessage.markCount(&reader)))
+        case 73:
+            let level = try DirectoryMessage.level(&reader)
+            self = .challenge(level: level, try reader.fixed())
         default: throw .unknownKind(kind)
         }
         try reader.finish()
@@ -125,6 +134,12 @@ public enum DirectoryMessage: Hashable, Sendable {
         case .get, .askShared: false
         default: true
         }
+    }
+
+    private static func level(_ reader: inout Reader) throws(WireError) -> Int {
+        let level = Int(try reader.uint8())
+        guard PutPuzzle.levels.contains(level) else { throw .outOfRange(field: "level") }
+        return level
     }
 
     private static func markCount(_ reader: inout Reader) throws(WireError) -> Int {
@@ -170,13 +185,17 @@ public enum DirectoryMessage: Hashable, Sendable {
             writer.uint8(7)
             writer.uint64(epoch)
         case .solvedPut(let record, let solution):
-            writer.uint8(8)
+            writer.uint8(DirectoryMessage.solvedPutKind)
             writer.uint64(solution)
             writer.prefixed(record)
         case .compare(let marks):
             writer.uint8(9)
             writer.uint8(UInt8(truncatingIfNeeded: marks.count))
             for mark in marks { mark.encode(&writer) }
+        case .challengedPut(let record, let proof):
+            writer.uint8(10)
+            PuzzleProof.encode(proof, &writer)
+            writer.prefixed(record)
         case .record(let bytes):
             writer.uint8(65)
             writer.prefixed(bytes)
@@ -211,6 +230,10 @@ public enum DirectoryMessage: Hashable, Sendable {
             writer.uint8(72)
             writer.uint8(UInt8(truncatingIfNeeded: lacking.count))
             writer.append(RecordMark.bits(lacking))
+        case .challenge(let level, let challenge):
+            writer.uint8(73)
+            writer.uint8(UInt8(truncatingIfNeeded: level))
+            writer.fixed(challenge)
         }
         return writer.bytes
     }

@@ -8,33 +8,43 @@ public struct PutPuzzle: Sendable {
     /// Zero bits that can be demanded: at most some 65,000 hashes in the mean, a few hundredths of a second.
     public static let levels = 8...16
 
-    /// A' 32 ‖ epoch 8 ‖ sequence 8 ‖ the holder's node ID 32 ‖ room for the number 8.
+    private static let unchallengedDomain = Domain("hulda/dir-puzzle")
+    private static let challengedDomain = Domain("hulda/dir-puzz-2")
+
+    /// Of the holder and of now; `nil` in puzzles of the version before this one, which can be solved ahead.
+    let challenge: Bytes16?
+    /// A' 32 ‖ epoch 8 ‖ sequence 8 ‖ the holder's node ID 32 ‖ its challenge 16, if any ‖ room for the number 8.
     private var message: [UInt8]
 
-    public init(_ record: DirectoryRecord, holder: NodeID) {
-        self.init(key: record.blindedKey, epoch: record.epoch, sequence: record.sequence, holder: holder)
+    public init(_ record: DirectoryRecord, holder: NodeID, challenge: Bytes16?) {
+        self.init(
+            key: record.blindedKey, epoch: record.epoch, sequence: record.sequence, holder: holder,
+            challenge: challenge)
     }
 
-    init(key: VerifyingKey, epoch: UInt64, sequence: UInt64, holder: NodeID) {
-        var writer = Writer(capacity: 88)
+    init(key: VerifyingKey, epoch: UInt64, sequence: UInt64, holder: NodeID, challenge: Bytes16?) {
+        self.challenge = challenge
+        var writer = Writer(capacity: 104)
         writer.fixed(key.bytes)
         writer.uint64(epoch)
         writer.uint64(sequence)
         writer.fixed(holder)
+        if let challenge { writer.fixed(challenge) }
         writer.uint64(0)
         message = writer.bytes
     }
 
-    /// Zero bits at the beginning of `H("hulda/dir-puzzle", A' ‖ epoch ‖ sequence ‖ holder ‖ solution)`.
+    /// Zero bits at the beginning of the digest.
     mutating func strength(of solution: UInt64) -> Int { digest(solution).leadingZeros }
 
+    /// `H("hulda/dir-puzz-2", A' ‖ epoch ‖ sequence ‖ holder ‖ challenge ‖ solution)`; without a challenge under
+    /// `hulda/dir-puzzle`.
     mutating func digest(_ solution: UInt64) -> Bytes32 {
         message.withUnsafeMutableBytes { raw in
             raw.storeBytes(of: solution.littleEndian, toByteOffset: raw.count - 8, as: UInt64.self)
         }
-        return Bytes32(unsafe: { out in
-            message.withUnsafeBytes { BLAKE2b.hash(into: out, $0, domain: Domain("hulda/dir-puzzle")) }
-        })
+        let domain = challenge == nil ? PutPuzzle.unchallengedDomain : PutPuzzle.challengedDomain
+        return Bytes32(unsafe: { out in message.withUnsafeBytes { BLAKE2b.hash(into: out, $0, domain: domain) } })
     }
 }
 
@@ -57,6 +67,13 @@ public struct PuzzleSolver: Sendable {
         guard level <= PutPuzzle.levels.upperBound else { return nil }
         self.puzzle = puzzle
         self.level = level
+    }
+
+    /// What the solution, once it is there, is worth to the holder.
+    public var effort: PutEffort? {
+        guard let solution else { return nil }
+        return puzzle.challenge.map { .challenged(PuzzleProof(challenge: $0, solution: solution)) }
+            ?? .unchallenged(solution)
     }
 
     public mutating func step() {

@@ -10,6 +10,7 @@ struct RequestBudget: Sendable {
     private var sealed: TokenBucket?
     private var checks: TokenBucket?
     private var signatures: TokenBucket?
+    private var unchallenged: TokenBucket?
 
     /// - Parameter prefix: the sender's; `nil` for a request in an envelope.
     mutating func admit(
@@ -32,6 +33,11 @@ struct RequestBudget: Sendable {
         RequestBudget.take(from: &checks, rate: configuration.checkRate, now)
     }
 
+    /// Whether a solution without a challenge may count now.
+    mutating func trust(_ configuration: DirectoryConfiguration, _ now: Timestamp) -> Bool {
+        RequestBudget.take(from: &unchallenged, rate: configuration.unchallengedRate, now)
+    }
+
     /// Whether a statement may be signed now.
     mutating func sign(_ configuration: DirectoryConfiguration, _ now: Timestamp) -> Bool {
         RequestBudget.take(from: &signatures, rate: configuration.signatureRate, now)
@@ -50,7 +56,7 @@ struct FairQueue: Sendable {
         let from: Endpoint?
         let token: UInt64
         let record: [UInt8]
-        var solution: UInt64?
+        var effort = PutEffort.none
     }
 
     private var queues: [UInt64: [Item]] = [:]

@@ -71,6 +71,8 @@ extension CoreOwner {
             "directory.wrong_epoch": directory.wrongEpoch,
             "directory.puzzles_demanded": directory.puzzlesDemanded,
             "directory.puzzles_accepted": directory.puzzlesAccepted,
+            "directory.puzzles_outdated": directory.puzzlesOutdated,
+            "directory.puzzles_unchallenged": directory.puzzlesUnchallenged,
             "directory.silent_holders": directory.silentHolders, "directory.signed_misses": directory.signedMisses,
             "directory.clock_turns": directory.clockTurns,
             "datagram.handshakes": datagrams.handshakes, "datagram.malformed": datagrams.malformed,

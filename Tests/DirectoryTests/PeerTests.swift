@@ -41,6 +41,8 @@ private struct Vectors: Decodable {
         let epoch: String
         let sequence: String
         let holder: String
+        /// Empty for a puzzle of the version without.
+        let challenge: String
         let level: Int
         let solution: String
         let digest: String
@@ -122,11 +124,13 @@ private struct Vectors: Decodable {
     @Test("puzzles and their first solutions are those of the vectors")
     func puzzles() throws {
         let puzzles = try vectors().puzzles
-        #expect(puzzles.count == 4)
+        #expect(puzzles.count == 8 && puzzles.count { $0.challenge.isEmpty } == 4)
         for one in puzzles {
+            let challenge: Bytes16? = one.challenge.isEmpty ? nil : try Vectors.bytes(one.challenge)
             var puzzle = PutPuzzle(
                 key: VerifyingKey(try Vectors.bytes(one.key)), epoch: try #require(UInt64(one.epoch)),
-                sequence: try #require(UInt64(one.sequence)), holder: try Vectors.bytes(one.holder))
+                sequence: try #require(UInt64(one.sequence)), holder: try Vectors.bytes(one.holder),
+                challenge: challenge)
             let solution = try #require(UInt64(one.solution))
             #expect(puzzle.digest(solution).hex == one.digest)
             #expect(puzzle.strength(of: solution) == one.strength)
@@ -209,11 +213,13 @@ struct DirectoryPeerTests {
                 "secrets": secrets.map { [$0.key.bytes.hex, $0.value.hex] },
             ])
             expected.append(["value": SharedRandom.value(previous: shared, epoch: epoch, secrets: secrets).hex])
-            let puzzle = PutPuzzle(key: key, epoch: epoch, sequence: UInt64(round), holder: nodes[0].id)
+            let challenge: Bytes16? = round % 2 == 0 ? nil : entropy.bytes()
+            let puzzle = PutPuzzle(
+                key: key, epoch: epoch, sequence: UInt64(round), holder: nodes[0].id, challenge: challenge)
             let guess = entropy.uint64()
             requests.append([
                 "operation": "puzzle", "epoch": String(epoch), "key": key.bytes.hex, "sequence": String(round),
-                "holder": nodes[0].id.hex, "solution": String(guess), "level": "8",
+                "holder": nodes[0].id.hex, "challenge": challenge?.hex ?? "", "solution": String(guess), "level": "8",
             ])
             expected.append(DirectoryPeerTests.answer(puzzle, guess))
             var raw = entropy.array(32)

@@ -44,7 +44,7 @@ import Wire
             return
         }
         var later = network.members[1]
-        for kind: UInt8 in [10, 64] {
+        for kind: UInt8 in [11, 64] {
             let effects = try later.core.handle(
                 .request(from: nil, token: 1, message: [kind, 1, 2, 3]), now: network.now, entropy: &network.entropy,
                 store: &later.store)

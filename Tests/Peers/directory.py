@@ -118,15 +118,16 @@ def counted(nodes, epoch, shared):
     return kept
 
 
-def puzzle(key, epoch, sequence, holder, solution):
-    """The digest, and the zero bits with which it begins."""
-    digest = h("hulda/dir-puzzle", key, number(epoch), number(sequence), holder, number(solution))
+def puzzle(key, epoch, sequence, holder, challenge, solution):
+    """The digest, and the zero bits with which it begins; puzzles of the first version have no challenge."""
+    domain = "hulda/dir-puzz-2" if challenge else "hulda/dir-puzzle"
+    digest = h(domain, key, number(epoch), number(sequence), holder, challenge, number(solution))
     return digest, 256 - int.from_bytes(digest, "big").bit_length()
 
 
-def solve(key, epoch, sequence, holder, level):
+def solve(key, epoch, sequence, holder, challenge, level):
     solution = 0
-    while puzzle(key, epoch, sequence, holder, solution)[1] < level:
+    while puzzle(key, epoch, sequence, holder, challenge, solution)[1] < level:
         solution += 1
     return solution
 
@@ -178,7 +179,7 @@ def answer(request):
         server, digest, signature = absence(raw("seed"), raw("key"), epoch, int(request["time"]))
         return {"server": server.hex(), "digest": digest.hex(), "signature": signature.hex()}
     if operation == "puzzle":
-        of = (raw("key"), epoch, int(request["sequence"]), raw("holder"))
+        of = (raw("key"), epoch, int(request["sequence"]), raw("holder"), raw("challenge"))
         digest, strength = puzzle(*of, int(request["solution"]))
         return {
             "digest": digest.hex(), "strength": str(strength), "first": str(solve(*of, int(request["level"])))
@@ -231,8 +232,10 @@ def vectors():
         )
     puzzles = []
     other = random.Random(20261124)
-    for level in (8, 10, 12, 13):
+    for case in range(8):
+        level = (8, 10, 12, 13)[case % 4]
         of = (other.randbytes(32), 20635 + level, other.randrange(2**40), other.randbytes(32))
+        of += (other.randbytes(16) if case >= 4 else b"",)
         solution = solve(*of, level)
         digest, strength = puzzle(*of, solution)
         puzzles.append(
@@ -241,6 +244,7 @@ def vectors():
                 "epoch": str(of[1]),
                 "sequence": str(of[2]),
                 "holder": of[3].hex(),
+                "challenge": of[4].hex(),
                 "level": level,
                 "solution": str(solution),
                 "digest": digest.hex(),

@@ -38,4 +38,21 @@ struct DirectoryFloodTests {
         let accepted = world.nodes.reduce(0) { $0 + $1.core.counters.puzzlesAccepted }
         #expect(accepted == 20)
     }
+
+    @Test(
+        "while a federation is upgraded publishers get through to holders that know no challenges, and no puzzles at all",
+        arguments: [DirectoryMessage.highestRequest - 1, DirectoryMessage.firstVersion])
+    func earlierVersions(highestRequest: UInt8) throws {
+        var configuration = DirectoryConfiguration()
+        configuration.freePuts = 1
+        configuration.highestRequest = highestRequest
+        let world = try DirectoryWorld(nodes: 40, seed: 8, configuration: configuration)
+        let honest = try DirectoryUser(seed: 8, published: world.now.seconds, epoch: world.now.epoch)
+        #expect(try world.publish(honest) == 20)
+        let counters = world.nodes.map(\.core.counters)
+        #expect(counters.reduce(0) { $0 + $1.unsupported } == 20)
+        let solved: UInt64 = highestRequest == DirectoryMessage.firstVersion ? 0 : 20
+        #expect(counters.reduce(0) { $0 + $1.puzzlesUnchallenged } == solved)
+        #expect(counters.reduce(0) { $0 + $1.puzzlesDemanded } == solved)
+    }
 }

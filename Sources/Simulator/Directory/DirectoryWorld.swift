@@ -168,10 +168,8 @@ final class DirectoryWorld {
                         perform(effect, of: index)
                         continue
                     }
-                    switch try? DirectoryMessage(decoding: bytes) {
-                    case .stored: publication.answer(from: holder, stored: true)
-                    case .puzzle(let level): publication.demand(from: holder, level: level, time)
-                    default: publication.answer(from: holder, stored: false)
+                    if let answer = try? DirectoryMessage(decoding: bytes) {
+                        _ = publication.take(answer, from: holder, time)
                     }
                 }
                 schedule(index)
