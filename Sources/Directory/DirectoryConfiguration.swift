@@ -9,7 +9,7 @@ public struct DirectoryConfiguration: Sendable {
     public var byteLimit = 200_000 * 1024
     /// Records held that agents brought, all together: servers keep room for repair.
     public var sealedRecordLimit = 160_000
-    /// Records held that servers of one address prefix brought.
+    /// Records held that servers of one address prefix brought, and those whose address was not proven.
     public var prefixRecordLimit = 20_000
     /// Requests a second from proven addresses of one prefix.
     public var prefixRate = 500
@@ -109,6 +109,8 @@ public struct DirectoryCounters: Equatable, Sendable {
     /// Servers that were not let into the routing table while an alarm held.
     public var frozenOut: UInt64 = 0
     public var repairs: UInt64 = 0
+    /// Records handed to others once more because they were busy, or wanted the address proven.
+    public var putsRepeated: UInt64 = 0
     /// Records of which new holders were asked whether they have them.
     public var compared: UInt64 = 0
     /// Nodes on the map that did not answer twice in a row.

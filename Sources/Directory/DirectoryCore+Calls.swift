@@ -25,6 +25,13 @@ extension DirectoryCore {
         effects.append(.call(id, to: endpoint, message: message.encode()))
     }
 
+    /// Hands a record to another server.
+    mutating func put(
+        _ record: [UInt8], to node: NodeID, _ endpoint: Endpoint, _ now: Timestamp, _ effects: inout [DirectoryEffect]
+    ) {
+        call(.put(node, again: record), endpoint, .put(record: record), now, &effects)
+    }
+
     /// How many calls may be under way for this one to be made. Anybody can make this server search; repair, and asking
     /// whether others live, keep a quarter of the calls.
     private func room(for call: Call) -> Int {
@@ -80,7 +87,13 @@ extension DirectoryCore {
             try advance(iteration, now, &effects, &store)
         case (.iteration(let iteration, let node), .record(let record)):
             try found(record, iteration, from: node, now, &entropy, &effects, &store)
-        case (.put(let node), .stored), (.put(let node), .refused), (.put(let node), .puzzle): heard(node, now)
+        case (.put(let node, let record?), .refused(.busy)):
+            // It may want the address proven, or have no room for one that is not: this time it is.
+            heard(node, now)
+            counters.putsRepeated += 1
+            self.call(.put(node, again: nil), endpoint, .put(record: record), now, &effects)
+        case (.put(let node, _), .stored), (.put(let node, _), .refused), (.put(let node, _), .puzzle):
+            heard(node, now)
         case (.compare(let node, let keys), .lacking(let lacking)) where lacking.count == keys.count:
             heard(node, now)
             let missing = zip(keys, lacking).filter(\.1).map(\.0)
@@ -136,7 +149,7 @@ extension DirectoryCore {
         switch call {
         case .ping: break
         case .shared(let node): try randomise(.failed(node), now, &entropy, &effects, &store)
-        case .liveness(let node), .put(let node), .compare(let node, _), .holder(_, let node):
+        case .liveness(let node), .put(let node, _), .compare(let node, _), .holder(_, let node):
             try drop(node, now, &store)
             missed(node, now)
         case .iteration(let iteration, let node):

@@ -202,7 +202,7 @@ extension DirectoryCore {
         }
         counters.repairs += 1
         watchHolder(holder.id)
-        call(.put(holder.id), endpoint, .put(record: record), now, &effects)
+        put(record, to: holder.id, endpoint, now, &effects)
     }
 
     /// Asks new holders whether the first repairers have brought them what they should have.
@@ -257,7 +257,7 @@ extension DirectoryCore {
         for key in keys {
             guard let record = try store.get(RecordStore.table, key.bytes.bytes) else { continue }
             counters.repairs += 1
-            call(.put(holder), endpoint, .put(record: record), now, &effects)
+            put(record, to: holder, endpoint, now, &effects)
         }
     }
 

@@ -29,21 +29,18 @@ extension DirectoryCore {
         }
         if let from, isProven, message.introduces { meet(from, now, &effects) }
         if let from, isProven { heard(from: from, now) }
+        func item(_ record: [UInt8], _ effort: PutEffort) -> FairQueue.Item {
+            FairQueue.Item(from: from, isProven: isProven, token: token, record: record, effort: effort)
+        }
         switch message {
         case .get(let key, let epoch):
             let held = try held(key, epoch, now, store)
             answer(token, held == .missing ? absence(key, epoch, now) : held, &effects)
-        case .put(let record):
-            try put(
-                FairQueue.Item(from: from, token: token, record: record), now, &entropy, &effects, &store)
+        case .put(let record): try put(item(record, .none), now, &entropy, &effects, &store)
         case .solvedPut(let record, let solution):
-            try put(
-                FairQueue.Item(from: from, token: token, record: record, effort: .unchallenged(solution)), now,
-                &entropy, &effects, &store)
+            try put(item(record, .unchallenged(solution)), now, &entropy, &effects, &store)
         case .challengedPut(let record, let proof):
-            try put(
-                FairQueue.Item(from: from, token: token, record: record, effort: .challenged(proof)), now,
-                &entropy, &effects, &store)
+            try put(item(record, .challenged(proof)), now, &entropy, &effects, &store)
         case .findNode(let target):
             answer(token, nodes(near: target, now), &effects)
         case .findValue(let key, let epoch):
@@ -174,11 +171,11 @@ extension DirectoryCore {
         let old = try RecordStore.get(record.blindedKey, store)
         if let old, old == record { return .stored(sequence: record.sequence) }
         if !isChecked, let demand = try demand(record, item, isNew: old == nil, now, &entropy, store) { return demand }
-        let group = RecordStore.Group(item.from)
+        let group = item.group
         if let refusal = try refusal(record, old, group, store) { return .refused(refusal) }
         guard isChecked || (waiting.isEmpty && budget.check(configuration, now)) else {
             counters.queued += 1
-            guard waiting.append(item, of: group) else {
+            guard waiting.append(item) else {
                 counters.busy += 1
                 return .refused(.busy)
             }
@@ -232,7 +229,8 @@ extension DirectoryCore {
         let held = try RecordStore.usage(group, store)
         guard old != nil || held.records < UInt64(share) else {
             counters.overQuota += 1
-            return .full
+            // Over the session that the answer establishes it comes again, and counts for the sender's prefix.
+            return group == .unproven ? .busy : .full
         }
         return nil
     }
@@ -263,7 +261,7 @@ extension DirectoryCore {
         for node in targets where node.id != self.own {
             guard let endpoint = node.endpoint ?? table.contact(node.id)?.endpoint else { continue }
             watchHolder(node.id)
-            call(.put(node.id), endpoint, .put(record: item.record), now, &effects)
+            put(item.record, to: node.id, endpoint, now, &effects)
         }
     }
 

@@ -39,7 +39,8 @@ public struct DirectoryCore: TimedCore, Sendable {
         /// The oldest of a full bucket, or one that was silent for long.
         case liveness(NodeID)
         case iteration(UInt64, NodeID)
-        case put(NodeID)
+        /// What is put once more when it is answered as busy.
+        case put(NodeID, again: [UInt8]?)
         /// Which of these records a holder lacks.
         case compare(NodeID, [VerifyingKey])
         /// What it knows of an epoch's shared random value.
@@ -51,7 +52,7 @@ public struct DirectoryCore: TimedCore, Sendable {
         var node: NodeID? {
             switch self {
             case .ping: nil
-            case .liveness(let node), .iteration(_, let node), .put(let node), .compare(let node, _),
+            case .liveness(let node), .iteration(_, let node), .put(let node, _), .compare(let node, _),
                 .shared(let node), .holder(_, let node):
                 node
             }

@@ -21,16 +21,24 @@ enum RecordStore {
     /// Floors kept for each record that may be kept.
     static let floorFactor = 4
 
-    /// Who brought a record: all agents together, or the servers of one address prefix.
+    /// Who brought a record: all agents together, the servers of one address prefix, or all servers whose address is not
+    /// proven, so that nobody fills the share of a prefix whose addresses he forges.
     struct Group: Hashable, Sendable {
         let number: UInt64
 
         static let agents = Group(number: 0)
+        static let unproven = Group(number: 1)
         /// All records together.
         static let all = Group(number: .max)
 
         init(number: UInt64) { self.number = number }
-        init(_ sender: Endpoint?) { number = sender.map { $0.address.prefixKey | 1 << 40 } ?? 0 }
+        init(_ sender: Endpoint?, isProven: Bool) {
+            guard let sender else {
+                self = .agents
+                return
+            }
+            self = isProven ? Group(number: sender.address.prefixKey | 1 << 40) : .unproven
+        }
 
         var key: [UInt8] { bigEndian(number) }
     }

@@ -54,9 +54,12 @@ struct FairQueue: Sendable {
 
     struct Item: Sendable {
         let from: Endpoint?
+        let isProven: Bool
         let token: UInt64
         let record: [UInt8]
-        var effort = PutEffort.none
+        let effort: PutEffort
+
+        var group: RecordStore.Group { RecordStore.Group(from, isProven: isProven) }
     }
 
     private var queues: [UInt64: [Item]] = [:]
@@ -66,7 +69,8 @@ struct FairQueue: Sendable {
     var isEmpty: Bool { count == 0 }
 
     /// - Returns: false when there is no room for this peer.
-    mutating func append(_ item: Item, of group: RecordStore.Group) -> Bool {
+    mutating func append(_ item: Item) -> Bool {
+        let group = item.group
         let room = group == .agents ? FairQueue.sealedLimit : FairQueue.peerLimit
         let peer = group.number
         guard count < FairQueue.limit, queues[peer]?.count ?? 0 < room else { return false }

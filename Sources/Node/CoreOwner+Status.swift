@@ -63,7 +63,7 @@ extension CoreOwner {
             "directory.unsupported": directory.unsupported,
             "directory.wrong_signature": directory.wrongSignature, "directory.not_newer": directory.notNewer,
             "directory.not_responsible": directory.notResponsible, "directory.repairs": directory.repairs,
-            "directory.compared": directory.compared,
+            "directory.compared": directory.compared, "directory.puts_repeated": directory.putsRepeated,
             "directory.alarms": directory.alarms, "directory.over_rate": directory.overRate,
             "directory.over_quota": directory.overQuota, "directory.below_floor": directory.belowFloor,
             "directory.forged_answers": directory.forgedAnswers, "directory.misleading": directory.misleading,

@@ -36,10 +36,12 @@ struct LoneServer: ~Copyable {
             address: SocketAddress(v4: (UInt8(1 + number / 256), UInt8(number % 256), 1, 1), port: 4000))
     }
 
-    mutating func ask(_ message: DirectoryMessage, from: Endpoint? = nil) throws -> DirectoryMessage? {
+    mutating func ask(
+        _ message: DirectoryMessage, from: Endpoint? = nil, isForged: Bool = false
+    ) throws -> DirectoryMessage? {
         token += 1
         let effects = try core.handle(
-            .request(from: from, isProven: from != nil, token: token, message: message.encode()), now: now,
+            .request(from: from, isProven: from != nil && !isForged, token: token, message: message.encode()), now: now,
             entropy: &entropy, store: &store)
         return LoneServer.answers(effects)[token]
     }
@@ -131,7 +133,7 @@ private struct VastStore: KeyValueStore {
             #expect(try server.ask(.put(record: record.encode()), from: from) == .stored(sequence: UInt64(sequence)))
         }
         #expect(try RecordStore.usage(.agents, server.store) == RecordStore.Usage())
-        #expect(try RecordStore.usage(RecordStore.Group(LoneServer.peer(1)), server.store).records == 1)
+        #expect(try RecordStore.usage(RecordStore.Group(LoneServer.peer(1), isProven: true), server.store).records == 1)
         #expect(try server.store.count(RecordStore.expiries) == 1)
         var usage = try RecordStore.usage(.all, server.store)
         for _ in 0..<5 {
