@@ -77,8 +77,7 @@ extension SharedRandomCore {
         for (cluster, proof) in round.evidence where !known.contains(cluster) {
             guard let one = proof.first, let other = proof.last, let evidence = try? SharedRandomEvidence(one, other)
             else { continue }
-            try SharedRandomStore.put(evidence, &store)
-            effects.append(.report(.equivocated(evidence)))
+            if try SharedRandomStore.put(evidence, &ledger, &store) { effects.append(.report(.equivocated(evidence))) }
         }
     }
 

@@ -11,7 +11,7 @@ public enum SharedRandomReport: Hashable, Sendable {
     case withheld(epoch: UInt64, [VerifyingKey])
     /// No agreement: the value follows from the last one.
     case failed(epoch: UInt64, SharedRandom.Failure)
-    /// A participant signed two commitments or votes; the proof is kept.
+    /// A participant signed two commitments or votes, and the proof is kept: it has not been proven often before.
     case equivocated(SharedRandomEvidence)
 }
 
@@ -114,6 +114,8 @@ public struct SharedRandomCore: Sendable {
     var today: UInt64 = 0
     var nodes: [Placement.Node] = []
     var history = ClusterHistory()
+    /// Of whom evidence is in the store.
+    var ledger = EvidenceLedger()
     /// Names of the clusters that make the next value, as far as this server's own history tells.
     var ownList: [Bytes16]?
     /// The same as the network has it.
@@ -134,6 +136,7 @@ public struct SharedRandomCore: Sendable {
         nextAsk = now
         values = try SharedRandomStore.values(store)
         history = try ClusterHistory(store)
+        ledger = try SharedRandomStore.ledger(store)
     }
 
     /// What this server says when it is asked about an epoch.

@@ -1,4 +1,5 @@
 import Primitives
+import Records
 import Storage
 import Wire
 
@@ -12,7 +13,6 @@ enum SharedRandomStore {
     /// Participant 32 ‖ epoch 8 → the file that proves it.
     static let evidenceTable = Table("shared/evidence")
     static let tables = [valueTable, roundTable, evidenceTable]
-    static let evidenceLimit = 1024
     /// Values that are kept beside those of today and tomorrow, for one that follows from them.
     private static let valueLimit: UInt64 = 66
 
@@ -73,19 +73,34 @@ enum SharedRandomStore {
         try store.put(roundTable, key, version.encode())
     }
 
+    /// - Returns: whether it is kept: it is new, and its cluster has a place.
     static func put(
-        _ evidence: SharedRandomEvidence, _ store: inout some (KeyValueStore & ~Copyable)
-    ) throws(StorageError) {
-        guard try store.count(evidenceTable) < evidenceLimit else { return }
-        try store.put(
-            evidenceTable, evidence.clusterID.bytes.bytes + prefix(evidence.epoch), evidence.encode())
+        _ evidence: SharedRandomEvidence, _ ledger: inout EvidenceLedger,
+        _ store: inout some (KeyValueStore & ~Copyable)
+    ) throws(StorageError) -> Bool {
+        let key = evidence.clusterID.bytes.bytes + prefix(evidence.epoch)
+        let (isKept, evicted) = ledger.insert(key, of: evidence.clusterID)
+        guard isKept else { return false }
+        if let evicted { try store.delete(evidenceTable, evicted) }
+        try store.put(evidenceTable, key, evidence.encode())
+        return true
+    }
+
+    /// Whose evidence an earlier run has kept.
+    static func ledger(_ store: borrowing some (KeyValueStore & ~Copyable)) throws(StorageError) -> EvidenceLedger {
+        var ledger = EvidenceLedger()
+        try store.scan(evidenceTable, from: []) { key, _ in
+            if let cluster = Bytes32(key.prefix(Bytes32.count)) { ledger.note(key, of: VerifyingKey(cluster)) }
+            return ledger.count < EvidenceLedger.limit
+        }
+        return ledger
     }
 
     static func evidence(
         _ store: borrowing some (KeyValueStore & ~Copyable)
     ) throws(StorageError) -> [SharedRandomEvidence] {
         var kept: [SharedRandomEvidence] = []
-        var left = evidenceLimit
+        var left = EvidenceLedger.limit
         try store.scan(evidenceTable, from: []) { _, value in
             if let evidence = try? SharedRandomEvidence(decoding: value) { kept.append(evidence) }
             left -= 1

@@ -2,6 +2,7 @@ import Fuzz
 import Primitives
 import Records
 import SecondImplementation
+import Storage
 import Testing
 import Wire
 
@@ -35,6 +36,41 @@ struct SharedRandomEvidenceTests {
         let cluster = RandomCircle.Cluster(&entropy)
         let (one, other) = (cluster.commit(entropy.bytes()), cluster.commit(entropy.bytes()))
         #expect(try SharedRandomEvidence(one, other).encode() == SharedRandomEvidence(other, one).encode())
+    }
+
+    @Test(
+        "of one cluster fills no more than its share of the places, and gives way to the first of others; so it does later"
+    )
+    func places() throws {
+        var entropy = Entropy(seed: 332)
+        var store = MemoryStore()
+        var ledger = try SharedRandomStore.ledger(store)
+        let clusters = (0..<257).map { _ in RandomCircle.Cluster(&entropy) }
+        func contradiction(_ cluster: RandomCircle.Cluster, _ day: UInt64) throws -> SharedRandomEvidence {
+            let epoch = RandomCircle.epoch + day
+            return try SharedRandomEvidence(
+                cluster.commit(entropy.bytes(), epoch: epoch), cluster.commit(entropy.bytes(), epoch: epoch))
+        }
+        for day in 0..<6 as Range<UInt64> {
+            let isKept = try SharedRandomStore.put(contradiction(clusters[0], day), &ledger, &store)
+            #expect(isKept == (day < 4))
+        }
+        for cluster in clusters[1..<256] {
+            for day in 0..<4 as Range<UInt64> {
+                let isKept = try SharedRandomStore.put(contradiction(cluster, day), &ledger, &store)
+                #expect(isKept)
+            }
+        }
+        #expect(try store.count(SharedRandomStore.evidenceTable) == EvidenceLedger.limit)
+        // Another run knows as much.
+        ledger = try SharedRandomStore.ledger(store)
+        let isKept = try SharedRandomStore.put(contradiction(clusters[0], 0), &ledger, &store)
+        #expect(!isKept)
+        let isNewcomerKept = try SharedRandomStore.put(contradiction(clusters[256], 0), &ledger, &store)
+        #expect(isNewcomerKept)
+        let kept = try SharedRandomStore.evidence(store)
+        #expect(kept.count == EvidenceLedger.limit && Set(kept.map(\.clusterID)).count == 257)
+        #expect(kept.count { $0.epoch == RandomCircle.epoch } == 257)
     }
 
     @Test("is refused with any bit turned, and when cut or followed by anything")

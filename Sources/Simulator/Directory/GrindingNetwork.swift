@@ -16,6 +16,8 @@ final class GrindingNetwork {
         var peers: [Int] = []
         var armed: UInt64?
         var reports: [SharedRandomReport] = []
+        /// Those that it had found when the last day ended.
+        var contradictions: UInt64 = 0
 
         init(_ id: NodeID, _ core: SharedRandomCore, _ store: MemoryStore) {
             self.id = id
@@ -177,12 +179,15 @@ final class GrindingNetwork {
                 case .failed(_, let reason):
                     day.isAlarmed = true
                     if case .withheld(let clusters) = reason, !clusters.isEmpty { day.isNamed = true }
-                case .equivocated: day.isProven = true
                 case .withheld: day.isNamed = true
-                case .agreed: break
+                case .agreed, .equivocated: break
                 }
             }
             honest[index].reports = []
+            // Reported are the first of each cluster.
+            let contradictions = honest[index].core.counters.equivocations
+            day.isProven = day.isProven || contradictions > honest[index].contradictions
+            honest[index].contradictions = contradictions
         }
         try run(toMillisecond: Timestamp.secondsPerEpoch * 1000)
         shown = [:]

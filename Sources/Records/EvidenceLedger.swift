@@ -1,21 +1,23 @@
 import Primitives
 
-/// Which pieces of evidence are in the store, and of whom: nobody may fill it with contradictions of his own, for server
-/// keys cost a cluster nothing (specs/map.md, "Gossip of roots").
-struct EvidenceLedger: Sendable {
+/// Which pieces of evidence are in a table of the store, and of whom: nobody may fill it with contradictions of his own,
+/// for server keys cost a cluster nothing, and days pass by themselves (specs/map.md, "Gossip of roots").
+package struct EvidenceLedger: Sendable {
     /// The most pieces in all.
-    static let limit = 1024
-    /// The most of one kind of one cluster; that it lies is proven by the first.
-    static let kindLimit = 4
+    package static let limit = 1024
+    /// The most of one kind, the keys' first byte, of one cluster; that it lies is proven by the first.
+    package static let kindLimit = 4
 
-    /// Kind ‖ key of whoever contradicts himself, as in the store; by the accused cluster, ascending.
+    /// Keys as in the store, by the accused cluster, ascending.
     private var keys: [VerifyingKey: [[UInt8]]] = [:]
-    private(set) var count = 0
+    package private(set) var count = 0
+
+    package init() {}
 
     /// Notes one more piece, if there is room: where all places are taken, the cluster with the most gives up its last, if
     /// it has more than the accused one will have.
     /// - Returns: whether the piece is to be kept, and the key of one that gives way to it.
-    mutating func insert(_ key: [UInt8], of cluster: VerifyingKey) -> (isKept: Bool, evicted: [UInt8]?) {
+    package mutating func insert(_ key: [UInt8], of cluster: VerifyingKey) -> (isKept: Bool, evicted: [UInt8]?) {
         let own = keys[cluster] ?? []
         guard !own.contains(key), own.count(where: { $0.first == key.first }) < EvidenceLedger.kindLimit else {
             return (false, nil)
@@ -32,7 +34,7 @@ struct EvidenceLedger: Sendable {
     }
 
     /// Notes what is in the store already.
-    mutating func note(_ key: [UInt8], of cluster: VerifyingKey) {
+    package mutating func note(_ key: [UInt8], of cluster: VerifyingKey) {
         let own = keys[cluster] ?? []
         let place = own.firstIndex { key.lexicographicallyPrecedes($0) } ?? own.count
         keys[cluster, default: []].insert(key, at: place)
