@@ -126,6 +126,8 @@ public struct DirectoryCounters: Equatable, Sendable {
     public var lateAnswers: UInt64 = 0
     /// Contacts in answers that named the asker, or one address twice.
     public var refusedContacts: UInt64 = 0
+    /// Contacts that searches did not ask, since too many of their prefix that others had named did not answer.
+    public var namedSkipped: UInt64 = 0
     /// Contacts in answers that were the answerer itself.
     public var selfNamed: UInt64 = 0
     /// Answerers of whose contacts three failed in one search.

@@ -6,7 +6,7 @@ import Wire
 /// Calls to other servers, and what their answers prove.
 extension DirectoryCore {
     mutating func call(
-        _ call: Call, _ endpoint: Endpoint, _ message: DirectoryMessage, _ now: Timestamp,
+        _ call: Call, _ endpoint: Endpoint, _ message: DirectoryMessage, isNamed: Bool = false, _ now: Timestamp,
         _ effects: inout [DirectoryEffect]
     ) {
         guard calls.count < room(for: call) else {
@@ -18,7 +18,8 @@ extension DirectoryCore {
         let id = nextCall
         nextCall += 1
         let wait = wait(for: call)
-        calls[id] = Pending(call: call, endpoint: endpoint, started: now, deadline: now.adding(milliseconds: wait))
+        calls[id] = Pending(
+            call: call, endpoint: endpoint, started: now, deadline: now.adding(milliseconds: wait), isNamed: isNamed)
         if case .iteration = call, let deadline = calls[id]?.deadline {
             nextDeadline = min(nextDeadline ?? deadline, deadline)
         }
@@ -56,6 +57,7 @@ extension DirectoryCore {
     ) throws(StorageError) {
         guard let pending = calls.removeValue(forKey: id) else { return }
         let (call, endpoint) = (pending.call, pending.endpoint)
+        if pending.isNamed { named.answered(endpoint.address) }
         let milliseconds = now.milliseconds(since: pending.started)
         if let node = call.node { table.measured(node, milliseconds: milliseconds) }
         usual.measured(milliseconds)

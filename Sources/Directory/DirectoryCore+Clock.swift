@@ -20,7 +20,7 @@ extension DirectoryCore {
         calls = calls.mapValues {
             Pending(
                 call: $0.call, endpoint: $0.endpoint, started: $0.started.earlier(by: amount),
-                deadline: $0.deadline.earlier(by: amount))
+                deadline: $0.deadline.earlier(by: amount), isNamed: $0.isNamed)
         }
         nextDeadline = nextDeadline?.earlier(by: amount)
         checkDue = checkDue?.earlier(by: amount)

@@ -26,14 +26,10 @@ extension DirectoryCore {
         _ id: UInt64, _ now: Timestamp, _ effects: inout [DirectoryEffect],
         _ store: inout some (KeyValueStore & ~Copyable)
     ) throws(StorageError) {
-        guard var iteration = iterations[id] else { return }
-        let contacts = iteration.next()
-        iterations[id] = iteration
-        for contact in contacts {
-            call(.iteration(id, contact.nodeID), contact.endpoint, iteration.message, now, &effects)
-        }
+        let hasAsked = seek(id, now, &effects)
+        guard let iteration = iterations[id] else { return }
         let isLate = now.milliseconds(since: iteration.started) >= Iteration.deadline
-        if (contacts.isEmpty && iteration.isFinished) || isLate { finish(id, iteration, now, &effects) }
+        if (!hasAsked && iteration.isFinished) || isLate { finish(id, iteration, now, &effects) }
     }
 
     private mutating func finish(
@@ -100,14 +96,33 @@ extension DirectoryCore {
         tell(seeker, .record(bytes), iteration, now, &effects)
     }
 
-    /// Makes the first calls of a search that was just started.
-    mutating func seek(_ id: UInt64, _ now: Timestamp, _ effects: inout [DirectoryEffect]) {
-        guard var iteration = iterations[id] else { return }
-        let contacts = iteration.next()
-        iterations[id] = iteration
-        for contact in contacts {
-            call(.iteration(id, contact.nodeID), contact.endpoint, iteration.message, now, &effects)
+    /// Makes the next calls of a search.
+    /// - Returns: whether there were any to make.
+    @discardableResult
+    mutating func seek(_ id: UInt64, _ now: Timestamp, _ effects: inout [DirectoryEffect]) -> Bool {
+        var hasAsked = false
+        while let message = iterations[id]?.message, let contacts = iterations[id]?.next(), !contacts.isEmpty {
+            var skipped = 0
+            for contact in contacts {
+                let isNamed = isNamed(contact, now)
+                guard !isNamed || named.admit(contact.endpoint.address, now) else {
+                    skipped += 1
+                    iterations[id]?.skipped(contact.nodeID)
+                    continue
+                }
+                hasAsked = true
+                call(.iteration(id, contact.nodeID), contact.endpoint, message, isNamed: isNamed, now, &effects)
+            }
+            counters.namedSkipped += UInt64(skipped)
+            guard skipped > 0 else { break }
         }
+        return hasAsked
+    }
+
+    /// Whether only another's word says that a contact answers where it does: it is neither known nor on the map there.
+    private mutating func isNamed(_ contact: Contact, _ now: Timestamp) -> Bool {
+        guard table.contact(contact.nodeID)?.endpoint != contact.endpoint else { return false }
+        return placement(now.epoch).node(contact.nodeID)?.endpoint != contact.endpoint
     }
 
     /// Looks for itself: that fills the buckets around it and makes it known there.

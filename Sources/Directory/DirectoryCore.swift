@@ -32,6 +32,8 @@ public struct DirectoryCore: TimedCore, Sendable {
         let started: Timestamp
         /// When to ask somebody else meanwhile.
         let deadline: Timestamp
+        /// Whether only another's word says that somebody answers there.
+        var isNamed = false
     }
 
     enum Call: Sendable {
@@ -75,6 +77,7 @@ public struct DirectoryCore: TimedCore, Sendable {
     /// What peers take to answer, all together.
     var usual = RoundTrip()
     var strangers = KnownStrangers()
+    var named = NamedContacts()
     var nodes: [Placement.Node] = []
     var placements: [UInt64: Placement] = [:] { didSet { silences = [:] } }
     /// Counts changes of what placements follow from.

@@ -237,6 +237,12 @@ struct Iteration: Sendable {
         if candidates[path][place].misled == Iteration.misleadingLimit { misleading += 1 }
     }
 
+    /// A node is not to be asked: nobody is to blame, and no call was made.
+    mutating func skipped(_ node: NodeID) {
+        guard let (path, place) = find(node), settle(path, place, .failed) else { return }
+        calls -= 1
+    }
+
     /// A node sent a false record: none of those who keep to the protocol does.
     mutating func lied(_ node: NodeID) {
         if find(node) != nil, !liars.contains(node) { liars.append(node) }

@@ -68,6 +68,7 @@ extension CoreOwner {
             "directory.over_quota": directory.overQuota, "directory.below_floor": directory.belowFloor,
             "directory.forged_answers": directory.forgedAnswers, "directory.misleading": directory.misleading,
             "directory.self_named": directory.selfNamed, "directory.refused_contacts": directory.refusedContacts,
+            "directory.named_skipped": directory.namedSkipped,
             "directory.wrong_epoch": directory.wrongEpoch,
             "directory.puzzles_demanded": directory.puzzlesDemanded,
             "directory.puzzles_accepted": directory.puzzlesAccepted,
