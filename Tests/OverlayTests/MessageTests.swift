@@ -55,11 +55,11 @@ import Testing
         let output = try Program.run(words)
         #expect(output.status == 68 && output.text.contains("6: 6 signed that they have none"), "\(output.text)")
         #expect(output.errors.contains("nobody publishes this ID today"))
-        try overlay.kill(1)
-        #expect(try Program.run(words).status == 69)
         let mistyped = ["node", "resolve", nobody.id + "q", "--config", overlay.configuration(1)]
         #expect(try Program.run(mistyped).status == 64)
         try alice.run("send", nobody.id, "hello?", expect: 68)
         #expect(try alice.run("inbox", "--sent", "--json").contains("\"state\":\"queued\""))
+        try overlay.kill(1)
+        #expect(try Program.run(words).status == 69)
     }
 }
