@@ -22,6 +22,12 @@ public enum LinkError: Error, Equatable, Sendable {
     case unavailable
     /// The other end does not read, or this one has as many links as it takes.
     case overloaded
+    /// The handshake was begun and not done within its time.
+    case handshakeStalled
+    /// A frame was begun and not whole within its time.
+    case frameStalled
+    /// The other end left in the middle of a handshake message or frame.
+    case truncated
 
     init(_ error: PrimitiveError) {
         self =
@@ -31,5 +37,26 @@ public enum LinkError: Error, Equatable, Sendable {
             case .authenticationFailed: .authenticationFailed
             case .outOfMemory: .unavailable
             }
+    }
+}
+
+extension LinkError {
+    /// A name for counters: without the sizes that a peer chooses, so that there are only so many.
+    public var label: String {
+        switch self {
+        case .malformed: "malformed"
+        case .authenticationFailed: "authentication_failed"
+        case .replayed: "replayed"
+        case .oversize: "oversize"
+        case .exhausted: "exhausted"
+        case .invalidKey: "invalid_key"
+        case .unknownSession: "unknown_session"
+        case .outOfTurn: "out_of_turn"
+        case .unavailable: "unavailable"
+        case .overloaded: "overloaded"
+        case .handshakeStalled: "handshake_stalled"
+        case .frameStalled: "frame_stalled"
+        case .truncated: "truncated"
+        }
     }
 }

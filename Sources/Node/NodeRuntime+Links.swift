@@ -21,7 +21,7 @@ extension NodeRuntime {
         case .writable(let link):
             relay.enqueue { $0.agentWritable(link.id) }
         case .closed(let link, let reason):
-            if reason != nil { ledger.count("link.failed.\(reason.map { "\($0)" } ?? "")") }
+            if let reason { ledger.count("link.failed.\(reason.label)") }
             guard let link else { return }
             cores.enqueue { $0.linkDown(link.id) }
             relay.enqueue { $0.agentClosed(link.id) }
@@ -51,7 +51,7 @@ extension NodeRuntime {
         case .writable:
             relay.enqueue { $0.drain(node) }
         case .closed(let link, let reason):
-            if let reason { ledger.count("link.failed.\(reason)") }
+            if let reason { ledger.count("link.failed.\(reason.label)") }
             relay.enqueue { $0.peerClosed(node) }
             if let link { cores.enqueue { $0.linkDown(link.id) } }
         }

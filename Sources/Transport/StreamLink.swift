@@ -11,7 +11,7 @@ public enum StreamEvent: Sendable {
     case frame(StreamLink, kind: UInt8, body: [UInt8])
     /// The socket takes frames again after ``StreamLink/isWritable`` was false.
     case writable(StreamLink)
-    /// The connection ended; `reason` is `nil` when it was closed in order. `link` is `nil` when none came about.
+    /// The connection ended; `reason` is `nil` when it was closed between two frames. `link` is `nil` when none came about.
     case closed(StreamLink?, reason: LinkError?)
 }
 
@@ -32,6 +32,16 @@ public final class StreamLink: Sendable {
         case address(NIOCore.SocketAddress)
         /// A host name, which the system resolves, or an IP address without brackets.
         case name(String, port: UInt16)
+    }
+
+    /// How long the other end is waited for. A link over which nothing is under way may stand idle for ever.
+    public struct Patience: Sendable {
+        /// From the connection on until the handshake is done.
+        public var handshake = TimeAmount.seconds(10)
+        /// From the first byte of a frame until its last.
+        public var frame = TimeAmount.seconds(30)
+
+        public init() {}
     }
 
     /// Tells links apart.
@@ -56,7 +66,7 @@ public final class StreamLink: Sendable {
         channel.eventLoop.execute { self.handler.value.send(kind: kind.rawValue, body: body) }
     }
 
-    public func close() { channel.close(promise: nil) }
+    public func close() { channel.eventLoop.execute { self.handler.value.leave() } }
 
     /// Accepts links on a TCP address; events of each come on the event loop that it got from `group`.
     ///
@@ -64,7 +74,7 @@ public final class StreamLink: Sendable {
     /// ``LinkError/overloaded``.
     public static func serve(
         _ address: NIOCore.SocketAddress, key: LinkKey, group: any EventLoopGroup, guests: GuestBook = GuestBook(),
-        report: @escaping @Sendable (StreamEvent) -> Void
+        patience: Patience = Patience(), report: @escaping @Sendable (StreamEvent) -> Void
     ) async throws -> any Channel {
         try await ServerBootstrap(group: group)
             .serverChannelOption(ChannelOptions.backlog, value: 256)
@@ -79,7 +89,8 @@ public final class StreamLink: Sendable {
                     return channel.close()
                 }
                 return channel.eventLoop.makeCompletedFuture {
-                    try channel.pipeline.syncOperations.addHandler(StreamLinkHandler(.responder(key), report: report))
+                    try channel.pipeline.syncOperations.addHandler(
+                        StreamLinkHandler(.responder(key), patience: patience, report: report))
                 }
             }
             .bind(to: address).get()
@@ -92,7 +103,7 @@ public final class StreamLink: Sendable {
     public static func connect(
         to place: Place, peer: X25519PublicKey, identity: LinkKey?,
         local: NIOCore.SocketAddress? = nil, group: any EventLoopGroup,
-        report: @escaping @Sendable (StreamEvent) -> Void
+        patience: Patience = Patience(), report: @escaping @Sendable (StreamEvent) -> Void
     ) {
         let initiator: InitiatorBox
         let loop = group.next()
@@ -107,7 +118,7 @@ public final class StreamLink: Sendable {
             .channelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture {
                     try channel.pipeline.syncOperations.addHandler(
-                        StreamLinkHandler(.initiator(initiator), report: report))
+                        StreamLinkHandler(.initiator(initiator), patience: patience, report: report))
                 }
             }
         let bound = local.map { bootstrap.bind(to: $0) } ?? bootstrap

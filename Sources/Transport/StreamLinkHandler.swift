@@ -7,9 +7,6 @@ final class StreamLinkHandler: ChannelInboundHandler {
     typealias InboundIn = ByteBuffer
     typealias OutboundOut = ByteBuffer
 
-    /// Seconds that a peer may take to complete the handshake.
-    static let handshakeTimeout = TimeAmount.seconds(10)
-
     enum Handshake {
         case initiator(InitiatorBox)
         case responder(LinkKey)
@@ -22,11 +19,21 @@ final class StreamLinkHandler: ChannelInboundHandler {
     private var context: ChannelHandlerContext?
     private var link: StreamLink?
     private var failure: LinkError?
+    /// Whether this side ends the link.
+    private var isLeaving = false
+    private let patience: StreamLink.Patience
+    /// Since when the handshake, or a frame that was begun, is waited for.
+    private var waitingSince: NIODeadline?
+    /// When that is looked at.
+    private var lookDue: NIODeadline?
     private let report: @Sendable (StreamEvent) -> Void
     private var isFlushScheduled = false
 
-    init(_ handshake: Handshake, report: @escaping @Sendable (StreamEvent) -> Void) {
+    init(
+        _ handshake: Handshake, patience: StreamLink.Patience, report: @escaping @Sendable (StreamEvent) -> Void
+    ) {
         self.handshake = handshake
+        self.patience = patience
         self.report = report
     }
 
@@ -38,16 +45,13 @@ final class StreamLinkHandler: ChannelInboundHandler {
             write(box.firstMessage, context)
             context.flush()
         }
-        let bound = NIOLoopBound(self, eventLoop: context.eventLoop)
-        context.eventLoop.scheduleTask(in: StreamLinkHandler.handshakeTimeout) {
-            if !bound.value.isEstablished { link.close() }
-        }
+        waitingSince = .now()
+        watch(context)
         context.fireChannelActive()
     }
 
-    private var isEstablished: Bool { session != nil }
-
     func channelInactive(context: ChannelHandlerContext) {
+        if failure == nil, !isLeaving, received.readableBytes > 0 { failure = .truncated }
         session = nil
         self.context = nil
         if let link { report(.closed(link, reason: failure)) }
@@ -66,12 +70,46 @@ final class StreamLinkHandler: ChannelInboundHandler {
         guard failure == nil else { return }
         var buffer = unwrapInboundIn(data)
         received.writeBuffer(&buffer)
+        var isWaiting = waitingSince != nil
         do throws(LinkError) {
-            while try takeMessage(context) {}
+            while try takeMessage(context) { isWaiting = false }
         } catch {
-            end(error, context)
+            return end(error, context)
         }
         received.discardReadBytes()
+        noteWait(isWaiting, context)
+    }
+
+    /// What has arrived of the next message may be a part, and its rest may never come.
+    /// - Parameter isWaiting: whether it was waited for before.
+    private func noteWait(_ isWaiting: Bool, _ context: ChannelHandlerContext) {
+        guard session == nil || received.readableBytes > 0 else {
+            waitingSince = nil
+            return
+        }
+        if !isWaiting { waitingSince = .now() }
+        watch(context)
+    }
+
+    /// One timer at a time, which stays when what it was set for has come: a timer for each frame would cost more than
+    /// the frame.
+    private func watch(_ context: ChannelHandlerContext) {
+        guard let waitingSince else { return }
+        let due = waitingSince + limit
+        if let lookDue, lookDue <= due { return }
+        lookDue = due
+        let bound = NIOLoopBound(self, eventLoop: context.eventLoop)
+        context.eventLoop.scheduleTask(deadline: due) { bound.value.judgeWait(due) }
+    }
+
+    private var limit: TimeAmount { session == nil ? patience.handshake : patience.frame }
+
+    private func judgeWait(_ due: NIODeadline) {
+        guard lookDue == due else { return }
+        lookDue = nil
+        guard let context, failure == nil, let waitingSince else { return }
+        guard NIODeadline.now() >= waitingSince + limit else { return watch(context) }
+        end(session == nil ? .handshakeStalled : .frameStalled, context)
     }
 
     /// Handles one whole handshake message or frame; false when more bytes are needed.
@@ -147,6 +185,12 @@ final class StreamLinkHandler: ChannelInboundHandler {
         guard !context.channel.isWritable else { return false }
         let waiting = try? context.channel.syncOptions?.getOption(.bufferedWritableBytes)
         return (waiting ?? 0) > StreamLink.backlogLimit
+    }
+
+    /// Ends the link in order.
+    func leave() {
+        isLeaving = true
+        context?.close(promise: nil)
     }
 
     private func end(_ reason: LinkError, _ context: ChannelHandlerContext) {

@@ -2,6 +2,7 @@ import Envelope
 import Federation
 import Foundation
 import Link
+import NIOConcurrencyHelpers
 import NIOCore
 import NIOPosix
 import Primitives
@@ -52,6 +53,39 @@ import Wire
         #expect(dropped.values.reduce(0, +) > 100, "\(dropped)")
     }
 
+    @Test("peers that send half a message and stop are closed in a bounded time and counted; an idle one may stay")
+    func halves() async throws {
+        let overlay = try Overlay(clusters: 5, network: 62)
+        let group = MultiThreadedEventLoopGroup.singleton
+        let address = try NIOCore.SocketAddress(ipAddress: "127.62.0.1", port: 7411)
+        let idle = try await Stranger(overlay)
+        let server = try await idle.server(1)
+        let half = try await HalfFrame(to: address, server.linkKey, group)
+        var entropy = Entropy(seed: 62)
+        let hello = try StreamInitiator(responder: server.linkKey, entropy: &entropy).firstMessage
+        var channels = [half.channel]
+        for count in [0, 1, 600] {
+            let channel = try await ClientBootstrap(group: group).connect(to: address).get()
+            try await channel.writeAndFlush(ByteBuffer(bytes: hello.prefix(count))).get()
+            channels.append(channel)
+        }
+        let leaving = try await ClientBootstrap(group: group).connect(to: address).get()
+        try await leaving.writeAndFlush(ByteBuffer(bytes: hello.prefix(600))).get()
+        try await leaving.close()
+
+        let closed = Closed()
+        for channel in channels { channel.closeFuture.whenComplete { _ in closed.add() } }
+        // 10 s for a handshake, 30 for a frame, and a generous while.
+        for _ in 0..<300 where closed.count < channels.count { try await Task.sleep(for: .milliseconds(200)) }
+        #expect(closed.count == channels.count)
+        let counters = try overlay.status(1).counters
+        #expect(counters["link.failed.handshake_stalled"] == 3, "\(counters)")
+        #expect(counters["link.failed.frame_stalled"] == 1, "\(counters)")
+        #expect(counters["link.failed.truncated", default: 0] >= 1, "\(counters)")
+        #expect(try await !idle.isClosed)
+        idle.close()
+    }
+
     @Test(
         "frames out of place, forged envelopes and forged map messages close or are dropped; replays die with kill -9")
     func frames() async throws {
@@ -87,6 +121,27 @@ import Wire
         status = try overlay.status(1)
         #expect(status.mix.replays >= 1)
         again.close()
+    }
+}
+
+/// Counts connections that have ended.
+private final class Closed: Sendable {
+    private let ended = NIOLockedValueBox(0)
+    var count: Int { ended.withLockedValue { $0 } }
+    func add() { ended.withLockedValue { $0 += 1 } }
+}
+
+/// A peer that completes the handshake and sends a half of its first frame.
+private struct HalfFrame {
+    let channel: any Channel
+
+    init(to address: NIOCore.SocketAddress, _ key: X25519PublicKey, _ group: any EventLoopGroup) async throws {
+        var entropy = Entropy.system()
+        let hello = try StreamInitiator(responder: key, entropy: &entropy).firstMessage
+        channel = try await ClientBootstrap(group: group).connect(to: address).get()
+        // The server's handshake is done with the first message; only a whole frame would show that this is no session.
+        let half = entropy.array(StreamSession.frameSize / 2)
+        try await channel.writeAndFlush(ByteBuffer(bytes: hello + half)).get()
     }
 }
 

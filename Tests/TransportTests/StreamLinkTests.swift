@@ -4,7 +4,8 @@ import NIOCore
 import NIOPosix
 import Primitives
 import Testing
-import Transport
+
+@testable import Transport
 
 /// What a test sees of links that somebody opened to it.
 private final class Seen: Sendable {
@@ -12,6 +13,7 @@ private final class Seen: Sendable {
         var established = 0
         var closed: [LinkError?] = []
         var links: [StreamLink] = []
+        var frames = 0
     }
     let state = NIOLockedValueBox(State())
 
@@ -22,7 +24,8 @@ private final class Seen: Sendable {
                 state.established += 1
                 state.links.append(link)
             case .closed(_, let reason): state.closed.append(reason)
-            case .frame, .writable: break
+            case .frame: state.frames += 1
+            case .writable: break
             }
         }
     }
@@ -46,9 +49,12 @@ struct StreamLinkTests {
         return LinkKey(X25519PrivateKey(&entropy))
     }
 
-    private func serve(_ key: LinkKey, _ seen: Seen, _ guests: GuestBook = GuestBook()) async throws -> any Channel {
+    private func serve(
+        _ key: LinkKey, _ seen: Seen, _ guests: GuestBook = GuestBook(), _ patience: StreamLink.Patience = .init()
+    ) async throws -> any Channel {
         try await StreamLink.serve(
-            try SocketAddress(ipAddress: "127.0.0.1", port: 0), key: key, group: group, guests: guests
+            try SocketAddress(ipAddress: "127.0.0.1", port: 0), key: key, group: group, guests: guests,
+            patience: patience
         ) { seen.take($0) }
     }
 
@@ -146,5 +152,136 @@ struct StreamLinkTests {
         try await server.wait("the end of the link") { $0.closed == [.overloaded] }
         try? await channel.close().get()
         try await listener.close()
+    }
+
+    @Test("is closed as stalled when its handshake is begun, or not even that, and does not get on")
+    func stalledHandshake() async throws {
+        let key = key(6)
+        let (server, client) = (Seen(), Seen())
+        var patience = StreamLink.Patience()
+        patience.handshake = .milliseconds(300)
+        let listener = try await serve(key, server, GuestBook(), patience)
+        let address = try #require(listener.localAddress)
+        var entropy = Entropy(seed: 7)
+        let hello = try StreamInitiator(responder: key.publicKey, entropy: &entropy).firstMessage
+        for count in [0, 1, hello.count - 1] {
+            let channel = try await ClientBootstrap(group: group).connect(to: address).get()
+            try await channel.writeAndFlush(ByteBuffer(bytes: hello.prefix(count))).get()
+        }
+        try await server.wait("three stalled handshakes") { $0.closed.count == 3 }
+        #expect(server.state.withLockedValue { $0.closed } == Array(repeating: .handshakeStalled, count: 3))
+        #expect(server.state.withLockedValue { $0.established } == 0)
+        try await listener.close()
+
+        // Nor does a server that takes the connection and says nothing hold up whoever opened it.
+        let mute = try await ServerBootstrap(group: group).bind(to: try SocketAddress(ipAddress: "127.0.0.1", port: 0))
+            .get()
+        StreamLink.connect(
+            to: .address(try #require(mute.localAddress)), peer: key.publicKey, identity: nil, group: group,
+            patience: patience
+        ) { client.take($0) }
+        try await client.wait("the end of the link") { $0.closed == [.handshakeStalled] }
+        try await mute.close()
+    }
+
+    @Test("is closed as stalled when a frame is begun and not ended in time, byte by byte too; idle it stays")
+    func stalledFrame() async throws {
+        let key = key(8)
+        var patience = StreamLink.Patience()
+        patience.frame = .milliseconds(400)
+        for count in [1, 2000] {
+            let server = Seen()
+            let listener = try await serve(key, server, GuestBook(), patience)
+            let peer = try await ByHand(to: try #require(listener.localAddress), key.publicKey, group)
+            try await server.wait("the handshake") { $0.established == 1 }
+            try await peer.send(peer.frames[0])
+            try await Task.sleep(for: .milliseconds(1200))
+            #expect(server.state.withLockedValue { $0.frames == 1 && $0.closed.isEmpty })
+            // A whole one and a part of the next, and then a byte now and again.
+            try await peer.send(peer.frames[1] + peer.frames[2].prefix(count))
+            for byte in peer.frames[2].dropFirst(count).prefix(20) {
+                guard server.state.withLockedValue({ $0.closed.isEmpty }) else { break }
+                try? await peer.send([byte])
+                try await Task.sleep(for: .milliseconds(100))
+            }
+            try await server.wait("the end of the link") { $0.closed == [.frameStalled] }
+            #expect(server.state.withLockedValue { $0.frames } == 2)
+            try await listener.close()
+        }
+    }
+
+    @Test("that ends within a message is truncated, and one that ends between two is not; nor one that this side ends")
+    func truncated() async throws {
+        let key = key(9)
+        let server = Seen()
+        let listener = try await serve(key, server)
+        let address = try #require(listener.localAddress)
+        for (count, reason) in [(0, nil), (100, LinkError.truncated)] {
+            let stranger = try await ClientBootstrap(group: group).connect(to: address).get()
+            try await stranger.writeAndFlush(ByteBuffer(bytes: [UInt8](repeating: 1, count: count))).get()
+            try await stranger.close()
+            let peer = try await ByHand(to: address, key.publicKey, group)
+            try await peer.send(peer.frames[0] + peer.frames[1].prefix(count))
+            try await peer.channel.close()
+            try await server.wait("the end of both links") { $0.closed.count == 2 }
+            #expect(server.state.withLockedValue { $0.closed } == [reason, reason])
+            server.state.withLockedValue { $0 = .init() }
+        }
+        let peer = try await ByHand(to: address, key.publicKey, group)
+        try await peer.send(peer.frames[0] + peer.frames[1].prefix(100))
+        try await server.wait("a frame") { $0.frames == 1 }
+        server.state.withLockedValue { $0.links }.first?.close()
+        try await server.wait("the end of the link") { $0.closed == [nil] }
+        try await listener.close()
+    }
+}
+
+/// A peer that completes the handshake by hand and then sends what bytes it likes.
+private struct ByHand {
+    let channel: any Channel
+    /// Frames in their order, each of which authenticates once.
+    let frames: [[UInt8]]
+
+    init(to address: SocketAddress, _ key: X25519PublicKey, _ group: any EventLoopGroup) async throws {
+        var entropy = Entropy(seed: 10)
+        let box = try InitiatorBox(identity: nil, peer: key)
+        let answer = NIOLockedValueBox<[UInt8]>([])
+        channel = try await ClientBootstrap(group: group)
+            .channelInitializer { channel in
+                channel.eventLoop.makeCompletedFuture {
+                    try channel.pipeline.syncOperations.addHandler(Collector(answer))
+                }
+            }
+            .connect(to: address).get()
+        try await channel.writeAndFlush(ByteBuffer(bytes: box.firstMessage)).get()
+        for _ in 0..<600 where answer.withLockedValue({ $0.count }) < StreamInitiator.secondMessageSize {
+            try await Task.sleep(for: .milliseconds(20))
+        }
+        var session = try box.finish(answer.withLockedValue { $0 })
+        var frames: [[UInt8]] = []
+        for _ in 0..<3 {
+            var frame = [UInt8](repeating: 0, count: StreamSession.frameSize)
+            let body = entropy.array(100)
+            try frame.withUnsafeMutableBytes { out in
+                try body.withUnsafeBytes { try session.seal(kind: FrameKind.idle.rawValue, body: $0, into: out) }
+            }
+            frames.append(frame)
+        }
+        self.frames = frames
+    }
+
+    func send(_ bytes: some Sequence<UInt8>) async throws {
+        try await channel.writeAndFlush(ByteBuffer(bytes: bytes)).get()
+    }
+}
+
+private final class Collector: ChannelInboundHandler, Sendable {
+    typealias InboundIn = ByteBuffer
+    private let bytes: NIOLockedValueBox<[UInt8]>
+
+    init(_ bytes: NIOLockedValueBox<[UInt8]>) { self.bytes = bytes }
+
+    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        bytes.withLockedValue { $0 += Array(unwrapInboundIn(data).readableBytesView) }
     }
 }
