@@ -36,7 +36,9 @@ extension AgentOwner {
             handle(.linkUp(link: link.id, peer: peer.map { BLAKE2b.h(Domain("hulda/node-link"), $0.bytes) }))
         case .frame(let link, let kind, let body):
             if FrameKind(rawValue: kind) == .map { handle(.message(link: link.id, body)) }
-        case .closed(let link, _): forget(link)
+        case .closed(let link, let reason):
+            note(reason)
+            forget(link)
         case .writable: break
         }
     }
@@ -72,7 +74,8 @@ extension AgentOwner {
             handle(.linkUp(gateway: node))
         case .frame(let link, let kind, let body):
             receive(kind, body, link)
-        case .closed(let link, _):
+        case .closed(let link, let reason):
+            note(reason)
             forget(link)
             if gateways[node]?.id == link?.id, link != nil {
                 gateways[node] = nil

@@ -41,6 +41,13 @@ final class AgentOwner: @unchecked Sendable {
     private var nextRequest: UInt64 = 1
     var failure: AgentFailure?
     let directory: String
+    /// Links that failed, by reason.
+    private var linkFailures: [String: UInt64] = [:]
+
+    /// What was counted since the start, by name.
+    var sums: [String: UInt64] {
+        core.counters.sums.merging(map.sums) { _, new in new }.merging(linkFailures) { _, new in new }
+    }
 
     init(
         loop: any EventLoop, directory: String, identity: Identity, configuration: AgentConfiguration,
@@ -64,6 +71,10 @@ final class AgentOwner: @unchecked Sendable {
     /// Runs `body` on the owner's loop.
     func enqueue(_ body: @escaping @Sendable (AgentOwner) -> Void) {
         loop.execute { body(self) }
+    }
+
+    func note(_ failure: LinkError?) {
+        if let failure { linkFailures["link.failed.\(failure.label)", default: 0] += 1 }
     }
 
     // MARK: Life

@@ -97,15 +97,21 @@ public final class AgentRuntime: Sendable {
 
     /// Ends the agent. Messages, receipts and acknowledgements that are on their way get `linger` to arrive; what does
     /// not is kept and goes out with the next run.
-    public func stop(linger: TimeAmount = AgentRuntime.linger) async {
+    /// - Returns: what was counted since the start, by name (specs/counters.md).
+    @discardableResult
+    public func stop(linger: TimeAmount = AgentRuntime.linger) async -> [String: UInt64] {
         let deadline = NIODeadline.now() + linger
         while NIODeadline.now() < deadline {
             let isIdle = (try? await onLoop { !$0.isConnected || $0.core.isIdle || $0.failure != nil }) ?? true
             if isIdle { break }
             try? await Task.sleep(for: .milliseconds(50))
         }
-        _ = try? await onLoop { $0.stop() }
+        let sums = try? await onLoop { owner in
+            owner.stop()
+            return owner.sums
+        }
         try? await group.shutdownGracefully()
+        return sums ?? [:]
     }
 
     func onLoop<T: Sendable>(_ body: @escaping @Sendable (AgentOwner) throws -> T) async throws -> T {
@@ -140,8 +146,6 @@ public final class AgentRuntime: Sendable {
 
     /// Whether few clusters hold the map that this agent was given: it uses an older one.
     public func isMapRefused() async throws -> Bool { try await onLoop { $0.isMapRefused } }
-
-    public func counters() async throws -> AgentCounters { try await onLoop { $0.core.counters } }
 
     // MARK: Requests
 

@@ -1,4 +1,5 @@
 import Directory
+import Wire
 
 /// The bounds and habits of an ``AgentCore``. Times are in milliseconds.
 public struct AgentConfiguration: Sendable {
@@ -47,7 +48,9 @@ public struct AgentConfiguration: Sendable {
 }
 
 /// What an agent did and dropped, since the start.
-public struct AgentCounters: Equatable, Sendable, Codable {
+public struct AgentCounters: CounterSet {
+    public static let family = "agent"
+
     public var envelopes: UInt64 = 0
     public var covers: UInt64 = 0
     public var loopsReturned: UInt64 = 0

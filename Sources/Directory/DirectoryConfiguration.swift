@@ -1,5 +1,6 @@
 import Primitives
 import Records
+import Wire
 
 /// The bounds and habits of a ``DirectoryCore``. Times are in milliseconds.
 public struct DirectoryConfiguration: Sendable {
@@ -65,7 +66,9 @@ public struct DirectoryConfiguration: Sendable {
 }
 
 /// What a directory server did and refused, since the start.
-public struct DirectoryCounters: Equatable, Sendable {
+public struct DirectoryCounters: CounterSet {
+    public static let family = "directory"
+
     public var requests: UInt64 = 0
     public var hits: UInt64 = 0
     public var misses: UInt64 = 0

@@ -33,8 +33,8 @@ public struct SharedRandom: Sendable {
         case disagreement
     }
 
-    /// What was refused, and who misbehaved.
-    public struct Counters: Equatable, Sendable {
+    /// What was refused in the epoch, and who misbehaved; the sums of all are ``SharedRandomCounters``.
+    public struct Tally: Equatable, Sendable {
         public var malformed: UInt64 = 0
         public var foreign: UInt64 = 0
         public var wrongSignature: UInt64 = 0
@@ -58,7 +58,7 @@ public struct SharedRandom: Sendable {
     public let epoch: UInt64
     /// Names of the clusters that take part, ascending.
     public let participants: [Bytes16]
-    public internal(set) var counters = Counters()
+    public internal(set) var counters = Tally()
     /// Two signed commitments or votes of one participant: evidence.
     public internal(set) var evidence: [VerifyingKey: [Message]] = [:]
     public internal(set) var isOver = false

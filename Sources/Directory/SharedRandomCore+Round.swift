@@ -107,7 +107,7 @@ extension SharedRandomCore {
         try ClusterHistory.forget(absent, &store)
     }
 
-    private mutating func count(since before: SharedRandom.Counters, _ now: SharedRandom.Counters) {
+    private mutating func count(since before: SharedRandom.Tally, _ now: SharedRandom.Tally) {
         counters.withheld += now.withheld - before.withheld
         counters.equivocations += now.equivocations - before.equivocations
         counters.refused += now.refused - before.refused

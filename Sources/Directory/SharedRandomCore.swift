@@ -16,7 +16,9 @@ public enum SharedRandomReport: Hashable, Sendable {
 }
 
 /// What came of shared random values since the start.
-public struct SharedRandomCounters: Equatable, Sendable {
+public struct SharedRandomCounters: CounterSet {
+    public static let family = "shared"
+
     public var agreed: UInt64 = 0
     public var fallbacks: UInt64 = 0
     /// Values and lists of participants taken from a sample of clusters.

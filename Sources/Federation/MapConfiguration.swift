@@ -90,7 +90,9 @@ public enum MapError: Error, Equatable, Sendable {
 }
 
 /// What came in and was dropped, and what went out, since the start.
-public struct MapCounters: Equatable, Sendable {
+public struct MapCounters: CounterSet {
+    public static let family = "map"
+
     /// Descriptors taken into the map.
     public var learned: UInt64 = 0
     /// The same descriptor again.

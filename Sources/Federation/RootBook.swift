@@ -98,7 +98,13 @@ struct RootBook: Sendable {
 }
 
 /// What came of snapshot roots since the start.
-public struct SnapshotCounters: Equatable, Sendable {
+public struct SnapshotCounters: CounterSet {
+    public static let family = "map.roots"
+    public static let names = [
+        "evidence": "map.evidence", "evidenceDropped": "map.evidence.dropped",
+        "evidenceEvicted": "map.evidence.evicted",
+    ]
+
     public var learned: UInt64 = 0
     public var signed: UInt64 = 0
     public var duplicates: UInt64 = 0

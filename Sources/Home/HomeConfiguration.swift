@@ -1,3 +1,5 @@
+import Wire
+
 /// The bounds and habits of a ``HomeCore``.
 public struct HomeConfiguration: Sendable {
     /// Accounts in all.
@@ -21,7 +23,12 @@ public struct HomeConfiguration: Sendable {
 }
 
 /// What a ``HomeCore`` did and refused, since the start.
-public struct HomeCounters: Equatable, Sendable {
+public struct HomeCounters: CounterSet {
+    public static let family = "home"
+    public static let names = [
+        "itemsSent": "home.items.sent", "namesSigned": "home.names.signed", "namesRefused": "home.names.refused",
+    ]
+
     public var registrations: UInt64 = 0
     public var attachments: UInt64 = 0
     public var accepted: UInt64 = 0

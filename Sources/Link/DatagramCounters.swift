@@ -1,5 +1,10 @@
+import Wire
+
 /// What a ``DatagramEndpoint`` saw since it was made.
-public struct DatagramCounters: Equatable, Sendable {
+public struct DatagramCounters: CounterSet {
+    public static let family = "datagram"
+    public static let names = ["cookiesSent": "datagram.cookies"]
+
     /// Datagrams of no known type, size or inner layout.
     public var malformed: UInt64 = 0
     /// A MAC or tag did not fit.

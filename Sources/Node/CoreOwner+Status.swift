@@ -34,58 +34,16 @@ extension CoreOwner {
         status.directory = .init(
             records: records, contacts: directory.contactCount, requests: directory.counters.requests,
             sharedRandom: sharedRandomStatus(at: now))
-        status.counters.merge(homeCounters()) { _, new in new }
-        status.counters.merge(networkCounters()) { _, new in new }
+        status.counters.merge(sums) { _, new in new }
         status.store = .init(usedBytes: environment.usedBytes, sizeBytes: environment.mapSize)
     }
 
-    func homeCounters() -> [String: UInt64] {
-        let counters = home.counters
-        return [
-            "home.registrations": counters.registrations, "home.accepted": counters.accepted,
-            "home.duplicates": counters.duplicates, "home.items.sent": counters.itemsSent,
-            "home.acknowledged": counters.acknowledged, "home.malformed": counters.malformed,
-            "home.unknown_account": counters.unknownAccount, "home.wrong_signature": counters.wrongSignature,
-            "home.replayed": counters.replayed, "home.full": counters.full, "home.damaged": counters.damaged,
-            "home.taken_over": counters.takenOver, "home.closed": counters.closed,
-            "home.superseded": counters.superseded, "home.names.signed": counters.namesSigned,
-            "home.names.refused": counters.namesRefused, "home.clock_turns": counters.clockTurns,
+    /// Everything that the cores count.
+    private var sums: [String: UInt64] {
+        let sets: [any CounterSet] = [
+            home.counters, directory.counters, directory.random.counters, endpoint.counters,
         ]
-    }
-
-    func networkCounters() -> [String: UInt64] {
-        let directory = directory.counters
-        let datagrams = endpoint.counters
-        let random = self.directory.random.counters
-        let sums = [
-            "directory.hits": directory.hits, "directory.misses": directory.misses,
-            "directory.stored": directory.stored, "directory.malformed": directory.malformed,
-            "directory.unsupported": directory.unsupported,
-            "directory.wrong_signature": directory.wrongSignature, "directory.not_newer": directory.notNewer,
-            "directory.not_responsible": directory.notResponsible, "directory.repairs": directory.repairs,
-            "directory.compared": directory.compared, "directory.puts_repeated": directory.putsRepeated,
-            "directory.alarms": directory.alarms, "directory.over_rate": directory.overRate,
-            "directory.over_quota": directory.overQuota, "directory.below_floor": directory.belowFloor,
-            "directory.forged_answers": directory.forgedAnswers, "directory.misleading": directory.misleading,
-            "directory.self_named": directory.selfNamed, "directory.refused_contacts": directory.refusedContacts,
-            "directory.named_skipped": directory.namedSkipped,
-            "directory.wrong_epoch": directory.wrongEpoch,
-            "directory.puzzles_demanded": directory.puzzlesDemanded,
-            "directory.puzzles_accepted": directory.puzzlesAccepted,
-            "directory.puzzles_outdated": directory.puzzlesOutdated,
-            "directory.puzzles_unchallenged": directory.puzzlesUnchallenged,
-            "directory.silent_holders": directory.silentHolders, "directory.signed_misses": directory.signedMisses,
-            "directory.clock_turns": directory.clockTurns,
-            "datagram.handshakes": datagrams.handshakes, "datagram.malformed": datagrams.malformed,
-            "datagram.unauthenticated": datagrams.unauthenticated, "datagram.replayed": datagrams.replayed,
-            "datagram.cookies": datagrams.cookiesSent, "datagram.overloaded": datagrams.overloaded,
-            "datagram.over_prefix": datagrams.overPrefix,
-            "shared.agreed": random.agreed, "shared.fallbacks": random.fallbacks,
-            "shared.adopted": random.adopted, "shared.withheld": random.withheld,
-            "shared.equivocations": random.equivocations, "shared.refused": random.refused,
-            "shared.flooded": random.flooded,
-        ]
-        return sums.merging(map.sums) { _, new in new }
+        return sets.reduce(into: map.sums) { sums, set in sums.merge(set.sums) { _, new in new } }
     }
 }
 

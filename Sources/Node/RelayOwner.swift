@@ -223,16 +223,7 @@ final class RelayOwner: @unchecked Sendable {
         status.mix = .init(
             neighbours: links.connected.map { String($0.hex.prefix(16)) }.sorted(), received: counters.accepted,
             forwarded: counters.forwarded, dropped: links.dropped, replays: counters.replays, waiting: core.waiting)
-        status.counters["relay.loops.started"] = counters.loopsStarted
-        status.counters["relay.loops.returned"] = counters.loopsReturned
-        status.counters["relay.probes.started"] = counters.probesStarted
-        status.counters["relay.probes.returned"] = counters.probesReturned
-        status.counters["relay.loops.lost"] = counters.loopsLost
-        status.counters["relay.clock_turns"] = counters.clockTurns
-        status.counters["relay.refused"] = counters.refused
-        status.counters["relay.unsupported"] = counters.unsupported
-        status.counters["relay.covers"] = counters.covers
-        status.counters["relay.queue.overflow"] = counters.overflow
+        status.counters.merge(counters.sums) { _, new in new }
         status.counters["links.dropped"] = links.dropped
         status.counters["mailbox.replies.dropped"] = mailboxes.droppedReplies
     }

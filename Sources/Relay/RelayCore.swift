@@ -16,7 +16,15 @@ public enum RelayEffect: Sendable, Equatable {
 }
 
 /// Envelopes since the start, by fate.
-public struct RelayCounters: Equatable, Sendable {
+public struct RelayCounters: CounterSet {
+    public static let family = "relay"
+    public static let names = [
+        "overflow": "relay.queue.overflow",
+        "loopsStarted": "relay.loops.started", "loopsReturned": "relay.loops.returned",
+        "loopsLost": "relay.loops.lost",
+        "probesStarted": "relay.probes.started", "probesReturned": "relay.probes.returned",
+    ]
+
     public var accepted: UInt64 = 0
     public var forwarded: UInt64 = 0
     public var delivered: UInt64 = 0

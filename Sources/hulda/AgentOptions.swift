@@ -75,12 +75,17 @@ struct AgentOptions: ParsableArguments {
     )
     var local: String?
 
+    @Flag(help: "Say at the end, on standard error, what was sent and received, and what was dropped for which reason.")
+    var counters = false
+
     private var environmentAddress: String? { ProcessInfo.processInfo.environment["HULDA_BIND"] }
 
     /// Opens the identity, runs `body` with the agent connected, and stops it.
-    /// - Parameter linger: what is under way at the end gets so long.
+    /// - Parameters:
+    ///   - output: how the counters are written, if they are asked for.
+    ///   - linger: what is under way at the end gets so long.
     func withAgent<T>(
-        linger: TimeAmount = AgentRuntime.linger, _ body: (AgentRuntime) async throws -> T
+        _ output: OutputOptions, linger: TimeAmount = AgentRuntime.linger, _ body: (AgentRuntime) async throws -> T
     ) async throws -> T {
         let unlock = try unlocking.unlock()
         let agent = try AgentFailureText.translate {
@@ -92,11 +97,19 @@ struct AgentOptions: ParsableArguments {
             if try await agent.isMapRefused() {
                 StandardStream.write(AgentFailureText.refusedMap + "\n", to: STDERR_FILENO)
             }
-            await agent.stop(linger: linger)
+            show(await agent.stop(linger: linger), output)
             return result
         } catch {
-            await agent.stop(linger: linger)
+            show(await agent.stop(linger: linger), output)
             throw AgentFailureText.failure(error)
+        }
+    }
+
+    /// Beside the results, which other programs may read.
+    private func show(_ sums: [String: UInt64], _ output: OutputOptions) {
+        guard counters else { return }
+        output.print(["counters": sums], to: STDERR_FILENO) {
+            StatusText.counters(sums).joined(separator: "\n")
         }
     }
 }

@@ -34,7 +34,7 @@ struct HomeCommand: AsyncParsableCommand {
 
         func run() async throws {
             try await output.run {
-                try await agent.withAgent { agent in
+                try await agent.withAgent(output) { agent in
                     let before = try await agent.homes().compactMap(\.report.account)
                     let report = try await agent.addHome(
                         opening.cluster, token: opening.token, timeout: opening.timeout.amount)
@@ -83,7 +83,7 @@ struct HomeCommand: AsyncParsableCommand {
 
         func run() async throws {
             try await output.run {
-                try await agent.withAgent { agent in
+                try await agent.withAgent(output) { agent in
                     let report = try await agent.moveHome(
                         to: opening.cluster, token: opening.token, from: from, timeout: opening.timeout.amount)
                     let names = try await agent.moveNames(to: opening.cluster, timeout: opening.timeout.amount)
@@ -137,7 +137,7 @@ struct HomeCommand: AsyncParsableCommand {
 
         func run() async throws {
             try await output.run {
-                try await agent.withAgent { agent in
+                try await agent.withAgent(output) { agent in
                     try await agent.removeHome(cluster, discards: discard, timeout: timeout.amount)
                     output.print(["left": cluster]) { "Your record does not name \(cluster) any more." }
                 }
@@ -154,7 +154,7 @@ struct HomeCommand: AsyncParsableCommand {
 
         func run() async throws {
             try await output.run {
-                try await agent.withAgent { agent in
+                try await agent.withAgent(output) { agent in
                     for home in try await agent.homes() {
                         let row = Row(
                             home: home.cluster ?? home.report.node.hex, server: home.report.node.hex,

@@ -116,7 +116,7 @@ struct IDCommand: AsyncParsableCommand {
                 do throws(FriendlyNameError) { name = try FriendlyName.checked(self.name) } catch {
                     throw Failure("\(error)", next: "Choose another name.", code: SysExit.usage)
                 }
-                try await agent.withAgent { agent in
+                try await agent.withAgent(output) { agent in
                     if release {
                         try await agent.releaseName(name, home: home, timeout: timeout.amount)
                         output.print(["released": name]) { "The name \(name) is yours no more." }
@@ -153,7 +153,7 @@ struct IDCommand: AsyncParsableCommand {
 
         func run() async throws {
             try await output.run {
-                try await agent.withAgent { agent in
+                try await agent.withAgent(output) { agent in
                     let report = try await agent.rotate(timeout: timeout.amount)
                     output.print(["serial": report.serial, "pendingHomes": UInt64(report.pending)]) {
                         "Your keys are replaced (serial \(report.serial)) and your record is published."

@@ -49,7 +49,7 @@ struct InboxCommand: AsyncParsableCommand {
     func run() async throws {
         try await output.run {
             let deletion = try delete.map(InboxCommand.parse)
-            try await agent.withAgent { agent in
+            try await agent.withAgent(output) { agent in
                 if let deletion {
                     let count = try await agent.delete(deletion)
                     return output.print(["deleted": count]) {

@@ -68,19 +68,19 @@ struct OutputOptions: ParsableArguments {
     var json = false
 
     /// Prints `value` as one line of JSON, or the lines of `text`.
-    func print(_ value: some Encodable, text: () -> String) {
+    func print(_ value: some Encodable, to descriptor: Int32 = STDOUT_FILENO, text: () -> String) {
         if json {
             let encoder = JSONEncoder()
             encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
-            if let data = try? encoder.encode(value) { write(String(decoding: data, as: UTF8.self)) }
+            if let data = try? encoder.encode(value) { write(String(decoding: data, as: UTF8.self), descriptor) }
         } else {
-            write(text())
+            write(text(), descriptor)
         }
     }
 
     /// What could not be written was not shown: the program ends, so that nothing counts as read.
-    private func write(_ line: String) {
-        let reason = StandardStream.write(line + "\n")
+    private func write(_ line: String, _ descriptor: Int32) {
+        let reason = StandardStream.write(line + "\n", to: descriptor)
         guard reason != 0 else { return }
         if reason != EPIPE {
             StandardStream.write(

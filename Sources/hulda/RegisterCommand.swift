@@ -30,7 +30,7 @@ struct RegisterCommand: AsyncParsableCommand {
 
     func run() async throws {
         try await output.run {
-            try await agent.withAgent { agent in
+            try await agent.withAgent(output) { agent in
                 if list {
                     let clusters = try await agent.clusters().map {
                         ["name": $0.name, "cluster": $0.clusterID.bytes.hex, "contact": $0.contact]

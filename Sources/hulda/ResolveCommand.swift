@@ -29,7 +29,7 @@ struct ResolveCommand: AsyncParsableCommand {
     func run() async throws {
         try await output.run {
             let address = try person.parse()
-            try await agent.withAgent { agent in
+            try await agent.withAgent(output) { agent in
                 let target = try await address.resolve(agent, accepts: person.acceptChange, timeout: timeout)
                 let report = try await agent.resolve(target.id, timeout: timeout.amount)
                 output.print(Report(report, target)) {

@@ -42,7 +42,7 @@ struct SendCommand: AsyncParsableCommand {
                     code: SysExit.data)
             }
             // Who does not want to wait for the message does not want to wait for the end either.
-            try await agent.withAgent(linger: min(AgentRuntime.linger, timeout.amount)) { agent in
+            try await agent.withAgent(output, linger: min(AgentRuntime.linger, timeout.amount)) { agent in
                 let target = try await address.resolve(agent, accepts: person.acceptChange, timeout: timeout)
                 if !output.json, let explanation = target.explanation {
                     StandardStream.write(explanation + "\n", to: STDERR_FILENO)

@@ -19,10 +19,13 @@ enum StatusText {
                 + "\(status.directory.requests) requests",
             "  store      \(status.store.usedBytes / 1024) KiB of \(status.store.sizeBytes >> 20) MiB",
         ]
-        for (name, value) in status.counters.sorted(by: { $0.key < $1.key }) where value > 0 {
-            lines.append("  \(name) \(value)")
-        }
+        lines += counters(status.counters)
         return lines.joined(separator: "\n")
+    }
+
+    /// What was counted at all, one line each.
+    static func counters(_ sums: [String: UInt64]) -> [String] {
+        sums.sorted { $0.key < $1.key }.filter { $0.value > 0 }.map { "  \($0.key) \($0.value)" }
     }
 
     /// Links by version, as " (version 1 over 2, version 2 over 5 links)".

@@ -105,7 +105,7 @@ import Wire
         var network = SharedRandomRoundsTests.ring(502)
         let (liar, other) = (network.clusters[5], network.clusters[6])
         let commit = SharedRandomRoundsTests.commit(liar)
-        func told(_ version: SharedRandom.Witnessed, at milliseconds: UInt64) -> SharedRandom.Counters {
+        func told(_ version: SharedRandom.Witnessed, at milliseconds: UInt64) -> SharedRandom.Tally {
             var machine = network.machines[0]
             let before = machine.counters
             let effects = machine.handle(

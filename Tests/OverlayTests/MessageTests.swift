@@ -50,7 +50,15 @@ import Testing
         let overlay = try Overlay(clusters: 6, network: 51)
         let alice = try User(overlay, address: "127.0.13.1")
         let nobody = try User(overlay, address: "127.0.14.1")
-        try alice.run("resolve", nobody.id, expect: 68)
+        let lookup = try Program.run(
+            ["resolve", nobody.id, "--counters", "--json"], environment: alice.environment)
+        #expect(lookup.status == 68)
+        let lines = lookup.errors.split(separator: "\n").compactMap {
+            try? JSONDecoder().decode([String: [String: UInt64]].self, from: Data($0.utf8))
+        }
+        let sums = try #require(lines.first?["counters"], "\(lookup.errors)")
+        #expect(sums["agent.envelopes", default: 0] > 0 && sums["agent.replies", default: 0] > 0, "\(sums)")
+        #expect(sums["agent.forged_items"] == 0 && sums["map.learned", default: 0] > 0, "\(sums)")
         let words = ["node", "resolve", nobody.id, "--config", overlay.configuration(1)]
         let output = try Program.run(words)
         #expect(output.status == 68 && output.text.contains("6: 6 signed that they have none"), "\(output.text)")
