@@ -64,9 +64,13 @@ extension SimulateCommand {
                     separator: "\n")
             }
         }
-        output.print(SwarmRow(firstSeed: seed, runs: swarm.runs, effects: swarm.effects, failed: swarm.failures.count))
-        {
-            "\(swarm.runs) runs from seed \(seed), \(swarm.effects) effects, \(swarm.failures.count) failed"
+        output.print(SwarmRow(swarm)) {
+            """
+            \(swarm.runs) runs from seed \(seed), \(swarm.effects) effects, \(swarm.failures.count) failed
+            records served in the place of older ones: \(swarm.exercise.servedInPlace); \
+            lookups held against what was acknowledged: \(swarm.exercise.lookups), \
+            with an older record about: \(swarm.exercise.lookupsWithOlder)
+            """
         }
         guard swarm.failures.isEmpty else {
             throw Failure(
@@ -127,5 +131,18 @@ extension SimulateCommand {
         let runs: UInt64
         let effects: UInt64
         let failed: Int
+        let servedInPlace: Int
+        let lookupsChecked: Int
+        let lookupsWithOlder: Int
+
+        init(_ swarm: Swarm) {
+            firstSeed = swarm.firstSeed
+            runs = swarm.runs
+            effects = swarm.effects
+            failed = swarm.failures.count
+            servedInPlace = swarm.exercise.servedInPlace
+            lookupsChecked = swarm.exercise.lookups
+            lookupsWithOlder = swarm.exercise.lookupsWithOlder
+        }
     }
 }

@@ -74,7 +74,47 @@ import Wire
         #expect(try InvariantTests.violated(scenario, nil, seed: 5).isEmpty)
     }
 
-    @Test("a holder that serves less than it acknowledged is noticed; a majority counts holders, not acknowledgements")
+    /// The first of a few seeds with which the defect violates the invariant; without the defect that seed violates nothing.
+    private func finds(
+        _ invariant: Invariant, _ text: String, _ defect: World.Defect, _ scenario: Scenario
+    ) throws {
+        let seed = try (1...12).first { seed in
+            try World(scenario, seed: seed, defect: defect).finish().violations.contains {
+                $0.invariant == invariant && $0.detail.contains(text)
+            }
+        }
+        #expect(try InvariantTests.violated(scenario, nil, seed: try #require(seed)).isEmpty)
+    }
+
+    @Test("holders whose disks are put back to an earlier day serve what was replaced, and that is noticed")
+    func servesOlder() throws {
+        var scenario = InvariantTests.scenario()
+        scenario.changes = 2
+        scenario.lookups = 6
+        scenario.faults = [.init(.crash, at: 45, seconds: 1, count: 3)]
+        try finds(.recordOutdated, "served", .restoresBackup, scenario)
+    }
+
+    @Test("an agent that believes the first answer finds less than a majority acknowledged, and that is noticed")
+    func findsOlder() throws {
+        var scenario = InvariantTests.scenario()
+        scenario.changes = 2
+        scenario.lookups = 6
+        scenario.liars = [.init(.stale, count: 3)]
+        try finds(.recordOutdated, "found", .believesFirst, scenario)
+    }
+
+    @Test("servers that sign two descriptors of one sequence are accused though they are honest, and that is noticed")
+    func accused() throws {
+        var scenario = InvariantTests.scenario()
+        scenario.agents = 1
+        scenario.seconds = 20
+        scenario.settle = 5
+        scenario.faults = [.init(.crash, at: 2, seconds: 3, count: 2)]
+        try finds(.honestAccused, "server", .repeatsSequence, scenario)
+    }
+
+    @Test("what is served and found is held against what was acknowledged before; what says something is counted")
     func ledger() throws {
         var entropy = Entropy(seed: 6)
         let user = SigningKey(&entropy)
@@ -90,17 +130,20 @@ import Wire
         let old = try record(1)
         let new = try record(2)
         var ledger = Ledger()
-        ledger.acknowledged(old, by: 0, holders: [0, 1, 2])
-        ledger.acknowledged(old, by: 0, holders: [0, 1, 2])
-        #expect(ledger.majority[old.blindedKey] == nil)
-        ledger.acknowledged(new, by: 1, holders: [0, 1, 2])
-        #expect(ledger.majority[old.blindedKey] == 1)
-        ledger.acknowledged(new, by: 2, holders: [0, 1, 2])
-        #expect(ledger.majority[old.blindedKey] == 2)
+        ledger.acknowledged(old, by: 0)
+        ledger.acknowledged(old, by: 1)
         ledger.served(old, by: 0, at: 1)
+        ledger.lookedUp(1, of: old.blindedKey, atLeast: 1, by: 0, at: 1)
+        #expect(ledger.exercise == Exercise(servedInPlace: 0, lookups: 1, lookupsWithOlder: 0))
+        ledger.acknowledged(new, by: 1)
+        #expect(ledger.acknowledgements(of: old.blindedKey, among: 3) == [0: 1, 1: 2])
+        ledger.served(old, by: 0, at: 2)
         ledger.served(new, by: 1, at: 2)
+        ledger.lookedUp(2, of: old.blindedKey, atLeast: 2, by: 0, at: 2)
+        #expect(ledger.exercise == Exercise(servedInPlace: 1, lookups: 2, lookupsWithOlder: 1))
         #expect(ledger.violations.isEmpty)
         ledger.served(old, by: 1, at: 3)
-        #expect(ledger.violations.map(\.invariant) == [.recordOutdated])
+        ledger.lookedUp(1, of: old.blindedKey, atLeast: 2, by: 0, at: 3)
+        #expect(ledger.violations.map(\.invariant) == [.recordOutdated, .recordOutdated])
     }
 }

@@ -82,6 +82,12 @@ import Testing
         #expect(WorldTests.number(report, "own loops that came back") >= 60)
         #expect(WorldTests.number(report, "own loops given up") == 0)
         #expect(WorldTests.number(report, "alarms of directories") == 0)
+        // Each user has changed his record once, and what was looked up was held against what was acknowledged, but for
+        // lookups that joined one under way.
+        #expect(WorldTests.number(report, "changes of records") == 4)
+        #expect(WorldTests.number(report, "lookups held against what was acknowledged") >= 4)
+        #expect(WorldTests.number(report, "of those, with an older record about") > 0)
+        #expect(WorldTests.number(report, "records served in the place of older ones") > 0)
     }
 
     @Test("clusters of several servers work as those of one, and nobody is accused")
@@ -282,5 +288,7 @@ import Testing
         for _ in 0..<2 { swarm.runNext() }
         #expect(swarm.failures.isEmpty, "\(swarm.failures)")
         #expect(swarm.runs == 2 && swarm.effects > 20_000)
+        // What found nothing could have found something.
+        #expect(swarm.exercise.servedInPlace > 0 && swarm.exercise.lookupsWithOlder > 0, "\(swarm.exercise)")
     }
 }

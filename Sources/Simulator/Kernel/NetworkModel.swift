@@ -39,9 +39,6 @@ struct NetworkModel {
     mutating func cut(_ from: Int, _ to: Int) { dead.insert(NetworkModel.pair(from, to)) }
     mutating func mend(_ from: Int, _ to: Int) { dead.remove(NetworkModel.pair(from, to)) }
 
-    /// Whether everybody reaches everybody.
-    var isWhole: Bool { dead.isEmpty && groups.allSatisfy { $0 == groups.first } }
-
     func reaches(_ from: Int, _ to: Int) -> Bool {
         guard groups.indices.contains(from), groups.indices.contains(to) else { return false }
         return groups[from] == groups[to] && !dead.contains(NetworkModel.pair(from, to))

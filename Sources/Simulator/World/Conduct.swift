@@ -48,11 +48,10 @@ struct Liar {
 
     /// A directory request has come: `stale` remembers the records in it.
     mutating func hears(_ message: [UInt8]) {
-        guard conduct == .stale, case .put(let bytes)? = try? DirectoryMessage(decoding: message),
-            let record = try? DirectoryRecord(decoding: bytes), firstRecords.count < 4096,
-            firstRecords[record.blindedKey] == nil
+        guard conduct == .stale, let record = (try? DirectoryMessage(decoding: message))?.recordPut,
+            firstRecords.count < 4096, firstRecords[record.blindedKey] == nil
         else { return }
-        firstRecords[record.blindedKey] = bytes
+        firstRecords[record.blindedKey] = record.encode()
     }
 
     /// The answer to a directory request instead of the honest one.

@@ -13,7 +13,8 @@ public struct Violation: Equatable, Sendable, CustomStringConvertible {
         case replayAccepted = "replay accepted"
         /// A holder does not have the record that it acknowledged, nor a later one.
         case recordLost = "record lost"
-        /// A holder served, or a lookup ended with, a lower sequence than was acknowledged before.
+        /// A holder served a lower sequence than it had acknowledged, or a lookup ended with a lower one than enough holders
+        /// had acknowledged when it began.
         case recordOutdated = "lower sequence served"
         /// A queue or a table is longer than its bound.
         case boundExceeded = "bound exceeded"
@@ -27,6 +28,22 @@ public struct Violation: Equatable, Sendable, CustomStringConvertible {
     public let detail: String
 
     public var description: String { "\(invariant.rawValue) after \(time) ms: \(detail)" }
+}
+
+/// How often the rule about lower sequences was put to the test: a run in which it could not fail says nothing.
+public struct Exercise: Equatable, Sendable {
+    /// Records served by servers that had acknowledged an older one before.
+    public var servedInPlace = 0
+    /// Lookups of which was known what they must find at least.
+    public var lookups = 0
+    /// Of those, with something lower acknowledged somewhere.
+    public var lookupsWithOlder = 0
+
+    static func += (sum: inout Exercise, more: Exercise) {
+        sum.servedInPlace += more.servedInPlace
+        sum.lookups += more.lookups
+        sum.lookupsWithOlder += more.lookupsWithOlder
+    }
 }
 
 /// What the world saw from outside: what was acknowledged to whom, shown, served and taken.
@@ -45,13 +62,20 @@ struct Ledger {
     /// How often each message was shown to a user.
     private var shown: [Pair<Bytes16>: Int] = [:]
     private var tags: Set<Pair<Bytes16>> = []
-    /// The highest sequence that a holder acknowledged, and the latest expiry.
-    private(set) var acknowledged: [Pair<VerifyingKey>: (sequence: UInt64, expiry: UInt64)] = [:]
-    /// The highest sequence that a majority of a key's holders acknowledged.
-    private(set) var majority: [VerifyingKey: UInt64] = [:]
-    private var acknowledgers: [VerifyingKey: [Int: UInt64]] = [:]
+    /// What a holder acknowledged of a key.
+    struct Acknowledged {
+        var highest: UInt64
+        var lowest: UInt64
+        /// The latest.
+        var expiry: UInt64
+    }
+
+    private(set) var acknowledged: [Pair<VerifyingKey>: Acknowledged] = [:]
+    /// The lowest sequence that anybody acknowledged.
+    private var lowest: [VerifyingKey: UInt64] = [:]
     private(set) var violations: [Violation] = []
     private(set) var shownCount = 0
+    private(set) var exercise = Exercise()
 
     struct Pair<Value: Hashable>: Hashable {
         let place: Int
@@ -91,26 +115,45 @@ struct Ledger {
     // MARK: Records
 
     /// A server has told that it holds a record.
-    /// - Parameter holders: those whom the map makes responsible.
-    mutating func acknowledged(_ record: DirectoryRecord, by server: Int, holders: [Int]) {
-        let key = record.blindedKey
-        let place = Pair(place: server, value: key)
-        let known = acknowledged[place]
-        acknowledged[place] = (max(known?.sequence ?? 0, record.sequence), max(known?.expiry ?? 0, record.expiry))
-        acknowledgers[key, default: [:]][server] = acknowledged[place]?.sequence
-        let sequences = holders.compactMap { acknowledgers[key]?[$0] }.sorted(by: >)
-        // The sequence that more than half of the holders have at least.
-        if sequences.count > holders.count / 2 {
-            majority[key] = max(majority[key] ?? 0, sequences[holders.count / 2])
-        }
+    mutating func acknowledged(_ record: DirectoryRecord, by server: Int) {
+        let (sequence, key) = (record.sequence, record.blindedKey)
+        let known = acknowledged[Pair(place: server, value: key)]
+        acknowledged[Pair(place: server, value: key)] = Acknowledged(
+            highest: max(known?.highest ?? 0, sequence), lowest: min(known?.lowest ?? .max, sequence),
+            expiry: max(known?.expiry ?? 0, record.expiry))
+        lowest[key] = min(lowest[key] ?? .max, sequence)
+    }
+
+    /// The highest sequence that each of so many servers acknowledged.
+    func acknowledgements(of key: VerifyingKey, among servers: Int) -> [Int: UInt64] {
+        var known: [Int: UInt64] = [:]
+        for server in 0..<servers { known[server] = acknowledged[Pair(place: server, value: key)]?.highest }
+        return known
+    }
+
+    func expiry(of key: VerifyingKey, at server: Int) -> UInt64 {
+        acknowledged[Pair(place: server, value: key)]?.expiry ?? 0
     }
 
     mutating func served(_ record: DirectoryRecord, by server: Int, at time: UInt64) {
-        guard let own = acknowledged[Pair(place: server, value: record.blindedKey)], record.sequence < own.sequence
-        else { return }
+        guard let own = acknowledged[Pair(place: server, value: record.blindedKey)] else { return }
+        if own.lowest < own.highest { exercise.servedInPlace += 1 }
+        guard record.sequence < own.highest else { return }
         violate(
             .recordOutdated, at: time,
-            "server \(server) served sequence \(record.sequence) of \(record.blindedKey.bytes.hex) after \(own.sequence)"
+            "server \(server) served sequence \(record.sequence) of \(record.blindedKey.bytes.hex) after \(own.highest)"
         )
+    }
+
+    /// A lookup found a sequence where it had to find `floor` at least.
+    mutating func lookedUp(
+        _ sequence: UInt64, of key: VerifyingKey, atLeast floor: UInt64, by agent: Int, at time: UInt64
+    ) {
+        exercise.lookups += 1
+        if let lowest = lowest[key], lowest < floor { exercise.lookupsWithOlder += 1 }
+        guard sequence < floor else { return }
+        violate(
+            .recordOutdated, at: time,
+            "agent \(agent) found sequence \(sequence) of \(key.bytes.hex) after enough had acknowledged \(floor)")
     }
 }

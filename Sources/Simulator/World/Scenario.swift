@@ -90,6 +90,8 @@ public struct Scenario: Codable, Equatable, Sendable {
     public var messages = 3
     /// Lookups that each agent makes, spread over `seconds`.
     public var lookups = 2
+    /// Times that each user replaces his keys or changes his homes, spread over `seconds`: each makes a new record.
+    public var changes = 1
     /// Envelopes a second of each agent.
     public var rate = 2.0
     public var loss = 0
@@ -120,6 +122,7 @@ public struct Scenario: Codable, Equatable, Sendable {
         settle = try values.decodeIfPresent(UInt64.self, forKey: .settle) ?? settle
         messages = try values.decodeIfPresent(Int.self, forKey: .messages) ?? messages
         lookups = try values.decodeIfPresent(Int.self, forKey: .lookups) ?? lookups
+        changes = try values.decodeIfPresent(Int.self, forKey: .changes) ?? changes
         rate = try values.decodeIfPresent(Double.self, forKey: .rate) ?? rate
         loss = try values.decodeIfPresent(Int.self, forKey: .loss) ?? loss
         duplicates = try values.decodeIfPresent(Int.self, forKey: .duplicates) ?? duplicates
@@ -140,8 +143,8 @@ public struct Scenario: Codable, Equatable, Sendable {
         }
         if seconds < 1 || seconds > most || settle > most { return "seconds and settle must be at most \(most)" }
         if start >= Timestamp.secondsPerEpoch { return "start must be below \(Timestamp.secondsPerEpoch)" }
-        if !(0...100_000).contains(messages) || !(0...100_000).contains(lookups) {
-            return "messages and lookups must be from 0 to 100000"
+        for number in [messages, lookups, changes] where !(0...100_000).contains(number) {
+            return "messages, lookups and changes must be from 0 to 100000"
         }
         if !(0.01...1000).contains(rate) { return "rate must be from 0.01 to 1000" }
         if !(0.001...1000).contains(loops) { return "loops must be from 0.001 to 1000" }

@@ -16,6 +16,8 @@ public struct ScenarioReport: Equatable, Sendable {
     public var effects: UInt64
     public var rows: [ResultRow]
     public var violations: [Violation]
+    /// How much the absence of violations says.
+    public var exercise: Exercise
 
     public var isGood: Bool { violations.isEmpty }
 }
@@ -52,6 +54,7 @@ extension World {
 
         network.quality = .init(
             loss: scenario.loss, duplicates: scenario.duplicates, reordered: scenario.reordered)
+        if defect == .restoresBackup { for server in servers { server.backup = server.store } }
         planUsers()
         for fault in scenario.faults { plan(fault) }
         try run(seconds: scenario.seconds) { progress(Double($0) / total) }
@@ -75,6 +78,7 @@ extension World {
                 let other = (agent.index + 1 + entropy.below(agents.count - 1)) % agents.count
                 schedule(UInt64(entropy.below(time)), .lookup(agent.index, of: other))
             }
+            for _ in 0..<scenario.changes { schedule(UInt64(entropy.below(time)), .change(agent.index)) }
         }
     }
 
@@ -94,6 +98,10 @@ extension World {
                 number("lookups answered", figures.lookups),
                 number("lookups for which holders were asked", figures.lookupsAsked),
                 number("lookups failed", figures.lookupFailures),
+                number("changes of records", figures.changes),
+                number("records served in the place of older ones", ledger.exercise.servedInPlace),
+                number("lookups held against what was acknowledged", ledger.exercise.lookups),
+                number("of those, with an older record about", ledger.exercise.lookupsWithOlder),
                 number("server crashes", figures.crashes),
                 number("agents killed", figures.kills),
                 number("transactions refused by a disk", figures.storageFailures),
@@ -119,6 +127,7 @@ extension World {
             ]
         let effects = log.count
         return ScenarioReport(
-            digest: log.finish().hex, effects: effects, rows: rows, violations: ledger.violations)
+            digest: log.finish().hex, effects: effects, rows: rows, violations: ledger.violations,
+            exercise: ledger.exercise)
     }
 }

@@ -43,6 +43,7 @@ public struct Swarm: Sendable {
     public let firstSeed: UInt64
     public private(set) var runs: UInt64 = 0
     public private(set) var effects: UInt64 = 0
+    public private(set) var exercise = Exercise()
     public private(set) var failures: [Failure] = []
 
     public init(firstSeed: UInt64) { self.firstSeed = firstSeed }
@@ -56,6 +57,7 @@ public struct Swarm: Sendable {
         do throws(ScenarioError) {
             let report = try Scenario.random(seed).run(seed: seed)
             effects += report.effects
+            exercise += report.exercise
             guard !report.isGood else { return true }
             failures.append(Failure(seed: seed, violations: report.violations, error: nil))
         } catch {

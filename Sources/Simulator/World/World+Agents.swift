@@ -70,9 +70,30 @@ extension World {
         guard agent.account != nil, !honest.isEmpty else { return }
         let home = honest[entropy.below(honest.count)].nodeID
         let request = request()
-        agent.moves.insert(request)
+        agent.changes.insert(request)
         record(.user, from: place(agent.index), home.bytes, "moves")
         try handle(agent, .moveHome(to: home, token: "", from: nil, request: request))
+    }
+
+    /// What makes a new record: other keys, a second home, or no second home any more.
+    func change(_ agent: WorldAgent) throws {
+        guard agent.account != nil else { return }
+        let request = request()
+        agent.changes.insert(request)
+        guard entropy.below(2) == 0 else {
+            record(.user, from: place(agent.index), [], "replaces keys")
+            return try handle(agent, .rotate(request: request))
+        }
+        let own = (agent.core?.homes ?? []).filter { $0.stage == .active }.map(\.node)
+        if own.count > 1, let last = own.last {
+            record(.user, from: place(agent.index), last.bytes, "leaves a home")
+            return try handle(agent, .removeHome(last, discards: false, request: request))
+        }
+        let others = servers.filter { $0.liar.conduct == .honest && !own.contains($0.nodeID) }
+        guard !others.isEmpty else { return }
+        let home = others[entropy.below(others.count)].nodeID
+        record(.user, from: place(agent.index), home.bytes, "adds a home")
+        try handle(agent, .addHome(home, token: "", request: request))
     }
 
     func send(_ agent: WorldAgent, to other: Int, _ number: Int) throws {
@@ -88,25 +109,9 @@ extension World {
 
     func lookup(_ agent: WorldAgent, _ other: Int) throws {
         let request = request()
-        if isWell, let floor = floor(of: agents[other].id) { floors[request] = floor }
+        floors[request] = floor(of: agents[other].id, for: agent)
         record(.user, from: place(agent.index), to: place(other), [], "looks up")
         try handle(agent, .resolve(agents[other].id, request: request))
-    }
-
-    /// Whether nothing is wrong with the network, the servers and the clocks.
-    private var isWell: Bool {
-        activeFaults == 0 && !isLying && network.isWhole && servers.allSatisfy(\.isUp) && !isNearMidnight
-    }
-
-    private var isNearMidnight: Bool {
-        let second = now.seconds % Timestamp.secondsPerEpoch
-        return second < 7200 || second > Timestamp.secondsPerEpoch - 7200
-    }
-
-    /// The sequence of a user's record that most of its holders have acknowledged.
-    private func floor(of id: NetworkID) -> UInt64? {
-        guard let user = try? BlindedID(id, epoch: now.epoch) else { return nil }
-        return ledger.majority[user.key]
     }
 
     // MARK: Events and effects
@@ -154,12 +159,20 @@ extension World {
             case .mapAnswer(let answer): tellMap(agent, .inquired(answer))
             case .sharedValue(let epoch, let value): tellMap(agent, .sharedRandom(epoch: epoch, value))
             case .gatewaysChanged: syncLinks(agent)
-            case .registered(_, let report):
-                agent.account = report.account
-                figures.registrations += 1
+            case .registered(let request, let report):
+                if agent.account == nil {
+                    agent.account = report.account
+                    figures.registrations += 1
+                } else {
+                    changed(agent, request)
+                }
                 record(.report, from: place(index), report.account.bytes, "registered")
-            case .homeRemoved: record(.report, from: place(index), [], "home removed")
-            case .rotated: record(.report, from: place(index), [], "rotated")
+            case .homeRemoved(let request):
+                changed(agent, request)
+                record(.report, from: place(index), [], "home removed")
+            case .rotated(let request, _):
+                changed(agent, request)
+                record(.report, from: place(index), [], "rotated")
             case .named, .nameReleased, .nameResolved: record(.report, from: place(index), [], "name")
             case .homeClosed(let home): record(.report, from: place(index), home.bytes, "home closed")
             case .resolved(let request, let report): resolved(agent, request, report)
@@ -186,18 +199,17 @@ extension World {
         figures.lookups += 1
         if report.asked > 0 { figures.lookupsAsked += 1 }
         record(.report, from: place(agent.index), report.id.key.bytes.bytes, "resolved")
-        // A record from the agent's own memory is as old as that.
-        guard let floor = floors.removeValue(forKey: request), isWell, report.asked > 0, report.sequence < floor
-        else { return }
-        ledger.violate(
-            .recordOutdated, at: elapsed,
-            "agent \(agent.index) found sequence \(report.sequence) after most holders had acknowledged \(floor)")
+        if let floor = floors.removeValue(forKey: request) { check(report, of: agent, floor) }
+    }
+
+    private func changed(_ agent: WorldAgent, _ request: UInt64) {
+        if agent.changes.remove(request) != nil { figures.changes += 1 }
     }
 
     private func failed(_ agent: WorldAgent, _ request: UInt64) {
         record(.report, from: place(agent.index), [], "failed")
         texts[request] = nil
-        if agent.moves.remove(request) != nil { return }
+        if agent.changes.remove(request) != nil { return }
         if floors.removeValue(forKey: request) != nil || agent.account != nil { figures.lookupFailures += 1 }
         guard agent.account == nil else { return }
         agent.registering = false

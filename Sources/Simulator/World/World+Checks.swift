@@ -65,14 +65,14 @@ extension World {
         for (holder, record) in order {
             let server = servers[holder.place]
             guard record.expiry > server.clock(now).seconds + 60, server.liar.conduct == .honest else { continue }
-            let name = "server \(holder.place), key \(holder.value.bytes.hex), sequence \(record.sequence)"
+            let name = "server \(holder.place), key \(holder.value.bytes.hex), sequence \(record.highest)"
             guard let bytes = try server.store.get(Table("directory/records"), holder.value.bytes.bytes),
                 let held = try? DirectoryRecord(decoding: bytes)
             else {
                 ledger.violate(.recordLost, at: elapsed, "\(name): nothing there")
                 continue
             }
-            if held.sequence < record.sequence {
+            if held.sequence < record.highest {
                 ledger.violate(.recordLost, at: elapsed, "\(name): only \(held.sequence)")
             }
         }

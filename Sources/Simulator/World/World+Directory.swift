@@ -147,22 +147,6 @@ extension World {
 
     // MARK: What invariants need
 
-    /// Notes what an honest holder acknowledges and serves.
-    private func observe(_ server: WorldServer, _ request: [UInt8], _ answer: [UInt8]) {
-        guard let said = try? DirectoryMessage(decoding: answer) else { return }
-        switch said {
-        case .stored(let sequence):
-            guard case .put(let bytes)? = try? DirectoryMessage(decoding: request),
-                let record = try? DirectoryRecord(decoding: bytes), record.sequence == sequence
-            else { return }
-            ledger.acknowledged(record, by: server.index, holders: holders(record.blindedKey, record.epoch))
-        case .record(let bytes):
-            guard let record = try? DirectoryRecord(decoding: bytes) else { return }
-            ledger.served(record, by: server.index, at: elapsed)
-        default: break
-        }
-    }
-
     /// The shared random value of an epoch as most of the servers know it; `nil` for the stand-in.
     func sharedValue(_ epoch: UInt64) -> Bytes32? {
         var counts: [Bytes32: Int] = [:]

@@ -24,7 +24,6 @@ extension World {
 
     func apply(_ fault: Scenario.Fault, _ isEnd: Bool, _ victims: [Int]) throws {
         record(.fault, from: victims.first ?? 0, victims.map { UInt8(truncatingIfNeeded: $0) })
-        activeFaults += isEnd ? -1 : 1
         switch fault.kind {
         case .standstill:
             if !isEnd { now = now.adding(seconds: fault.seconds) }
@@ -72,12 +71,14 @@ extension World {
             for victim in victims {
                 let server = servers[victim]
                 server.skew += isEnd ? -fault.amount * 1000 : fault.amount * 1000
+                server.clockSince = now
                 server.armed = [:]
                 arm(server)
             }
         case .agentClock:
             for victim in victims {
                 agents[victim].skew += isEnd ? -fault.amount * 1000 : fault.amount * 1000
+                agents[victim].clockSince = now
                 agents[victim].armed = nil
                 arm(agents[victim])
             }

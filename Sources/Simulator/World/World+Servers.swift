@@ -17,9 +17,14 @@ extension World {
 
     func start(_ server: WorldServer) {
         guard !server.isUp else { return }
-        if defect == .losesDisk { server.store = FaultyStore() }
+        switch defect {
+        case .losesDisk, .repeatsSequence: server.store = FaultyStore()
+        case .restoresBackup: server.store = server.backup ?? server.store
+        default: break
+        }
         record(.start, from: server.index)
         do {
+            server.numbersByHour = defect == .repeatsSequence
             let effects = try server.start(now, keepsJournal: defect != .forgetsReplays)
             hold(server, .map(effects))
         } catch {

@@ -26,6 +26,12 @@ final class World {
         case losesDisk
         /// Outboxes take more than the bound.
         case longOutbox
+        /// Servers that have crashed start again with what was on their disks when the warm-up ended.
+        case restoresBackup
+        /// Agents believe the first answer of a lookup.
+        case believesFirst
+        /// Servers start again with an empty disk and number their descriptors by the hour.
+        case repeatsSequence
     }
 
     let scenario: Scenario
@@ -55,10 +61,8 @@ final class World {
     var nextRequest: UInt64 = 1
     /// To whom the text of a request goes.
     var texts: [UInt64: Int] = [:]
-    /// The sequence that a lookup must find at least, where all was well when it began.
-    var floors: [UInt64: UInt64] = [:]
-    /// Faults that last now.
-    var activeFaults = 0
+    /// What had been acknowledged when a lookup began.
+    var floors: [UInt64: LookupFloor] = [:]
 
     init(_ scenario: Scenario, seed: UInt64, defect: Defect? = nil, trace: ((String) -> Void)? = nil) throws {
         self.scenario = scenario
@@ -106,6 +110,7 @@ final class World {
         }
         var configuration = AgentConfiguration()
         configuration.rate = scenario.rate
+        if defect == .believesFirst { configuration.lookup.freshAnswers = 1 }
         configuration.outboxLimit = defect == .longOutbox ? bounds.outbox * 100 : bounds.outbox
         for index in 0..<scenario.agents {
             let agent = try WorldAgent(
@@ -162,8 +167,6 @@ final class World {
         }
         return pairs
     }
-
-    var isLying: Bool { !scenario.liars.isEmpty }
 
     /// The place of an agent in the network.
     func place(_ agent: Int) -> Int { servers.count + agent }
@@ -248,6 +251,7 @@ final class World {
             if agents[agent].generation == generation { try register(agents[agent]) }
         case .send(let agent, let other, let number): try send(agents[agent], to: other, number)
         case .lookup(let agent, let other): try lookup(agents[agent], other)
+        case .change(let agent): try change(agents[agent])
         case .fault(let fault, let isEnd, let victims): try apply(fault, isEnd, victims)
         case .agentBootstrap(let agent, let generation):
             if agents[agent].generation == generation { try bootstrap(agents[agent]) }
@@ -275,6 +279,8 @@ struct WorldFigures: Equatable, Sendable {
     var lookupFailures = 0
     /// Lookups for which holders were asked, not the agent's memory.
     var lookupsAsked = 0
+    /// Keys replaced, homes added, changed and left, as users were told.
+    var changes = 0
     var registrations = 0
     var largestStore = 0
     var directoryCalls = 0
@@ -327,6 +333,7 @@ indirect enum WorldEvent {
     case register(Int, generation: Int)
     case send(Int, to: Int, number: Int)
     case lookup(Int, of: Int)
+    case change(Int)
     case fault(Scenario.Fault, isEnd: Bool, victims: [Int])
     case agentBootstrap(Int, generation: Int)
     case agentMapEvent(Int, generation: Int, MapEvent)

@@ -26,12 +26,14 @@ final class WorldAgent {
     var armed: UInt64?
     /// The agent's clock less the world's, in milliseconds.
     var skew: Int64 = 0
+    /// When that became so.
+    var clockSince = Timestamp(milliseconds: 0)
     /// The agent is killed in so many events, before or after its transaction is committed.
     var doom: (events: Int, isCommitted: Bool)?
     var account: Bytes16?
     var registering = false
-    /// Moves to other homes that were asked for.
-    var moves: Set<UInt64> = []
+    /// Other homes and new keys that were asked for.
+    var changes: Set<UInt64> = []
 
     init(_ index: Int, home: Int, configuration: AgentConfiguration, seed: UInt64) throws {
         self.index = index

@@ -67,11 +67,16 @@ final class WorldServer {
     private let endorsed: () -> [VerifyingKey]
     var entropy: Entropy
     var store = FaultyStore()
+    /// An earlier state of the disk, and whether descriptors are numbered by the hour: for defects.
+    var backup: FaultyStore?
+    var numbersByHour = false
     /// Replay tags on disk.
     var journal: [(epoch: UInt64, tag: Bytes16)] = []
     var liar = Liar(.honest)
     /// The server's clock less the world's, in milliseconds.
     var skew: Int64 = 0
+    /// When that became so.
+    var clockSince = Timestamp(milliseconds: 0)
     var doom: Doom?
 
     var isUp = false
@@ -169,15 +174,16 @@ final class WorldServer {
         journal.removeAll { $0.epoch + 1 < clock.epoch }
         nextEpoch = Timestamp(seconds: (clock.epoch + 1) * Timestamp.secondsPerEpoch)
         let address = endpoint.address
+        let least = numbersByHour ? clock.seconds / 3600 : clock.seconds
         let server = try ServerDescriptor(
             certificate: certificate(clock),
-            sequence: map.nextSequence(ofServer: nodeID, from: clock.seconds), expiry: clock.seconds + 2 * 86_400,
+            sequence: map.nextSequence(ofServer: nodeID, from: least), expiry: clock.seconds + 2 * 86_400,
             linkKey: endpoint.linkKey, tcp: address,
             udp: address, roles: [.relay, .home, .directory, .gateway],
             mixKeys: epochs.map { MixKeyEntry(epoch: $0, key: mixKey($0).key.publicKey) },
             software: "simulator", key: serverKey)
         let cluster = try ClusterDescriptor(
-            name: "c\(cluster)", sequence: map.nextSequence(ofCluster: clusterKey.publicKey, from: clock.seconds),
+            name: "c\(cluster)", sequence: map.nextSequence(ofCluster: clusterKey.publicKey, from: least),
             expiry: clock.seconds + 2 * 86_400, endorsements: endorsed(),
             contact: "", software: "simulator", policy: [.openRegistration, .openGateway], key: clusterKey)
         descriptor = server.encode()
