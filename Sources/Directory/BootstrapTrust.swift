@@ -1,54 +1,84 @@
 import Primitives
 import Wire
 
-/// Where an endpoint came from with which this server begins.
+/// Where a server is known from with which this one begins.
 public enum BootstrapSource: UInt8, CaseIterable, Sendable {
     /// The own routing table of an earlier run.
     case anchors = 1
-    /// The list that comes with the software, or the map.
+    /// The bootstrap list.
     case bundled = 2
-    /// An invitation link.
+    /// A link that another operator handed over.
     case invitation = 3
-    /// Typed in by the operator.
+    /// Named by the operator himself.
     case manual = 4
+}
+
+/// What speaks for the view of the network that a server was shown (specs/directory.md, "Bootstrap").
+public struct ViewTrust: Equatable, Sendable {
+    /// Servers of a class: how many were named, and how many of them have proven who they are.
+    public struct Count: Equatable, Sendable {
+        public var named = 0
+        public var answered = 0
+    }
+
+    /// Whether it is enough.
+    public let isReached: Bool
+    public let counts: [BootstrapSource: Count]
+    /// Those that have answered and are of different clusters and prefixes.
+    public let unrelated: Int
 }
 
 /// Whether those that let this server in are unrelated enough to believe what they show (specs/directory.md,
 /// "Bootstrap").
+///
+/// Servers are told apart by their link keys: these they prove, and an address may be another than the one that was named.
 struct BootstrapTrust: Sendable {
-    /// Classes of sources, or anchors of different clusters and prefixes, that must have proven themselves.
+    /// Classes of sources, or servers of different clusters and prefixes, that must have proven themselves.
     static let needed = 3
     static let limit = 256
 
-    private var sources: [Endpoint: BootstrapSource] = [:]
+    private var sources: [X25519PublicKey: Set<BootstrapSource>] = [:]
     private var answeredSources: Set<BootstrapSource> = []
-    private var answered: Set<Endpoint> = []
+    private var answered: Set<X25519PublicKey> = []
     private var clusters: Set<VerifyingKey> = []
     private var prefixes: Set<UInt64> = []
     /// Servers of different clusters and prefixes.
     private var unrelated = 0
-    /// Anchors of the last run: how many there were, and how many have answered.
-    private(set) var anchors = 0
-    private(set) var anchorsAnswered = 0
 
     var isReached: Bool {
         answeredSources.count >= BootstrapTrust.needed || unrelated >= BootstrapTrust.needed
     }
 
+    /// Servers of the last run: how many there were.
+    var anchors: Int { count(of: .anchors).named }
+    /// And how many of them have answered.
+    var anchorsAnswered: Int { count(of: .anchors).answered }
+
+    var report: ViewTrust {
+        var counts: [BootstrapSource: ViewTrust.Count] = [:]
+        for source in BootstrapSource.allCases { counts[source] = count(of: source) }
+        return ViewTrust(isReached: isReached, counts: counts, unrelated: unrelated)
+    }
+
+    private func count(of source: BootstrapSource) -> ViewTrust.Count {
+        let named = sources.filter { $0.value.contains(source) }.keys
+        return ViewTrust.Count(named: named.count, answered: named.count { answered.contains($0) })
+    }
+
     mutating func expect(_ endpoints: [Endpoint], from source: BootstrapSource) {
-        for endpoint in endpoints where sources[endpoint] == nil && sources.count < BootstrapTrust.limit {
-            sources[endpoint] = source
-            if source == .anchors { anchors += 1 }
+        for key in endpoints.lazy.map(\.linkKey) where sources[key] != nil || sources.count < BootstrapTrust.limit {
+            sources[key, default: []].insert(source)
         }
     }
 
     /// An endpoint has proven who it is; only those count with which this server began, and each once.
     mutating func answered(_ endpoint: Endpoint, cluster: VerifyingKey) {
-        guard let source = sources[endpoint] else { return }
-        if answered.insert(endpoint).inserted, source == .anchors { anchorsAnswered += 1 }
+        guard let known = sources[endpoint.linkKey] else { return }
+        answered.insert(endpoint.linkKey)
         // A cluster speaks once, under one class.
+        let unheard = BootstrapSource.allCases.first { known.contains($0) && !answeredSources.contains($0) }
         guard clusters.insert(cluster).inserted else { return }
-        answeredSources.insert(source)
+        if let unheard { answeredSources.insert(unheard) }
         if prefixes.insert(endpoint.address.prefixKey).inserted { unrelated += 1 }
     }
 }

@@ -141,9 +141,9 @@ public struct DirectoryCounters: CounterSet {
 
 /// What a ``DirectoryCore`` is told.
 public enum DirectoryEvent: Sendable {
-    /// Servers to begin with, from the map or a bootstrap list.
+    /// Servers to begin with that the map has: what shows them does not speak for itself, so they count for no trust.
     case join([Endpoint])
-    /// Servers to begin with, and where they are known from.
+    /// Servers to begin with, and where they are known from; once more when they are found elsewhere.
     case bootstrap(BootstrapSource, [Endpoint])
     /// A request came; `from` is the sender of a datagram, `nil` for an envelope. Its link key is proven, its address only
     /// where `isProven` says so: to any other goes nothing but the answer.

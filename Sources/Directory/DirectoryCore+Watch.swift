@@ -12,6 +12,10 @@ extension DirectoryCore {
         _ endpoints: [Endpoint], from source: BootstrapSource, _ now: Timestamp, _ effects: inout [DirectoryEffect]
     ) {
         trust.expect(endpoints, from: source)
+        ask(endpoints, now, &effects)
+    }
+
+    mutating func ask(_ endpoints: [Endpoint], _ now: Timestamp, _ effects: inout [DirectoryEffect]) {
         bootstrap = Array(
             (endpoints + bootstrap.filter { !endpoints.contains($0) }).prefix(DirectoryCore.rejoinLimit))
         for endpoint in endpoints { call(.ping, endpoint, .ping, now, &effects) }
@@ -86,7 +90,7 @@ extension DirectoryCore {
 
 extension EclipseWatch.Alarm {
     /// For the operator, without any key or address.
-    var detail: String {
+    public var detail: String {
         switch self {
         case .density(let nodes, let hundredths):
             "\(nodes) servers lie where \(hundredths / 100).\(hundredths % 100) are expected"

@@ -207,8 +207,15 @@ public struct DirectoryCore: TimedCore, Sendable {
     /// Whether an alarm holds.
     public func isAlarmed(at now: Timestamp) -> Bool { watch.isAlarmed(at: now) }
 
+    /// The alarms that hold, and how many milliseconds longer each does.
+    public func standingAlarms(at now: Timestamp) -> [(alarm: EclipseWatch.Alarm, left: UInt64)] {
+        watch.standing(at: now)
+    }
+
     /// Whether three classes of sources, or three unrelated servers with which this one began, have proven themselves.
     public var isViewTrusted: Bool { trust.isReached }
+    /// What speaks for that.
+    public var viewTrust: ViewTrust { trust.report }
 
     /// When a call should be given up for another; `nil` when it is not under way. It follows from the peer's round
     /// trips (RFC 6298). A driver may report ``DirectoryEvent/failed(call:)`` then, but needs not: the core asks others
@@ -231,7 +238,7 @@ public struct DirectoryCore: TimedCore, Sendable {
         var effects: [DirectoryEffect] = []
         if let amount = clock.turned(to: now) { try turnBack(by: amount, to: now, &store) }
         switch event {
-        case .join(let endpoints): begin(endpoints, from: .bundled, now, &effects)
+        case .join(let endpoints): ask(endpoints, now, &effects)
         case .bootstrap(let source, let endpoints): begin(endpoints, from: source, now, &effects)
         case .request(let from, let isProven, let token, let message):
             try request(from, isProven, token, message, now, &entropy, &effects, &store)

@@ -23,15 +23,24 @@ public struct EclipseWatch: Sendable {
         /// So many nodes sent false records in one search.
         case falseRecords(nodes: Int)
 
-        /// A number for each kind: an alarm of one kind is given once in ``EclipseWatch/quiet``.
-        var kind: Int {
+        /// An alarm of one kind is given once in ``EclipseWatch/quiet``.
+        public enum Kind: String, CaseIterable, Sendable {
+            case density
+            case joinRate = "join_rate"
+            case anchors
+            case size
+            case crowd
+            case falseRecords = "false_records"
+        }
+
+        public var kind: Kind {
             switch self {
-            case .density: 0
-            case .joinRate: 1
-            case .anchors: 2
-            case .size: 3
-            case .crowd: 4
-            case .falseRecords: 5
+            case .density: .density
+            case .joinRate: .joinRate
+            case .anchors: .anchors
+            case .size: .size
+            case .crowd: .crowd
+            case .falseRecords: .falseRecords
             }
         }
     }
@@ -71,7 +80,7 @@ public struct EclipseWatch: Sendable {
     static let crowdThreshold = share / Double(crowdLimit * crowdScales.count)
 
     private let started: Timestamp
-    private var last: [Int: Timestamp] = [:]
+    private var last: [Alarm.Kind: (alarm: Alarm, at: Timestamp)] = [:]
     private var hour: Timestamp
     private var joins: [UInt64: Int] = [:]
     /// Joins an hour, smoothed over eight.
@@ -86,12 +95,21 @@ public struct EclipseWatch: Sendable {
 
     /// Whether an alarm holds.
     public func isAlarmed(at now: Timestamp) -> Bool {
-        last.values.contains { now.milliseconds(since: $0) < EclipseWatch.quiet }
+        last.values.contains { now.milliseconds(since: $0.at) < EclipseWatch.quiet }
+    }
+
+    /// The alarms that hold, and how many milliseconds longer each does.
+    func standing(at now: Timestamp) -> [(alarm: Alarm, left: UInt64)] {
+        Alarm.Kind.allCases.compactMap { kind in
+            guard let last = last[kind] else { return nil }
+            let age = now.milliseconds(since: last.at)
+            return age < EclipseWatch.quiet ? (last.alarm, EclipseWatch.quiet - age) : nil
+        }
     }
 
     private mutating func raise(_ alarm: Alarm, _ now: Timestamp) -> Alarm? {
-        if let last = last[alarm.kind], now.milliseconds(since: last) < EclipseWatch.quiet { return nil }
-        last[alarm.kind] = now
+        if let last = last[alarm.kind], now.milliseconds(since: last.at) < EclipseWatch.quiet { return nil }
+        last[alarm.kind] = (alarm, now)
         return alarm
     }
 
@@ -198,7 +216,7 @@ public struct EclipseWatch: Sendable {
 
     /// The clock went back: alarms hold no longer than they would have, and hours end.
     mutating func turnBack(by amount: UInt64) {
-        last = last.mapValues { $0.earlier(by: amount) }
+        last = last.mapValues { ($0.alarm, $0.at.earlier(by: amount)) }
         hour = hour.earlier(by: amount)
         lastSize = lastSize.map { ($0.count, $0.at.earlier(by: amount)) }
     }

@@ -33,9 +33,21 @@ extension CoreOwner {
             replyBlocks: rows.reduce(0) { $0 + $1.replyBlocks })
         status.directory = .init(
             records: records, contacts: directory.contactCount, requests: directory.counters.requests,
-            sharedRandom: sharedRandomStatus(at: now))
+            sharedRandom: sharedRandomStatus(at: now), view: viewStatus(at: now))
         status.counters.merge(sums) { _, new in new }
         status.store = .init(usedBytes: environment.usedBytes, sizeBytes: environment.mapSize)
+    }
+
+    private func viewStatus(at now: Timestamp) -> NodeStatus.View {
+        let trust = directory.viewTrust
+        let sources = trust.counts.map { source, count in
+            ("\(source)", NodeStatus.View.Source(named: count.named, answered: count.answered))
+        }
+        return NodeStatus.View(
+            isTrusted: trust.isReached, sources: Dictionary(sources) { first, _ in first }, unrelated: trust.unrelated,
+            alarms: directory.standingAlarms(at: now).map { alarm, left in
+                .init(kind: alarm.kind.rawValue, detail: alarm.detail, secondsLeft: left / 1000)
+            })
     }
 
     /// Everything that the cores count.

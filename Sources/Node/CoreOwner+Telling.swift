@@ -1,5 +1,7 @@
 import Directory
 import Federation
+import Primitives
+import Records
 import Wire
 
 /// Who has to learn of a changed map.
@@ -22,6 +24,14 @@ extension CoreOwner {
         ports?.mapChanged()
     }
 
+    /// The servers with which to begin have been read, at the start or because the operator changed them.
+    func begin(with named: [BootstrapSource: [PeerLink]], own: X25519PublicKey) {
+        var beginnings = Beginnings(named, own: own, entropy: &entropy)
+        for (source, endpoints) in beginnings.first() { handle(.directory(.bootstrap(source, endpoints))) }
+        self.beginnings = beginnings
+        tellDirectory(map.currentTable(at: .now()))
+    }
+
     /// Servers are read where the map keeps them: to decode them all would take as long as to check their form again.
     func tellDirectory(_ table: ServerTable) {
         let nodes = (0..<table.count).compactMap { place -> Placement.Node? in
@@ -32,6 +42,9 @@ extension CoreOwner {
                 endpoint: Endpoint(linkKey: server.linkKey, address: server.udp), countsFrom: map.countsFrom(id))
         }
         handle(.directory(.map(nodes)))
+        for (source, endpoints) in beginnings?.found(nodes.compactMap(\.endpoint)) ?? [] {
+            handle(.directory(.bootstrap(source, endpoints)))
+        }
         if directory.contactCount < 20 {
             let endpoints = nodes.lazy.filter { $0.id != self.own }.compactMap(\.endpoint).prefix(40)
             handle(.directory(.join(Array(endpoints))))

@@ -98,6 +98,8 @@ final class CoreOwner: @unchecked Sendable {
     var links: [UInt64: StreamLink] = [:]
     var answerers: [UInt64: Answerer] = [:]
     var nextToken: UInt64 = 1
+    /// With whom to begin; `nil` until that was read.
+    var beginnings: Beginnings?
     /// Who waits for lookups.
     var seekers: [UInt64: Seeker] = [:]
     /// What the timer is set for.
@@ -160,9 +162,9 @@ final class CoreOwner: @unchecked Sendable {
         loop.execute { body(self) }
     }
 
-    func start(_ socket: DatagramSocket) {
+    func start(_ socket: DatagramSocket, named: [BootstrapSource: [PeerLink]], own: X25519PublicKey) {
         loop.serve(socket) { [unowned self] datagram, from in receive(datagram, from: from) }
-        tellDirectory(map.currentTable(at: .now()))
+        begin(with: named, own: own)
         for (epoch, value) in directory.recentValues(at: .now()) {
             handle(.map(.sharedRandom(epoch: epoch, value)))
         }

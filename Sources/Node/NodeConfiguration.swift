@@ -21,6 +21,9 @@ public struct NodeConfiguration: Codable, Sendable, Equatable {
     public var dataDirectory: String
     /// A bootstrap list: the clusters that this node trusts from the start.
     public var bootstrap: String?
+    /// Peer links of servers that the operator knows himself: they are asked whether they see the same network, and
+    /// neither trusted for the map nor endorsed.
+    public var knownServers: [String]
     /// Whether anybody may register, or only who has the token.
     public var registrationToken: String?
     /// Names (`name@cluster`) that an account can have; 0 gives none.
@@ -50,6 +53,7 @@ public struct NodeConfiguration: Codable, Sendable, Equatable {
         case advertiseDatagram = "advertise_datagram"
         case dataDirectory = "data_directory"
         case bootstrap
+        case knownServers = "known_servers"
         case registrationToken = "registration_token"
         case namesPerAccount = "names_per_account"
         case storeMiB = "store_mib"
@@ -65,6 +69,7 @@ public struct NodeConfiguration: Codable, Sendable, Equatable {
         self.listen = listen
         self.listenDatagram = listenDatagram
         self.dataDirectory = dataDirectory
+        knownServers = []
         namesPerAccount = 3
         storeMiB = 1024
         records = NodeConfiguration.defaultRecords
@@ -83,6 +88,7 @@ public struct NodeConfiguration: Codable, Sendable, Equatable {
         advertiseDatagram = try values.decodeIfPresent(String.self, forKey: .advertiseDatagram)
         dataDirectory = try values.decode(String.self, forKey: .dataDirectory)
         bootstrap = try values.decodeIfPresent(String.self, forKey: .bootstrap)
+        knownServers = try values.decodeIfPresent([String].self, forKey: .knownServers) ?? []
         registrationToken = try values.decodeIfPresent(String.self, forKey: .registrationToken)
         namesPerAccount = try values.decodeIfPresent(Int.self, forKey: .namesPerAccount) ?? 3
         storeMiB = try values.decodeIfPresent(Int.self, forKey: .storeMiB) ?? 1024
@@ -102,6 +108,7 @@ extension NodeConfiguration {
         guard contact.utf8.count <= ClusterDescriptor.contactLimit else {
             throw .configuration(field: "contact", reason: "must have at most \(ClusterDescriptor.contactLimit) bytes")
         }
+        _ = try knownLinks()
         guard (registrationToken?.utf8.count ?? 0) <= HomeRequest.Registration.tokenLimit else {
             throw .configuration(
                 field: "registration_token", reason: "must have at most \(HomeRequest.Registration.tokenLimit) bytes")
@@ -123,6 +130,30 @@ extension NodeConfiguration {
         guard (0...6000).contains(loopsPerMinute) else {
             throw .configuration(field: "loops_per_minute", reason: "must be from 0 to 6000")
         }
+    }
+}
+
+extension NodeConfiguration {
+    /// What ``knownServers`` may have.
+    static let knownServerLimit = 16
+
+    /// The links of ``knownServers``.
+    func knownLinks() throws(NodeError) -> [PeerLink] {
+        guard knownServers.count <= NodeConfiguration.knownServerLimit else {
+            throw .configuration(
+                field: "known_servers", reason: "must have at most \(NodeConfiguration.knownServerLimit) links")
+        }
+        var links: [PeerLink] = []
+        for text in knownServers {
+            do throws(PeerLink.Failure) { links.append(try PeerLink(text: text)) } catch {
+                throw .configuration(field: "known_servers", reason: "\u{201C}\(text)\u{201D} is no peer link: \(error)")
+            }
+        }
+        // Names are looked up for links over TCP, which peers get and these do not.
+        if let named = links.first(where: { $0.address == nil }) {
+            throw .configuration(field: "known_servers", reason: "\(named.host) is a name; put its address there")
+        }
+        return links
     }
 }
 

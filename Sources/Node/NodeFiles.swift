@@ -1,3 +1,4 @@
+import Directory
 import Federation
 import FoundationEssentials
 import Glibc
@@ -28,13 +29,21 @@ public enum NodeFiles {
         configuration.dataDirectory + "/evidence"
     }
 
-    /// The bootstrap list and the added peers.
-    static func peers(_ configuration: NodeConfiguration) throws(NodeError) -> [PeerLink] {
-        var links: [PeerLink] = []
-        if let path = configuration.bootstrap { links += try list(path, isRequired: true) }
-        for link in try list(peersPath(configuration), isRequired: false) where !links.contains(link) {
-            links.append(link)
-        }
+    /// The servers with which a node begins, by where they are known from.
+    static func named(_ configuration: NodeConfiguration) throws(NodeError) -> [BootstrapSource: [PeerLink]] {
+        [
+            .bundled: try configuration.bootstrap.map { (path) throws(NodeError) in
+                try list(path, isRequired: true)
+            } ?? [],
+            .invitation: try list(peersPath(configuration), isRequired: false),
+            .manual: try configuration.knownLinks(),
+        ]
+    }
+
+    /// The bootstrap list and the added peers, whose clusters are trusted.
+    static func peers(_ named: [BootstrapSource: [PeerLink]]) -> [PeerLink] {
+        var links = named[.bundled] ?? []
+        for link in named[.invitation] ?? [] where !links.contains(link) { links.append(link) }
         return links
     }
 

@@ -89,10 +89,15 @@ extension NodeRuntime {
 
     /// Reads the peers again; called after `hulda node peer` has changed them.
     func reloadPeers() throws {
-        let peers = try NodeFiles.peers(configuration)
+        let named = try NodeFiles.named(configuration)
+        let peers = NodeFiles.peers(named)
         state.withLockedValue { $0.bootstrap = peers }
         let roots = Set(peers.map(\.clusterID) + [keys.certificate.clusterID])
-        cores.enqueue { $0.handle(.map(.roots(roots))) }
+        let own = keys.link.publicKey
+        cores.enqueue { cores in
+            cores.handle(.map(.roots(roots)))
+            cores.begin(with: named, own: own)
+        }
         try announce(try NodeAddresses(configuration), peersChanged: true)
         openGossipLinks()
     }

@@ -38,6 +38,8 @@ public final class NodeRuntime: Sendable {
     let relayThread: MultiThreadedEventLoopGroup
     let journalThread: NIOThreadPool
     let mixKeys: MixKeyStore
+    /// The servers with which this one began.
+    private let named: [BootstrapSource: [PeerLink]]
     let logger: Logger
     let started = Timestamp.now()
     let state = NIOLockedValueBox(State())
@@ -97,7 +99,8 @@ public final class NodeRuntime: Sendable {
         mixKeys = MixKeyStore(directory: directory)
         let ring = try mixKeys.load(now: now, entropy: &entropy)
         ledger = NodeLedger(ring: ring)
-        let peers = try NodeFiles.peers(configuration)
+        named = try NodeFiles.named(configuration)
+        let peers = NodeFiles.peers(named)
         state.withLockedValue { $0.bootstrap = peers }
         let descriptor = try NodeRuntime.descriptor(keys, addresses, ring, sequence: now.milliseconds, now)
 
@@ -160,7 +163,7 @@ public final class NodeRuntime: Sendable {
                     self?.toCores { $0.handle(.map(.measured(epoch: epoch, results))) }
                 })
         }
-        let relay = self.relay
+        let (relay, named, own) = (self.relay, self.named, keys.link.publicKey)
         cores.enqueue { [weak self] cores in
             cores.ports = .init(
                 start: { envelope, node in relay.enqueue { $0.start(envelope, to: node) } },
@@ -168,7 +171,7 @@ public final class NodeRuntime: Sendable {
                 measure: { targets, epoch, until in
                     relay.enqueue { $0.measure(targets, epoch: epoch, until: until) }
                 })
-            cores.start(socket)
+            cores.start(socket, named: named, own: own)
         }
         try announce(addresses)
         startTimers(addresses)

@@ -50,6 +50,32 @@ public struct NodeStatus: Codable, Sendable {
         public var contacts: Int
         public var requests: UInt64
         public var sharedRandom: SharedRandom
+        /// Missing in the statement of an earlier version.
+        public var view: View?
+    }
+
+    /// What speaks for the network that this server was shown, and what against it (specs/directory.md, "Bootstrap").
+    public struct View: Codable, Sendable {
+        public struct Source: Codable, Sendable {
+            public var named: Int
+            public var answered: Int
+        }
+
+        /// An alarm that holds.
+        public struct Alarm: Codable, Sendable {
+            /// `density`, `join_rate`, `anchors`, `size`, `crowd`, `false_records`.
+            public var kind: String
+            public var detail: String
+            public var secondsLeft: UInt64
+        }
+
+        /// Whether servers of three sources, or three of different clusters and networks, have proven who they are.
+        public var isTrusted: Bool
+        /// Servers to begin with, by where they are known from: `anchors`, `bundled`, `invitation`, `manual`.
+        public var sources: [String: Source]
+        /// Those that answered and are of different clusters and networks.
+        public var unrelated: Int
+        public var alarms: [Alarm]
     }
 
     /// The values that place servers on the circle, as hexadecimal digits or in a word.

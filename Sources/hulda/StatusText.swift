@@ -17,7 +17,10 @@ enum StatusText {
                 + "\(status.home.replyBlocks) reply blocks",
             "  directory  \(status.directory.records) records, \(status.directory.contacts) contacts, "
                 + "\(status.directory.requests) requests",
-            "  store      \(status.store.usedBytes / 1024) KiB of \(status.store.sizeBytes >> 20) MiB",
+        ]
+        if let view = status.directory.view { lines += ViewText.lines(view) }
+        lines += [
+            "  store      \(status.store.usedBytes / 1024) KiB of \(status.store.sizeBytes >> 20) MiB"
         ]
         lines += counters(status.counters)
         return lines.joined(separator: "\n")

@@ -264,6 +264,9 @@ import Wire
         try network.handle(3, .map(half))
         #expect(network.alarms[3] == [.size(now: 30, before: 60)])
         #expect(network.members[3].core.counters.alarms == 1)
+        let standing = network.members[3].core.standingAlarms(at: network.now.adding(milliseconds: 60_000))
+        #expect(standing.map(\.alarm) == [.size(now: 30, before: 60)])
+        #expect(standing.map(\.left) == [EclipseWatch.quiet - 60_000])
         let newcomer = try network.add()
         let before = network.members[3].core.contactCount
         try network.handle(newcomer, .join([network.members[3].endpoint]))
@@ -281,6 +284,7 @@ import Wire
         #expect(effects.count == 2 * Iteration.paths)
         network.now = network.now.adding(milliseconds: EclipseWatch.quiet)
         #expect(!network.members[3].core.isFrozen(network.now))
+        #expect(network.members[3].core.standingAlarms(at: network.now).isEmpty)
     }
 
     @Test("a view is trusted after three unrelated servers, or three classes of sources, and not before")
@@ -306,6 +310,10 @@ import Wire
         #expect(trust.anchors == 2 && trust.anchorsAnswered == 1)
         trust.answered(endpoints[6], cluster: clusters[6])
         #expect(trust.isReached)
+        #expect(trust.report.unrelated == 3)
+        #expect(trust.report.counts[.bundled] == .init(named: 4, answered: 4))
+        #expect(trust.report.counts[.manual] == .init(named: 1, answered: 1))
+        #expect(trust.report.counts[.invitation] == .init(named: 0, answered: 0))
 
         // Three classes are enough, even of one network, if each speaks through another cluster.
         var classes = BootstrapTrust()
@@ -317,8 +325,22 @@ import Wire
         }
         #expect(classes.isReached)
 
+        // Who is known from two sources speaks under one of them, and at whatever address.
+        var twice = BootstrapTrust()
+        for source in BootstrapSource.allCases { twice.expect(Array(endpoints[0..<2]), from: source) }
+        let moved = Endpoint(linkKey: endpoints[0].linkKey, address: endpoints[1].address)
+        for _ in 0..<3 { twice.answered(moved, cluster: clusters[0]) }
+        twice.answered(endpoints[1], cluster: clusters[1])
+        #expect(!twice.isReached)
+        #expect(twice.report.counts.values.allSatisfy { $0 == .init(named: 2, answered: 2) })
+
         var network = DirectoryNetwork(seed: 506)
         for _ in 0..<5 { try network.add() }
+        // Whom the map names speaks for the map, and that for itself.
+        try network.handle(4, .join((0..<4).map { network.members[$0].endpoint }))
+        try network.run(milliseconds: 2000)
+        #expect(network.members[4].core.contactCount == 4)
+        #expect(!network.members[4].core.isViewTrusted && network.members[4].core.viewTrust.unrelated == 0)
         try network.handle(0, .bootstrap(.manual, [network.members[1].endpoint, network.members[2].endpoint]))
         try network.run(milliseconds: 2000)
         #expect(!network.members[0].core.isViewTrusted)

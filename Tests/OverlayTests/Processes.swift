@@ -125,6 +125,7 @@ struct Statement: Decodable {
     struct Directory: Decodable {
         let records: Int
         let contacts: Int
+        let view: NodeStatus.View
     }
     struct Map: Decodable {
         let clusters: Int
