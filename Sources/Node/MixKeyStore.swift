@@ -11,16 +11,30 @@ struct MixKeyStore {
 
     private func path(_ epoch: UInt64) -> String { "\(directory)/mix-\(epoch).key" }
 
-    /// The keys of the last epoch while it may still be used, of this and of the next; older ones are destroyed.
-    func load(now: Timestamp, entropy: inout Entropy) throws -> MixKeyRing {
+    /// The first epoch whose key may still be used.
+    private func firstEpoch(_ now: Timestamp) -> UInt64 {
         let epoch = now.epoch
-        let first = now.seconds % Timestamp.secondsPerEpoch < MixKeyRing.grace && epoch > 0 ? epoch - 1 : epoch
+        return now.seconds % Timestamp.secondsPerEpoch < MixKeyRing.grace && epoch > 0 ? epoch - 1 : epoch
+    }
+
+    /// Destroys the keys of epochs that are over.
+    /// - Returns: why some could not be, or not for certain.
+    func destroyOld(now: Timestamp) -> [KeyFile.Failure] {
+        let first = firstEpoch(now)
+        var failures: [KeyFile.Failure] = []
         for name in (try? FileManager.default.contentsOfDirectory(atPath: directory)) ?? [] {
             guard name.hasPrefix("mix-"), name.hasSuffix(".key"),
                 let old = UInt64(name.dropFirst(4).dropLast(4)), old < first
             else { continue }
-            KeyFile.destroy(path(old), count: 32)
+            do throws(KeyFile.Failure) { try KeyFile.destroy(path(old), count: 32) } catch { failures.append(error) }
         }
+        return failures
+    }
+
+    /// The keys of the last epoch while it may still be used, of this and of the next; those that are missing are made.
+    func load(now: Timestamp, entropy: inout Entropy) throws -> MixKeyRing {
+        let epoch = now.epoch
+        let first = firstEpoch(now)
         var keys: [MixKey] = []
         for wanted in first...epoch + 1 {
             // A key that was never announced is of no use to anybody.

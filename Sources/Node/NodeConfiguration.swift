@@ -146,7 +146,8 @@ extension NodeConfiguration {
         var links: [PeerLink] = []
         for text in knownServers {
             do throws(PeerLink.Failure) { links.append(try PeerLink(text: text)) } catch {
-                throw .configuration(field: "known_servers", reason: "\u{201C}\(text)\u{201D} is no peer link: \(error)")
+                throw .configuration(
+                    field: "known_servers", reason: "\u{201C}\(text)\u{201D} is no peer link: \(error)")
             }
         }
         // Names are looked up for links over TCP, which peers get and these do not.

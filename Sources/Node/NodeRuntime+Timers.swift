@@ -29,15 +29,17 @@ extension NodeRuntime {
         relay.enqueue { $0.expireMailboxes() }
     }
 
+    /// The ring of mix keys, and the descriptor that announces them, when their moment has come; and the end of old keys.
     /// - Returns: false when it is to be tried again.
-    private func renewKeys(_ addresses: NodeAddresses) -> Bool {
-        let now = Timestamp.now()
+    func renewKeys(_ addresses: NodeAddresses, now: Timestamp = .now()) -> Bool {
         let second = now.seconds % Timestamp.secondsPerEpoch
         let (announced, isOnTrial) = state.withLockedValue { state in
             _ = state.clock.turned(to: now)
             return (state.announced, state.clock.isOnTrial(now))
         }
         let standing = ledger.ring.standing(at: now, isOnTrial: isOnTrial)
+        // Each time, and not with the ring alone: what could not be destroyed then is left.
+        defer { if !isOnTrial { destroyOldKeys(now) } }
         // What is announced lacks the day's key when the clock was ahead for long and went back.
         let isDue = standing == .useless || (announced != now.epoch && second >= renewalSecond && !isOnTrial)
         guard isDue || standing == .outdated else { return true }
@@ -51,6 +53,14 @@ extension NodeRuntime {
         } catch {
             logger.error("cannot renew the descriptor: \(error)")
             return false
+        }
+    }
+
+    /// Keys that nothing is opened with any more are to open nothing for whoever takes the disk.
+    func destroyOldKeys(_ now: Timestamp) {
+        for failure in mixKeys.destroyOld(now: now) {
+            ledger.count("core.keys.kept")
+            logger.error("a private mix key whose time is over may still be on the disk: \(failure)")
         }
     }
 }

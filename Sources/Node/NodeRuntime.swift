@@ -101,7 +101,10 @@ public final class NodeRuntime: Sendable {
         ledger = NodeLedger(ring: ring)
         named = try NodeFiles.named(configuration)
         let peers = NodeFiles.peers(named)
-        state.withLockedValue { $0.bootstrap = peers }
+        state.withLockedValue { state in
+            state.bootstrap = peers
+            state.clock = ClockWatch(now)
+        }
         let descriptor = try NodeRuntime.descriptor(keys, addresses, ring, sequence: now.milliseconds, now)
 
         group = MultiThreadedEventLoopGroup(numberOfThreads: max(2, System.coreCount))
@@ -131,6 +134,7 @@ public final class NodeRuntime: Sendable {
             throw NodeError.storage(path: directory, reason: "\(error)")
         }
         try loop.start()
+        destroyOldKeys(now)
     }
 
     private func open(_ addresses: NodeAddresses) async throws {

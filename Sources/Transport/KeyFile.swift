@@ -6,11 +6,17 @@ public enum KeyFile {
     public enum Failure: Error, Sendable, CustomStringConvertible {
         case unreadable(path: String, reason: String)
         case wrongSize(path: String, expected: Int)
+        /// The file is still there, or may be again after a power cut.
+        case kept(path: String, reason: String)
+        /// The file is gone, but its bytes may still lie on the medium.
+        case notOverwritten(path: String, reason: String)
 
         public var description: String {
             switch self {
             case .unreadable(let path, let reason): "\(path): \(reason)"
             case .wrongSize(let path, let expected): "\(path): not a key file of \(expected) bytes"
+            case .kept(let path, let reason): "\(path): cannot be removed for good: \(reason)"
+            case .notOverwritten(let path, let reason): "\(path): removed, but not overwritten: \(reason)"
             }
         }
     }
@@ -24,25 +30,47 @@ public enum KeyFile {
         return fresh
     }
 
-    /// Writes `secret` to a new file with mode 0600 and syncs it.
+    /// Writes `secret` to a new file with mode 0600, and syncs it and its folder.
     public static func create(_ path: String, _ secret: borrowing SecretBytes) throws(Failure) {
         let descriptor = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o600)
-        guard descriptor >= 0 else { throw .unreadable(path: path, reason: String(cString: strerror(errno))) }
+        guard descriptor >= 0 else { throw .unreadable(path: path, reason: reason(errno)) }
         defer { close(descriptor) }
-        errno = 0
-        let written = secret.withUnsafeBytes { write(descriptor, $0.baseAddress, $0.count) }
-        guard written == secret.count, fsync(descriptor) == 0 else {
-            let reason = errno == 0 ? ENOSPC : errno
+        let reason = secret.withUnsafeBytes { writeAndSync(descriptor, $0) } ?? syncFolder(of: path)
+        if let reason {
             // A part of a key would be taken for a damaged one at the next start.
             unlink(path)
-            throw .unreadable(path: path, reason: String(cString: strerror(reason)))
+            throw .unreadable(path: path, reason: reason)
         }
     }
+
+    /// - Returns: why not all is on the medium; `nil` when it is.
+    private static func writeAndSync(_ descriptor: Int32, _ bytes: UnsafeRawBufferPointer) -> String? {
+        var rest = bytes
+        while !rest.isEmpty {
+            errno = 0
+            let written = write(descriptor, rest.baseAddress, rest.count)
+            if written < 0, errno == EINTR { continue }
+            guard written > 0 else { return reason(errno == 0 ? ENOSPC : errno) }
+            rest = UnsafeRawBufferPointer(rebasing: rest[written...])
+        }
+        return fsync(descriptor) == 0 ? nil : reason(errno)
+    }
+
+    /// That a file was made or removed is on the medium when its folder is.
+    private static func syncFolder(of path: String) -> String? {
+        let folder = path.lastIndex(of: "/").map { String(path[...$0]) } ?? "."
+        let descriptor = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+        guard descriptor >= 0 else { return reason(errno) }
+        defer { close(descriptor) }
+        return fsync(descriptor) == 0 ? nil : reason(errno)
+    }
+
+    private static func reason(_ code: Int32) -> String { String(cString: strerror(code)) }
 
     /// The key in the file at `path`.
     public static func load(_ path: String, count: Int) throws(Failure) -> SecretBytes {
         let descriptor = open(path, O_RDONLY | O_CLOEXEC)
-        guard descriptor >= 0 else { throw .unreadable(path: path, reason: String(cString: strerror(errno))) }
+        guard descriptor >= 0 else { throw .unreadable(path: path, reason: reason(errno)) }
         defer { close(descriptor) }
         var secret = SecretBytes(count: count)
         let size = secret.withUnsafeMutableBytes { read(descriptor, $0.baseAddress, $0.count) }
@@ -51,14 +79,24 @@ public enum KeyFile {
         return secret
     }
 
-    /// Overwrites the file with zeros and removes it; what the medium itself keeps is out of reach.
-    public static func destroy(_ path: String, count: Int) {
-        let descriptor = open(path, O_WRONLY | O_CLOEXEC)
-        if descriptor >= 0 {
-            let zeros = [UInt8](repeating: 0, count: count)
-            if write(descriptor, zeros, zeros.count) == zeros.count { fsync(descriptor) }
-            close(descriptor)
+    /// Overwrites the file with zeros and removes it, both for good; what the medium itself keeps is out of reach.
+    ///
+    /// What cannot be overwritten is removed all the same. A file that is not there is no failure.
+    public static func destroy(_ path: String, count: Int) throws(Failure) {
+        let failure = overwrite(path, count: count)
+        guard unlink(path) == 0 else {
+            guard errno == ENOENT else { throw .kept(path: path, reason: reason(errno)) }
+            return
         }
-        unlink(path)
+        if let reason = syncFolder(of: path) { throw .kept(path: path, reason: reason) }
+        if let failure { throw .notOverwritten(path: path, reason: failure) }
+    }
+
+    /// - Returns: why the bytes may still be on the medium; `nil` when they are not.
+    private static func overwrite(_ path: String, count: Int) -> String? {
+        let descriptor = open(path, O_WRONLY | O_CLOEXEC)
+        guard descriptor >= 0 else { return reason(errno) }
+        defer { close(descriptor) }
+        return [UInt8](repeating: 0, count: count).withUnsafeBytes { writeAndSync(descriptor, $0) }
     }
 }

@@ -74,6 +74,7 @@ struct NodeFuzzTests {
         #expect(try store.load(now: noon, entropy: &entropy).publicKeys.map(\.key) == first.map(\.key))
         let next = try store.load(now: noon.adding(seconds: 86_400), entropy: &entropy).publicKeys
         #expect(next.first?.key == first.last?.key)
+        #expect(store.destroyOld(now: noon.adding(seconds: 86_400)).isEmpty)
         #expect(!FileManager.default.fileExists(atPath: path + "/mix-20000.key"))
         for name in ["mix-20001.key", "mix-.key", "mix-abc.key", "mix-99999999999999999999.key"] {
             try Data([1, 2, 3]).write(to: URL(fileURLWithPath: path + "/" + name))

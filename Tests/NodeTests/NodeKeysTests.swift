@@ -1,4 +1,5 @@
 import Foundation
+import Logging
 import Primitives
 import Records
 import Testing
@@ -46,5 +47,62 @@ struct NodeKeysTests {
             _ = try NodeKeys(directory: path, now: start.adding(seconds: 91 * 86_400), entropy: &entropy)
         }
         #expect(!FileManager.default.fileExists(atPath: path + "/cluster.key"))
+    }
+
+    @Test(
+        "of mixing are renewed by the timer each day, and old ones destroyed after the grace, not while the clock is on trial"
+    )
+    func mixKeys() async throws {
+        let path = try folder()
+        defer { try? FileManager.default.removeItem(atPath: path) }
+        var configuration = NodeConfiguration(
+            clusterName: "renewed", dataDirectory: path, listen: "127.189.0.3:7411", listenDatagram: "127.189.0.3:7411")
+        configuration.loopsPerMinute = 0
+        let node = try await NodeRuntime.start(configuration, logger: Logger(label: "test"))
+        do { try renew(node, path) } catch {
+            await node.stop()
+            throw error
+        }
+        await node.stop()
+    }
+
+    private func renew(_ node: NodeRuntime, _ path: String) throws {
+        let addresses = try NodeAddresses(node.configuration)
+        func files() throws -> [String] {
+            try FileManager.default.contentsOfDirectory(atPath: path).filter { $0.hasPrefix("mix-") }.sorted()
+        }
+        func keys(_ epochs: UInt64...) -> [String] { epochs.map { "mix-\($0).key" } }
+        let today = try #require(node.ledger.ring.epochs.last) - 1
+        let before = try files()
+        #expect(before.suffix(2) == keys(today, today + 1))
+
+        // Tomorrow, by a clock that has leapt: nothing is destroyed before it has held for a while.
+        let leap = Timestamp(seconds: (today + 1) * Timestamp.secondsPerEpoch + 60)
+        #expect(node.renewKeys(addresses, now: leap))
+        #expect(try files() == before)
+        let soon = leap.adding(milliseconds: ClockWatch.trial)
+        #expect(node.renewKeys(addresses, now: soon))
+        #expect(node.ledger.ring.epochs == [today, today + 1, today + 2])
+        #expect(try files() == keys(today, today + 1, today + 2))
+
+        // The hour of grace is over.
+        let later = leap.adding(seconds: 3600)
+        #expect(node.renewKeys(addresses, now: later))
+        #expect(node.ledger.ring.epochs == [today + 1, today + 2])
+        #expect(try files() == keys(today + 1, today + 2))
+        #expect(node.ledger.counters["core.keys.kept"] == nil)
+
+        // One that cannot be destroyed is counted and left for the next time.
+        let stuck = "\(path)/mix-\(today).key"
+        try FileManager.default.createDirectory(atPath: stuck, withIntermediateDirectories: false)
+        for count in 1...2 {
+            #expect(node.renewKeys(addresses, now: later.adding(seconds: UInt64(60 * count))))
+            #expect(node.ledger.counters["core.keys.kept"] == UInt64(count))
+        }
+        try FileManager.default.removeItem(atPath: stuck)
+        try Data(repeating: 7, count: 32).write(to: URL(fileURLWithPath: stuck))
+        #expect(node.renewKeys(addresses, now: later.adding(seconds: 180)))
+        #expect(try files() == keys(today + 1, today + 2))
+        #expect(node.ledger.counters["core.keys.kept"] == 2)
     }
 }

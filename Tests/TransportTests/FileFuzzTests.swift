@@ -40,7 +40,36 @@ struct FileFuzzTests {
         var isRefused = false
         do { try KeyFile.create(path, made) } catch { isRefused = true }
         #expect(isRefused)
-        KeyFile.destroy(path, count: 32)
+        try KeyFile.destroy(path, count: 32)
         #expect(!FileManager.default.fileExists(atPath: path))
+    }
+
+    @Test("a key that is destroyed is overwritten before it is removed; what could not be done of that is an error")
+    func destruction() throws {
+        let folder = FileManager.default.temporaryDirectory.path + "/hulda-keys-\(UUID().uuidString)"
+        try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
+        defer { try? FileManager.default.removeItem(atPath: folder) }
+        let path = folder + "/mix-1.key"
+        func failure() -> KeyFile.Failure? {
+            do throws(KeyFile.Failure) { try KeyFile.destroy(path, count: 32) } catch { return error }
+            return nil
+        }
+        // A second name of the same file shows what became of its bytes.
+        try Data(repeating: 7, count: 32).write(to: URL(fileURLWithPath: path))
+        try FileManager.default.linkItem(atPath: path, toPath: folder + "/second")
+        #expect(failure() == nil)
+        #expect(!FileManager.default.fileExists(atPath: path))
+        #expect(FileManager.default.contents(atPath: folder + "/second") == Data(repeating: 0, count: 32))
+        #expect(failure() == nil, "what is not there needs no end")
+
+        // A device that takes no byte.
+        try FileManager.default.createSymbolicLink(atPath: path, withDestinationPath: "/dev/full")
+        guard case .notOverwritten(path, let full) = failure() else { return #expect(Bool(false), "no failure") }
+        #expect(full.contains("No space"))
+        #expect(!FileManager.default.fileExists(atPath: path))
+
+        try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: false)
+        guard case .kept(path, _) = failure() else { return #expect(Bool(false), "no failure") }
+        #expect(FileManager.default.fileExists(atPath: path))
     }
 }
