@@ -187,9 +187,6 @@ extension DirectoryCore {
         }
         if let old, old.sequence == record.sequence {
             counters.conflicting += 1
-            if try store.count(RecordStore.evidence) < RecordStore.evidenceLimit {
-                try store.put(RecordStore.evidence, record.blindedKey.bytes.bytes, item.record)
-            }
             return .refused(.notNewer)
         }
         try RecordStore.put(record, replacing: old, from: group, &store)

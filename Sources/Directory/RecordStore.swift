@@ -14,10 +14,7 @@ enum RecordStore {
     static let floors = Table("directory/floors")
     /// Group → records 8 ‖ bytes 8.
     static let quotas = Table("directory/quotas")
-    /// The second of two records of one sequence: evidence against its publisher.
-    static let evidence = Table("directory/evidence")
-    static let tables = [table, expiries, floors, quotas, evidence]
-    static let evidenceLimit = 1024
+    static let tables = [table, expiries, floors, quotas]
     /// Floors kept for each record that may be kept.
     static let floorFactor = 4
 

@@ -66,9 +66,8 @@ struct RowFuzzTests {
         let whole = server.store
         #expect(try whole.count(RecordStore.table) == 6)
         let tables = [
-            RecordStore.table, RecordStore.expiries, RecordStore.floors, RecordStore.quotas, RecordStore.evidence,
-            DirectoryCore.contactTable, SharedRandomStore.valueTable, SharedRandomStore.roundTable,
-            ClusterHistory.table,
+            RecordStore.table, RecordStore.expiries, RecordStore.floors, RecordStore.quotas, DirectoryCore.contactTable,
+            SharedRandomStore.valueTable, SharedRandomStore.roundTable, ClusterHistory.table,
         ]
         let noon = server.now
         for round in 0..<200 {
