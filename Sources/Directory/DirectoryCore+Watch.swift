@@ -44,7 +44,7 @@ extension DirectoryCore {
         raise(watch.falseRecords(iteration.liars.count, now: now), now, &effects)
         // Without a map nobody knows how many there should be.
         guard nodes.count >= EclipseWatch.least else { return }
-        raise(watch.crowd(iteration.distances, nodes: nodes.count, now: now), now, &effects)
+        judge(iteration.shown, around: iteration.target, now, &effects)
     }
 
     /// The hourly round: the places of this server and of records that it holds, on the map of today and among contacts.
@@ -68,9 +68,18 @@ extension DirectoryCore {
         // Strangers are on no map, but those near a key get to know who comes to live there.
         for target in [own] + keys.map({ placement.searchTarget(of: $0) }) {
             let near = table.closest(to: target, EclipseWatch.crowdScales.max() ?? 0)
-            let distances = near.map { $0.nodeID.distance(to: target) }
-            raise(watch.crowd(distances, nodes: nodes.count, isLook: true, now: now), now, &effects)
+            judge(near.map(\.nodeID), around: target, isLook: true, now, &effects)
         }
+    }
+
+    private mutating func judge(
+        _ found: [NodeID], around target: Bytes32, isLook: Bool = false, _ now: Timestamp,
+        _ effects: inout [DirectoryEffect]
+    ) {
+        let distances = found.map { $0.distance(to: target) }.sorted()
+        let strangers = Set(found.filter { !isListed($0) }.map { $0.distance(to: target) })
+        let alarm = watch.crowd(distances, strangers: strangers, nodes: nodes.count, isLook: isLook, now: now)
+        raise(alarm, now, &effects)
     }
 
     /// Of the records held those at and after a random place, and around: who holds few looks after all of them.
@@ -98,6 +107,7 @@ extension EclipseWatch.Alarm {
         case .anchors(let answered, let all): "of \(all) servers known before the restart \(answered) answered"
         case .crowd(let nodes, let hundredths):
             "\(nodes) servers answered where a search ended and \(hundredths / 100).\(hundredths % 100) are expected"
+        case .strangers(let nodes, let all): "of \(all) servers where a search ended \(nodes) are on no map"
         case .falseRecords(let nodes): "\(nodes) servers sent false records in one search"
         case .size(let now, let before): "the map has \(now) directory servers and had \(before)"
         }

@@ -22,6 +22,8 @@ public struct EclipseWatch: Sendable {
         case crowd(nodes: Int, hundredths: Int)
         /// So many nodes sent false records in one search.
         case falseRecords(nodes: Int)
+        /// Of so many nodes where a search ended so many are on no map.
+        case strangers(nodes: Int, of: Int)
 
         /// An alarm of one kind is given once in ``EclipseWatch/quiet``.
         public enum Kind: String, CaseIterable, Sendable {
@@ -31,6 +33,7 @@ public struct EclipseWatch: Sendable {
             case size
             case crowd
             case falseRecords = "false_records"
+            case strangers
         }
 
         public var kind: Kind {
@@ -41,6 +44,7 @@ public struct EclipseWatch: Sendable {
             case .size: .size
             case .crowd: .crowd
             case .falseRecords: .falseRecords
+            case .strangers: .strangers
             }
         }
     }
@@ -68,12 +72,13 @@ public struct EclipseWatch: Sendable {
     /// Searches and looks at contacts judged in a day. Some are kept for the looks: anybody can make a server search.
     static let crowdLimit = 10_000
     private static let looks = rounds * (keyLimit + 1)
-    /// By how much the network may be larger than the map.
+    /// By how much the network may be larger than the map, and the part of it that is on no map then.
     static let crowdSlack = 1.1
+    static let strangerShare = 1 - 1 / crowdSlack
     /// Nodes that send false records in one search: one may be anybody, so many are a plan.
     static let falseRecordLimit = 3
 
-    // A quarter of the day's false alarms for each kind that has a probability.
+    // A quarter of the day's false alarms for each of the four kinds that have a probability.
     private static let share = dailyFalseAlarms / 4
     static let densityThreshold = share / Double(rounds * scales.count * (Placement.rings * keyLimit + 1 + keyLimit))
     private static let joinThreshold = share / Double(rounds * prefixLimit)
@@ -125,6 +130,18 @@ public struct EclipseWatch: Sendable {
             sum += term
             term *= mean / Double(count + step + 1)
             if term < sum * 1e-12 { break }
+        }
+        return min(sum, 1)
+    }
+
+    /// The probability that of `size` nodes, each of which is a stranger with `share`, at least `count` are.
+    static func tail(_ count: Int, of size: Int, share: Double) -> Double {
+        guard count > 0 else { return 1 }
+        guard count <= size else { return 0 }
+        let sum = (count...size).reduce(0.0) { sum, strangers in
+            let (part, rest) = (Double(strangers), Double(size - strangers))
+            let ways = lgamma(Double(size) + 1) - lgamma(part + 1) - lgamma(rest + 1)
+            return sum + exp(ways + part * log(share) + rest * log(1 - share))
         }
         return min(sum, 1)
     }
@@ -181,12 +198,14 @@ public struct EclipseWatch: Sendable {
     }
 
     /// Who answered near the target of a search, in a network of so many nodes: identities are free, so that an attacker
-    /// tries until many lie beside a key; those of an honest network lie anywhere.
+    /// tries until many lie beside a key; those of an honest network lie anywhere, and so do those of them that are on no
+    /// map yet.
     /// - Parameters:
     ///   - distances: in ascending order; the target itself, if it is a node, does not count.
+    ///   - strangers: how far those are that are on no map.
     ///   - isLook: whether these are contacts that the server knows, and not those that answered in a search.
     public mutating func crowd(
-        _ distances: [Bytes32], nodes: Int, isLook: Bool = false, now: Timestamp
+        _ distances: [Bytes32], strangers: Set<Bytes32> = [], nodes: Int, isLook: Bool = false, now: Timestamp
     ) -> Alarm? {
         if searches.day != now.epoch { searches = (now.epoch, 0) }
         let limit = EclipseWatch.crowdLimit - (isLook ? 0 : EclipseWatch.looks)
@@ -196,8 +215,12 @@ public struct EclipseWatch: Sendable {
         for scale in EclipseWatch.crowdScales where others.count >= scale {
             let part = Double(others[scale - 1].leadingWord) / 0x1p64
             let mean = part * Double(nodes) * EclipseWatch.crowdSlack
-            guard EclipseWatch.tail(scale, mean: mean) < EclipseWatch.crowdThreshold else { continue }
-            return raise(.crowd(nodes: scale, hundredths: Int(min(mean * 100, 1e9))), now)
+            if EclipseWatch.tail(scale, mean: mean) < EclipseWatch.crowdThreshold {
+                return raise(.crowd(nodes: scale, hundredths: Int(min(mean * 100, 1e9))), now)
+            }
+            let unknown = others.prefix(scale).count { strangers.contains($0) }
+            let chance = EclipseWatch.tail(unknown, of: scale, share: EclipseWatch.strangerShare)
+            if chance < EclipseWatch.crowdThreshold { return raise(.strangers(nodes: unknown, of: scale), now) }
         }
         return nil
     }

@@ -249,10 +249,9 @@ struct Iteration: Sendable {
         failed(node)
     }
 
-    /// How far the nodes are from the target that have shown that they are there, the nearest first.
-    var distances: [Bytes32] {
-        let shown = candidates.joined().filter { $0.state == .answered }.map(\.distance)
-        return (shown + liars.map { $0.distance(to: target) }).sorted()
+    /// The nodes that have shown that they are there.
+    var shown: [NodeID] {
+        candidates.joined().filter { $0.state == .answered }.map(\.contact.nodeID) + liars
     }
 
     /// A node's answer is late: others are asked meanwhile.

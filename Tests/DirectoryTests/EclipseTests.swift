@@ -132,16 +132,27 @@ import Wire
         }
         var quiet = EclipseWatch(now: EclipseTests.noon)
         for _ in 0..<3000 {
-            #expect(quiet.crowd(distances(honest()), nodes: size, now: EclipseTests.noon) == nil)
+            // Of an honest network one in twelve may be on no map yet.
+            let found = distances(honest())
+            let new = Set(found.filter { _ in entropy.below(12) == 0 })
+            #expect(quiet.crowd(found, strangers: new, nodes: size, now: EclipseTests.noon) == nil)
         }
         for radius in [1.0, 5, 20] {
-            var caught = 0
+            var (caught, recognised) = (0, 0)
             for _ in 0..<300 {
                 var watch = EclipseWatch(now: EclipseTests.noon)
                 let ground = (0..<45).map { _ in radius * entropy.unit() }
                 let alarm = watch.crowd(distances(honest() + ground), nodes: size, now: EclipseTests.noon)
                 caught += alarm == nil ? 0 : 1
+                // The same when it is seen that the map has none of them.
+                var another = EclipseWatch(now: EclipseTests.noon)
+                let found = distances(honest() + ground)
+                let strangers = Set(distances(ground))
+                let isNoticed =
+                    another.crowd(found, strangers: strangers, nodes: size, now: EclipseTests.noon) != nil
+                recognised += isNoticed ? 1 : 0
             }
+            #expect(recognised == 300, "\(radius): \(recognised)")
             // Where twenty are expected forty-five more are three times as many: most of those are noticed.
             #expect(radius == 20 ? caught > 150 : caught == 300, "\(radius): \(caught)")
         }
