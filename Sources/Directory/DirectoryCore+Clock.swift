@@ -26,6 +26,7 @@ extension DirectoryCore {
         checkDue = checkDue?.earlier(by: amount)
         anchorCheck = anchorCheck?.earlier(by: amount)
         settleDue = settleDue?.earlier(by: amount)
+        settleLatest = settleLatest?.earlier(by: amount)
         auditDue = auditDue?.earlier(by: amount)
         fallenSilent = fallenSilent.map { $0.earlier(by: amount) }
         nearby.turnBack(by: amount)

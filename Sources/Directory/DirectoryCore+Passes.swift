@@ -152,9 +152,18 @@ extension DirectoryCore {
         _ now: Timestamp, _ effects: inout [DirectoryEffect], _ store: borrowing some (KeyValueStore & ~Copyable)
     ) throws(StorageError) {
         if settleCursor == nil, auditCursor == nil {
-            let isDue = settleDue.map { now >= $0 && repairCursor == nil } ?? (now >= nextSettle && !nodes.isEmpty)
-            guard isDue else { return }
+            if settleDue == nil, now >= nextSettle, !nodes.isEmpty {
+                nextSettle = now.adding(milliseconds: DirectoryCore.settleInterval)
+                around = othersToAsk(now)
+                if around.isEmpty { settleDue = now } else { settleSoon(now) }
+            }
+            let asked = around.prefix(DirectoryCore.askBatch)
+            around = around.dropFirst(DirectoryCore.askBatch)
+            for node in asked { _ = ask(node, now, &effects) }
+            guard let due = settleDue else { return }
+            guard (now >= due && repairCursor == nil) || now >= settleLatest ?? due else { return }
             settleDue = nil
+            settleLatest = nil
             nextSettle = now.adding(milliseconds: DirectoryCore.settleInterval)
             settleCursor = []
         }
@@ -280,6 +289,21 @@ extension DirectoryCore {
             }
             return made
         }
+    }
+
+    /// Who is asked before settling whether he lives, beside neighbours: for servers of one ring would take a dead one of
+    /// another for a holder, and one that is back for silent. On a small map these are all, on others so many of the
+    /// silent ones in turn.
+    private mutating func othersToAsk(_ now: Timestamp) -> ArraySlice<Placement.Node> {
+        guard nodes.count > DirectoryCore.smallMap else {
+            return nodes.filter { $0.id != own && !nearby.contains($0.id) }[...]
+        }
+        let others = silent.filter { !nearby.contains($0) }.sorted()
+        let next = others.firstIndex { $0 > lastAsked ?? own } ?? 0
+        let turn = (others[next...] + others[..<next]).prefix(DirectoryCore.retryBatch)
+        lastAsked = turn.last
+        let placement = placement(now.epoch)
+        return turn.compactMap(placement.node)[...]
     }
 
     /// Asks another holder once whether it lives.

@@ -35,8 +35,12 @@ extension DirectoryCore {
     static let settleInterval: UInt64 = 1_800_000
     /// Of a ring the first so many do that: a single one may lack the record itself.
     static let settlers = 2
-    /// Silent nodes are asked again in batches.
+    /// On a map of so many servers each asks all before it settles.
+    static let smallMap = 256
+    /// Silent ones that are no neighbours are asked again in batches.
     static let retryBatch = 256
+    /// So many are asked in a round before settling: calls are left for searches.
+    static let askBatch = 32
     /// Steps along a ring within which a server takes another's copy: half of the nodes may be silent.
     static let repairSlack = 32
     static let silentLimit = 4096
@@ -52,7 +56,7 @@ extension DirectoryCore {
         let kept = self.nodes.count { listed.contains($0.id) }
         let changed = listed.count + self.nodes.count - 2 * kept
         if !self.nodes.isEmpty, changed * 10 >= self.nodes.count {
-            settleDue = now.adding(milliseconds: DirectoryCore.settleWait)
+            settleSoon(now)
         }
         silent.formIntersection(listed)
         unanswered = unanswered.filter { listed.contains($0.key) }
@@ -75,7 +79,7 @@ extension DirectoryCore {
         unanswered[node] = nil
         counters.silentHolders += 1
         if settleDue != nil {
-            settleDue = now.adding(milliseconds: DirectoryCore.settleWait)
+            settleSoon(now)
             // Others hold now what it held, and may be gone too.
             auditDue = auditDue ?? now.adding(milliseconds: DirectoryCore.passWait)
         }
@@ -88,9 +92,16 @@ extension DirectoryCore {
         if isMassLoss, auditCursor == nil {
             fallenSilent = []
             auditCursor = []
-            settleDue = now.adding(milliseconds: DirectoryCore.settleWait)
+            settleSoon(now)
             counters.massLosses += 1
         }
+    }
+
+    /// Records are settled once all is quiet, at the latest when they would be anyhow: who comes and goes all the time
+    /// puts it off no longer.
+    mutating func settleSoon(_ now: Timestamp) {
+        settleDue = now.adding(milliseconds: DirectoryCore.settleWait)
+        settleLatest = settleLatest ?? now.adding(milliseconds: DirectoryCore.settleInterval)
     }
 
     /// A node answered.

@@ -65,13 +65,13 @@ extension DirectoryCore {
         let soon = now.adding(milliseconds: configuration.roundInterval)
         let isBusy =
             !iterations.isEmpty || !stored.isEmpty || isPassing || auditCursor != nil || settleCursor != nil
-            || (table.count == 0 && !bootstrap.isEmpty && now >= nextJoin)
+            || !around.isEmpty || (table.count == 0 && !bootstrap.isEmpty && now >= nextJoin)
         if isBusy { return soon }
         var due = min(nextSweep, nextRefresh, nextWatch)
         if table.count < RoutingTable.k { due = min(due, nextJoin) }
-        if !nodes.isEmpty { due = min(due, nextNeighbours, nextSettle) }
+        if !nodes.isEmpty { due = min(due, nextNeighbours, settleLatest ?? nextSettle, settleDue ?? nextSettle) }
         if repairCursor != nil { due = min(due, nextPass) }
-        for time in [settleDue, auditDue, anchorCheck, offers.due(now)] { due = time.map { min(due, $0) } ?? due }
+        for time in [auditDue, anchorCheck, offers.due(now)] { due = time.map { min(due, $0) } ?? due }
         return max(due, soon)
     }
 }

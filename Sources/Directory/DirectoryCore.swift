@@ -145,7 +145,13 @@ public struct DirectoryCore: TimedCore, Sendable {
     var settleCursor: [UInt8]?
     /// When that begins because of a mass loss, and when it begins anyhow.
     var settleDue: Timestamp?
+    /// How long that may be put off.
+    var settleLatest: Timestamp?
     var nextSettle: Timestamp
+    /// Who is still to be asked before that whether he lives.
+    var around: ArraySlice<Placement.Node> = []
+    /// The last of the silent ones that were.
+    var lastAsked: NodeID?
     var nextPass = Timestamp(milliseconds: 0)
     var repeatedPasses = 0
     /// When housekeeping is due; ``nextWake`` may come earlier, for a call that is late.

@@ -54,8 +54,8 @@ struct DirectoryNetwork: ~Copyable {
     private var nextTicket: UInt64 = 0
     private var tokens: [UInt64: (member: Int, call: UInt64)] = [:]
     private var nextToken: UInt64 = 1 << 32
-    /// Pairs of which one has answered the other: their addresses are proven.
-    private var acquainted: Set<Set<Int>> = []
+    /// Who goes to whom over a session: whoever began it and was answered, and the other once it was used.
+    private var sessions: Set<[Int]> = []
 
     init(seed: UInt64) {
         print("directory network seed \(seed)")
@@ -118,7 +118,7 @@ struct DirectoryNetwork: ~Copyable {
         members[index].core = try DirectoryCore(
             serverID: members[index].serverID, descriptor: members[index].descriptor, now: now,
             store: members[index].store)
-        acquainted = acquainted.filter { !$0.contains(index) }
+        sessions = sessions.filter { !$0.contains(index) }
         queue.removeAll { $0.to == index }
     }
 
@@ -152,7 +152,8 @@ struct DirectoryNetwork: ~Copyable {
             }
             nextToken += 1
             tokens[nextToken] = (index, call)
-            let isProven = acquainted.contains([index, target])
+            let isProven = sessions.contains([index, target])
+            if isProven { sessions.insert([target, index]) }
             push(
                 delay(), target,
                 .request(
@@ -160,7 +161,7 @@ struct DirectoryNetwork: ~Copyable {
         case .answer(let token, let message):
             largest = max(largest, message.count)
             if let (member, call) = tokens.removeValue(forKey: token) {
-                acquainted.insert([member, index])
+                sessions.insert([member, index])
                 push(delay(), member, .answer(call: call, message: message))
             } else {
                 answers[token] = try? DirectoryMessage(decoding: message)
@@ -187,12 +188,9 @@ struct DirectoryNetwork: ~Copyable {
             queue.removeAll { $0.due <= now.milliseconds }
             for event in due { try handle(event.to, event.event) }
             for index in members.indices where members[index].isUp {
-                let clock = clock(index)
-                if members[index].core.isAhead(of: clock) || members[index].core.nextWake.map({ $0 <= clock }) ?? false
-                {
-                    wakes += 1
-                    try handle(index, .wake)
-                }
+                guard members[index].core.isDue(clock(index)) else { continue }
+                wakes += 1
+                try handle(index, .wake)
             }
         }
     }

@@ -61,10 +61,81 @@ import Wire
         #expect(records.count == 1 && asked <= 14)
         // The copies for searches are at most eight, and nearly everybody who lives is a holder.
         // Who is dead and watched by none of a ring's first is found out when they settle.
-        #expect(try box.living(record) >= 19)
+        #expect(try box.living(record) >= 18)
         for index in box.network.members.indices { box.network.members[index].core.nextSettle = box.network.now }
         try box.network.run(milliseconds: 360_000)
         #expect(try box.living(record) >= 20)
+    }
+
+    @Test("on a small map a settling finds those that are gone, and those that are back, whoever their neighbours are")
+    func others() throws {
+        let (box, _) = try network(74, records: 1)
+        let neighbours = try box.neighbours(of: 7)
+        let others = box.network.members.indices.filter { $0 != 7 && !neighbours.contains($0) }
+        let gone = Set(others.prefix(2).map(box.node))
+        func settle() throws {
+            box.network.members[7].core.nextSettle = box.network.now
+            try box.network.run(milliseconds: 180_000)
+            #expect(box.network.members[7].core.nextSettle > box.network.now)
+        }
+        for index in others.prefix(2) { box.network.members[index].isUp = false }
+        try box.network.run(milliseconds: 240_000)
+        #expect(box.network.members[7].core.silent.isEmpty)
+        try settle()
+        #expect(box.network.members[7].core.silent == gone)
+        for index in others.prefix(2) { try box.network.restart(index) }
+        // They ask their neighbours, of whom this server is none.
+        try box.network.run(milliseconds: 240_000)
+        #expect(!box.network.members[7].core.silent.isEmpty)
+        try settle()
+        #expect(box.network.members[7].core.silent.isEmpty)
+        #expect(box.sum(\.massLosses) == 0)
+    }
+
+    @Test("on a large map the silent ones are asked in turn, 256 at each settling")
+    func turns() throws {
+        var server = try LoneServer(seed: 75)
+        let others = try server.map(of: 600)
+        _ = try server.wake()
+        server.core.silent = Set(others)
+        var asked: [NodeID: Int] = [:]
+        for _ in 0..<3 {
+            server.core.repairTargets = []
+            server.core.settleDue = nil
+            server.core.nextSettle = server.now
+            for _ in 0..<(DirectoryCore.retryBatch / DirectoryCore.askBatch) {
+                server.core.calls = [:]
+                server.core.nextRound = server.now
+                let effects = try server.core.handle(
+                    .wake, now: server.now, entropy: &server.entropy, store: &server.store)
+                #expect(effects.count >= DirectoryCore.askBatch)
+            }
+            #expect(server.core.around.isEmpty)
+            #expect(server.core.repairTargets.count == DirectoryCore.retryBatch)
+            for node in server.core.repairTargets { asked[node, default: 0] += 1 }
+        }
+        let away = others.filter { !server.core.nearby.contains($0) }
+        #expect(Set(asked.keys) == Set(away) && asked.values.allSatisfy { $0 <= 2 })
+    }
+
+    @Test("who comes and goes all the time does not keep a server from settling")
+    func putOff() throws {
+        var server = try LoneServer(seed: 76)
+        _ = try server.map(of: 20)
+        let record = try server.record(lasting: 20 * 3600)
+        #expect(try server.ask(.put(record: record.encode())) == .stored(sequence: 1))
+        server.core.nextSettle = server.now
+        var settled: UInt64?
+        for minute in 0..<90 as Range<UInt64> where settled == nil {
+            server.now = server.now.adding(seconds: 60)
+            server.core.viewChanges(server.now)
+            if minute > 0 { server.core.settleSoon(server.now) }
+            server.core.nextRound = server.now
+            _ = try server.wake()
+            if server.core.settleLatest == nil { settled = minute }
+        }
+        let minutes = try #require(settled)
+        #expect(minutes >= 29 && minutes <= 32)
     }
 
     @Test("who was silent before a server started is passed over and no mass loss; who falls silent later is one")
@@ -98,12 +169,13 @@ import Wire
         for index in box.network.members.indices {
             let due = box.network.members[index].core.nextSettle
             #expect(due <= now.adding(milliseconds: DirectoryCore.settleInterval))
+            box.network.members[index].core.settleDue = nil
             box.network.members[index].core.nextSettle = now
             box.network.members[index].core.nextRound = now
             try box.network.handle(index, .wake)
         }
         #expect(box.network.members.allSatisfy { $0.core.settleCursor == nil && $0.core.nextSettle > now })
-        try box.network.run(milliseconds: 150_000)
+        try box.network.run(milliseconds: 240_000)
         for (index, lost) in held {
             // The copies for searches are not looked at.
             let back = try lost.count { try box.network.holds(index, $0.blindedKey) }
@@ -122,7 +194,7 @@ import Wire
             let isRoom = core.offers.add(core.serverID, for: other, isSoon: false, box.network.now)
             #expect(isRoom)
         }
-        core.nextSettle = box.network.now
+        core.settleDue = box.network.now
         core.nextRound = box.network.now
         box.network.members[7].core = core
         let before = box.sum(\.repairs)

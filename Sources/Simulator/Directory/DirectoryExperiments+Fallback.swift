@@ -9,6 +9,8 @@ extension DirectoryExperiments {
     private static let day: UInt64 = 86_400_000
     /// Draws of who lies.
     private static let draws = 4
+    /// Draws of who searches, before all who are able are listed.
+    private static let askerDraws = 100
     /// Searches under way at a time, and milliseconds between their beginnings.
     private static let atOnce = 100
     private static let pace: UInt64 = 7
@@ -135,13 +137,14 @@ extension DirectoryExperiments {
 
     /// Searches that are all under way at once, each by another server, mostly.
     /// - Parameter isFresh: whether only servers search for which no alarm holds.
-    /// - Returns: who searched for each user, and what ``search(_:_:)`` returns.
+    /// - Returns: who searched for each user, and what ``search(_:_:)`` returns; nothing for users whose record all who
+    ///   could search hold themselves.
     static func searches(
         _ world: DirectoryWorld, _ users: [DirectoryUser], isFresh: Bool = false
     ) throws(DirectoryExperimentError) -> [(asker: Int, milliseconds: UInt64?)] {
         var begun: [(asker: Int, token: UInt64, at: Timestamp, user: DirectoryUser)] = []
         for user in users {
-            let asker = asker(world, user, isFresh)
+            guard let asker = asker(world, user, isFresh) else { continue }
             world.nextToken += 1
             world.expected.insert(world.nextToken)
             begun.append((asker, world.nextToken, world.now, user))
@@ -161,13 +164,18 @@ extension DirectoryExperiments {
         }
     }
 
-    private static func asker(_ world: DirectoryWorld, _ user: DirectoryUser, _ isFresh: Bool) -> Int {
+    private static func asker(_ world: DirectoryWorld, _ user: DirectoryUser, _ isFresh: Bool) -> Int? {
         let holders = Set(world.placement.holders(of: user.blindedKey))
-        var asker = world.entropy.below(world.listed.count)
-        while world.nodes[asker].conduct != .honest || !world.nodes[asker].isUp
-            || holders.contains(world.nodes[asker].nodeID)
-            || (isFresh && world.nodes[asker].core.isAlarmed(at: world.now))
-        { asker = world.entropy.below(world.listed.count) }
-        return asker
+        func isAble(_ node: SimulatedDirectory) -> Bool {
+            node.conduct == .honest && node.isUp && !holders.contains(node.nodeID)
+                && !(isFresh && node.core.isAlarmed(at: world.now))
+        }
+        for _ in 0..<askerDraws {
+            let asker = world.entropy.below(world.listed.count)
+            if isAble(world.nodes[asker]) { return asker }
+        }
+        // Where few are able, or nobody is, drawing might not end.
+        let able = world.listed.indices.filter { isAble(world.nodes[$0]) }
+        return able.isEmpty ? nil : able[world.entropy.below(able.count)]
     }
 }

@@ -61,7 +61,7 @@ extension DirectoryWorld {
             waiting[nextToken] = DirectoryWaiting(
                 node: index, life: life, call: call, answerer: target,
                 deadline: now.milliseconds + DirectoryWorld.callTimeout)
-            let isProven = sessions.holds((index, life), (target, nodes[target].life), now)
+            let isProven = sessions.call((index, life), to: (target, nodes[target].life), now)
             let request = DirectoryEvent.request(
                 from: nodes[index].endpoint, isProven: isProven, token: nextToken, message: message)
             push(target, .event(request), after: travel(index, target))
@@ -80,7 +80,7 @@ extension DirectoryWorld {
                 // Too late: the driver has reported a failure before.
                 return push(asker.node, .event(.failed(call: asker.call)), after: 0)
             }
-            sessions.answered((asker.node, asker.life), (asker.answerer, nodes[asker.answerer].life), now)
+            sessions.answered((asker.node, asker.life), by: (asker.answerer, nodes[asker.answerer].life), now)
             queue.push(delivery, due: due)
         default: break
         }

@@ -1,11 +1,14 @@
 import Wire
 
-/// Datagram sessions between servers as far as directories see them: a caller has proven its address once an answer came
-/// there (specs/link.md, section 6), until the session ends or either side restarts.
+/// Datagram sessions between servers as far as directories see them: who begins one has proven its address once the answer
+/// came there, and the other uses it as soon as it has seen it used, until it ends or either side restarts
+/// (specs/link.md, section 6).
 struct SessionTable {
     private struct Session {
         let established: Timestamp
-        let lives: (UInt32, UInt32)
+        let lives: (initiator: UInt32, responder: UInt32)
+        /// Whether the responder has received anything in it: a first message alone may be a replay.
+        var isUsed = false
     }
 
     /// One side: its number, and how often it has started.
@@ -17,26 +20,39 @@ struct SessionTable {
     private var sessions: [UInt64: Session] = [:]
     private var sweepSize = 4096
 
-    /// Whether a call between the two goes over a session.
-    func holds(_ one: Side, _ other: Side, _ now: Timestamp) -> Bool {
-        let (low, high) = one.index < other.index ? (one, other) : (other, one)
-        guard let session = sessions[SessionTable.key(low.index, high.index)] else { return false }
-        return session.lives == (low.life, high.life)
-            && now.milliseconds(since: session.established) < SessionTable.used
+    /// A call is made.
+    /// - Returns: whether it goes over a session, so that the caller's address is proven.
+    mutating func call(_ from: Side, to other: Side, _ now: Timestamp) -> Bool {
+        let own = SessionTable.key(from.index, other.index)
+        if isAlive(sessions[own], from, other, now) {
+            sessions[own]?.isUsed = true
+            return true
+        }
+        let reverse = sessions[SessionTable.key(other.index, from.index)]
+        return isAlive(reverse, other, from, now) && reverse?.isUsed == true
     }
 
     /// An answer was sent that arrives: it was the second message of a handshake, unless there is a session.
-    mutating func answered(_ one: Side, _ other: Side, _ now: Timestamp) {
-        guard !holds(one, other, now) else { return }
-        let (low, high) = one.index < other.index ? (one, other) : (other, one)
+    mutating func answered(_ caller: Side, by other: Side, _ now: Timestamp) {
+        let key = SessionTable.key(caller.index, other.index)
+        let reverse = sessions[SessionTable.key(other.index, caller.index)]
+        guard !isAlive(sessions[key], caller, other, now),
+            !(isAlive(reverse, other, caller, now) && reverse?.isUsed == true)
+        else { return }
         if sessions.count >= sweepSize {
             sessions = sessions.filter { now.milliseconds(since: $0.value.established) < SessionTable.used }
             sweepSize = max(4096, 2 * sessions.count)
         }
-        sessions[SessionTable.key(low.index, high.index)] = Session(established: now, lives: (low.life, high.life))
+        sessions[key] = Session(established: now, lives: (caller.life, other.life))
     }
 
-    private static func key(_ low: Int, _ high: Int) -> UInt64 {
-        UInt64(truncatingIfNeeded: low) << 32 | UInt64(truncatingIfNeeded: high) & 0xffff_ffff
+    private func isAlive(_ session: Session?, _ initiator: Side, _ responder: Side, _ now: Timestamp) -> Bool {
+        guard let session else { return false }
+        return session.lives == (initiator.life, responder.life)
+            && now.milliseconds(since: session.established) < SessionTable.used
+    }
+
+    private static func key(_ initiator: Int, _ responder: Int) -> UInt64 {
+        UInt64(truncatingIfNeeded: initiator) << 32 | UInt64(truncatingIfNeeded: responder) & 0xffff_ffff
     }
 }

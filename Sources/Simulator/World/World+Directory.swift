@@ -123,8 +123,7 @@ extension World {
         case .server(let from, let call):
             record(.answer, from: server.index, to: from, said)
             for delay in network.delays(server.index, from, &entropy) {
-                sessions.answered(
-                    side(server), side(servers[from]), now)
+                sessions.answered(side(servers[from]), by: side(server), now)
                 schedule(delay, .answer(from, generation: servers[from].generation, call: call, said))
             }
         }
@@ -140,7 +139,7 @@ extension World {
         guard server.isUp else { return record(.lost, from: to, [], "server is down") }
         server.liar.hears(message)
         let token = server.token(for: .init(way: .server(from, call: call), request: message))
-        let isProven = sessions.holds(side(servers[from]), side(server), now)
+        let isProven = sessions.call(side(servers[from]), to: side(server), now)
         handle(
             server, .request(from: servers[from].endpoint, isProven: isProven, token: token, message: message))
     }

@@ -90,7 +90,7 @@ extension World {
 
     func wake(_ server: WorldServer, _ part: WorldServer.Part, _ time: UInt64) throws {
         if server.armed[part] == time { server.armed[part] = nil }
-        if server.isAhead(part, of: now) || server.nextWake(part).map({ $0 <= server.clock(now) }) ?? false {
+        if server.isDue(part, now) {
             switch part {
             case .relay: try perform(server.relay.wake(now: server.clock(now)), server)
             case .home: handle(server, HomeEvent.wake)

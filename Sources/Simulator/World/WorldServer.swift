@@ -273,6 +273,11 @@ extension WorldServer {
         case .epoch: nextEpoch.epoch > clock.epoch + 1
         }
     }
+
+    /// Whether a part is to be woken: something is due, or the clock went back.
+    func isDue(_ part: Part, _ now: Timestamp) -> Bool {
+        isAhead(part, of: now) || nextWake(part).map { $0 <= clock(now) } ?? false
+    }
 }
 
 /// A gateway's mailboxes in small: replies wait in a bounded queue until the agent proves the handle.
