@@ -23,6 +23,10 @@ extension DirectoryExperiments {
         let conduct: DirectoryConduct?
         var place = Place.near
         var isAdmitted = false
+        /// Sybils beside each key.
+        var sybils = DirectoryExperiments.sybils
+        /// Whether only the first key is attacked. Where the place is not that of the day, all keys fare alike by it.
+        var isAlone = false
         /// Whether it is no attack that the figures ask for: a fifth of the networks is enough.
         var isAside = false
     }
@@ -36,6 +40,12 @@ extension DirectoryExperiments {
         Attack(
             name: "region eclipse, 45 servers admitted before the shared random value was known", conduct: .negative,
             place: .early, isAdmitted: true),
+        Attack(
+            name: "the same with one attacker of 45 servers in the network", conduct: .negative, place: .early,
+            isAdmitted: true, isAlone: true),
+        Attack(
+            name: "the same with as many servers in gatherings of 9", conduct: .negative, place: .early,
+            isAdmitted: true, sybils: 9),
         Attack(
             name: "region eclipse, 45 admitted servers next to the key, if the value could be foreseen",
             conduct: .negative, isAdmitted: true, isAside: true),
@@ -89,7 +99,7 @@ extension DirectoryExperiments {
         _ world: DirectoryWorld, _ attack: Attack, _ pool: IdentityPool, _ count: Int, _ siege: inout Siege
     ) throws(DirectoryExperimentError) {
         if let conduct = attack.conduct {
-            try place(world, pool, attack.place, conduct)
+            try place(world, pool, attack, conduct)
             if attack.isAdmitted { world.list(world.nodes) }
         }
         world.drawTables()
@@ -109,16 +119,22 @@ extension DirectoryExperiments {
 
     /// Puts Sybils beside the key of each user.
     private static func place(
-        _ world: DirectoryWorld, _ pool: IdentityPool, _ place: Attack.Place, _ conduct: DirectoryConduct
+        _ world: DirectoryWorld, _ pool: IdentityPool, _ attack: Attack, _ conduct: DirectoryConduct
     ) throws(DirectoryExperimentError) {
         let own = world.nodes.count
-        let epoch = place == .early ? world.now.epoch - 1 : world.now.epoch
+        let epoch = attack.place == .early ? world.now.epoch - 1 : world.now.epoch
+        var keys = world.users.map(\.blindedKey)
+        if attack.isAlone { keys = Array(keys.prefix(1)) }
+        // Gatherings that are smaller than those of the other attacks lie beside more keys.
+        for _ in keys.count..<max(keys.count, keys.count * sybils / attack.sybils) where !attack.isAlone {
+            keys.append(VerifyingKey(world.entropy.bytes()))
+        }
         var taken: Set<UInt64> = []
-        for user in world.users {
-            let target = DirectoryCore.kademliaTarget(of: user.blindedKey, epoch: epoch).firstWord
+        for key in keys {
+            let target = DirectoryCore.kademliaTarget(of: key, epoch: epoch).firstWord
             var near = pool.around(target, part: 20 / Double(own)).filter { !taken.contains($0) }
-            if place == .spread { world.entropy.shuffle(&near) }
-            for identity in near.prefix(sybils) {
+            if attack.place == .spread { world.entropy.shuffle(&near) }
+            for identity in near.prefix(attack.sybils) {
                 taken.insert(identity)
                 let index = try world.addStranger(seed: identity)
                 world.nodes[index].conduct = conduct
