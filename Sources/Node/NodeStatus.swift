@@ -63,7 +63,7 @@ public struct NodeStatus: Codable, Sendable {
 
         /// An alarm that holds.
         public struct Alarm: Codable, Sendable {
-            /// `density`, `join_rate`, `anchors`, `size`, `crowd`, `false_records`.
+            /// `density`, `join_rate`, `anchors`, `size`, `crowd`, `false_records`, `strangers`.
             public var kind: String
             public var detail: String
             public var secondsLeft: UInt64
