@@ -111,16 +111,23 @@ let package = Package(
         tests("RelayTests", ["Relay"]),
         tests("HomeTests", ["Home", "Fuzz"]),
         tests("CorrespondenceTests", ["Correspondence", "Relay", "Fuzz", "SecondImplementation"]),
-        tests("SimulatorTests", ["Simulator", "Directory", "Correspondence"]),
+        tests(
+            "SimulatorTests",
+            ["Simulator", "Directory", "Correspondence", "Federation", .product(name: "TOMLKit", package: "TOMLKit")]),
         tests("LMDBTests", ["LMDB"]),
         tests("TransportTests", ["Transport", "Fuzz"] + nio),
-        tests("NodeTests", ["Node", "Link", "Directory", "LMDB", "Fuzz", logging] + nio),
+        tests(
+            "NodeTests",
+            [
+                "Node", "Link", "Directory", "Federation", "Relay", "Home", "Correspondence", "Transport", "LMDB",
+                "Fuzz", logging,
+            ] + nio),
         tests("AgentTests", ["Agent", "LMDB", "Fuzz"]),
         tests(
             "OverlayTests",
             [
-                "hulda", "Node", "Home", "Agent", "Transport", "Federation", "Envelope", "LMDB", "Storage", "Fuzz",
-                "SecondImplementation",
+                "hulda", "Node", "Home", "Agent", "Transport", "Federation", "Envelope", "LMDB", "Simulator", "Storage",
+                "Fuzz", "SecondImplementation",
             ]),
     ],
     swiftLanguageModes: [.v6],

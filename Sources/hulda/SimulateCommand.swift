@@ -43,6 +43,19 @@ struct SimulateCommand: AsyncParsableCommand {
         parsing: .unconditional,
         help: ArgumentHelp("After how many seeds the swarm ends, if its time is not over.", valueName: "count"))
     var runs: Int?
+    @Option(
+        parsing: .unconditional,
+        help: ArgumentHelp(
+            "Break the world of a scenario or swarm on purpose, to see what a failure looks like: "
+                + Defect.allCases.map(\.rawValue).joined(separator: ", ") + ".",
+            valueName: "defect"),
+        transform: { name in
+            guard let defect = Defect(rawValue: name) else {
+                throw ValidationError("there is no defect \u{201C}\(name)\u{201D}")
+            }
+            return defect
+        })
+    var defect: Defect?
     @Flag(help: "Print a line for every effect; a swarm runs its first seed only.")
     var trace = false
 

@@ -26,7 +26,7 @@ extension SimulateCommand {
         let meter = SimulationCost.Meter()
         let report: ScenarioReport
         do throws(ScenarioError) {
-            report = try scenario.run(seed: seed, trace: tracer) { bar.show($0) }
+            report = try scenario.run(seed: seed, defect: defect, trace: tracer) { bar.show($0) }
         } catch {
             bar.finish()
             throw failure(error)
@@ -34,19 +34,20 @@ extension SimulateCommand {
         bar.finish()
         let time = report.rows.lazy.compactMap(\.virtualSeconds).first ?? 0
         output.print(meter.cost(virtualSeconds: time, nodes: scenario.servers))
-        try show(report, path, replay: "hulda simulate \(path) --seed \(seed)\(nodes.map { " --nodes \($0)" } ?? "")")
+        let options = (nodes.map { " --nodes \($0)" } ?? "") + broken
+        try show(report, path, replay: "hulda simulate \(path.forShell) --seed \(seed)\(options) --trace")
     }
 
     /// Many short runs with random faults, until the time is over.
     func runSwarm() throws {
         if trace || runs == 1 {
             let report: ScenarioReport
-            do throws(ScenarioError) { report = try Scenario.random(seed).run(seed: seed, trace: tracer) } catch {
-                throw failure(error)
-            }
-            return try show(report, SimulateCommand.swarmName, replay: SimulateCommand.replay(seed))
+            do throws(ScenarioError) {
+                report = try Scenario.random(seed).run(seed: seed, defect: defect, trace: tracer)
+            } catch { throw failure(error) }
+            return try show(report, SimulateCommand.swarmName, replay: replay(seed))
         }
-        var swarm = Swarm(firstSeed: seed)
+        var swarm = Swarm(firstSeed: seed, defect: defect)
         var bar = ProgressBar()
         let clock = ContinuousClock()
         let start = clock.now
@@ -58,7 +59,7 @@ extension SimulateCommand {
         bar.finish()
         for failed in swarm.failures {
             let lines = failed.violations.map(\.description) + (failed.error.map { ["\($0)"] } ?? [])
-            let replay = SimulateCommand.replay(failed.seed)
+            let replay = replay(failed.seed)
             output.print(SwarmFailure(seed: failed.seed, violations: lines, replay: replay)) {
                 (["seed \(failed.seed):"] + lines.map { "  " + $0 } + ["  replay it: \(replay)"]).joined(
                     separator: "\n")
@@ -78,7 +79,9 @@ extension SimulateCommand {
         }
     }
 
-    private static func replay(_ seed: UInt64) -> String { "hulda simulate swarm --seed \(seed) --trace" }
+    private func replay(_ seed: UInt64) -> String { "hulda simulate swarm --seed \(seed)\(broken) --trace" }
+
+    private var broken: String { defect.map { " --defect \($0.rawValue)" } ?? "" }
 
     private var tracer: ((String) -> Void)? {
         guard trace else { return nil }
@@ -108,7 +111,7 @@ extension SimulateCommand {
         }
         guard report.isGood else {
             throw Failure(
-                "an invariant did not hold", next: "Replay it with a trace: \(replay) --trace",
+                "an invariant did not hold", next: "Replay it with a trace: \(replay)",
                 code: SysExit.software)
         }
     }
@@ -144,5 +147,22 @@ extension SimulateCommand {
             lookupsChecked = swarm.exercise.lookups
             lookupsWithOlder = swarm.exercise.lookupsWithOlder
         }
+    }
+}
+
+extension String {
+    /// The word as a shell takes it for itself.
+    fileprivate var forShell: String {
+        let plain =
+            !isEmpty
+            && utf8.allSatisfy { byte in
+                switch byte {
+                case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"): true
+                case UInt8(ascii: "0")...UInt8(ascii: "9"): true
+                default: "/._-".utf8.contains(byte)
+                }
+            }
+        guard !plain else { return self }
+        return "'" + split(separator: "'", omittingEmptySubsequences: false).joined(separator: "'\\''") + "'"
     }
 }

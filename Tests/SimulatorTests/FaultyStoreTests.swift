@@ -61,7 +61,7 @@ import Wire
         #expect(store.unsyncedCount == 0)
     }
 
-    @Test("a full store refuses writes, not deletions, and gives up a transaction whole")
+    @Test("a full store deletes and puts nothing, a full disk takes neither, and a transaction is given up whole")
     func full() throws {
         var store = try FaultyStoreTests.unsynced()
         try store.put(FaultyStoreTests.table, [5], [5])
@@ -72,6 +72,13 @@ import Wire
         #expect(try FaultyStoreTests.content(store) == [1: [3]])
         store.isFull = false
         try store.put(FaultyStoreTests.table, [6], [6])
+        store.isDiskFull = true
+        #expect(throws: StorageError.full) { try store.put(FaultyStoreTests.table, [7], [7]) }
+        #expect(throws: StorageError.full) { try store.delete(FaultyStoreTests.table, [6]) }
+        // Who deletes nothing writes nothing.
+        try store.delete(FaultyStoreTests.table, [99])
+        store.isDiskFull = false
+        try store.delete(FaultyStoreTests.table, [6])
         #expect(throws: StorageError.invalidSize) { try store.put(FaultyStoreTests.table, [], [6]) }
     }
 

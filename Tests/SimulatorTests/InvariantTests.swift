@@ -20,7 +20,7 @@ import Wire
         return scenario
     }
 
-    static func violated(_ scenario: Scenario, _ defect: World.Defect?, seed: UInt64) throws -> Set<Invariant> {
+    static func violated(_ scenario: Scenario, _ defect: Defect?, seed: UInt64) throws -> Set<Invariant> {
         Set(try World(scenario, seed: seed, defect: defect).finish().violations.map(\.invariant))
     }
 
@@ -76,7 +76,7 @@ import Wire
 
     /// The first of a few seeds with which the defect violates the invariant; without the defect that seed violates nothing.
     private func finds(
-        _ invariant: Invariant, _ text: String, _ defect: World.Defect, _ scenario: Scenario
+        _ invariant: Invariant, _ text: String, _ defect: Defect, _ scenario: Scenario
     ) throws {
         let seed = try (1...12).first { seed in
             try World(scenario, seed: seed, defect: defect).finish().violations.contains {

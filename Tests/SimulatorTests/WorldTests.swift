@@ -19,6 +19,7 @@ import Testing
             .init(.kill, at: 3, seconds: 30, count: 2), .init(.partition, at: 12, seconds: 6, count: 3),
             .init(.oneWay, at: 1, seconds: 30, count: 2), .init(.full, at: 1, seconds: 20, count: 6),
             .init(.clock, at: 5, seconds: 10, count: 1, amount: 90), .init(.move, at: 8, count: 2),
+            .init(.diskFull, at: 20, seconds: 5, count: 2),
         ]
         return scenario
     }
@@ -128,7 +129,7 @@ import Testing
         scenario.settle = 200
         scenario.liars = [
             .init(.forging, count: 1), .init(.stranger, count: 3), .init(.half, count: 1), .init(.itself, count: 1),
-            .init(.future, count: 1),
+            .init(.future, count: 1), .init(.stalling, count: 1),
         ]
         scenario.faults = [.init(.agentClock, at: 1, seconds: 30, count: 1, amount: 86_400)]
         let report = try scenario.run(seed: 2)
@@ -141,6 +142,7 @@ import Testing
             "clusters not admitted that endorse each other", "answerers refused as contacts",
             "messages of the map refused as malformed", "messages of the directory refused as malformed",
             "contacts refused in answers", "records refused for their dates", "envelopes that did not open",
+            "times that a clock was found to have gone back", "streams closed within a frame",
         ] { #expect(WorldTests.number(report, name) > 0, "\(name)") }
     }
 
@@ -156,9 +158,9 @@ import Testing
                     "envelopes that did not open",
                 ]
             ), (.itself, ["messages of the directory refused as malformed", "answerers refused as contacts"]),
-            (.future, ["records refused for their dates"]),
+            (.future, ["records refused for their dates"]), (.stalling, ["streams closed within a frame"]),
         ]
-        let names = Set(kinds.flatMap(\.1))
+        let names = Set(kinds.flatMap(\.1) + ["times that a clock was found to have gone back"])
         for (conduct, expected) in kinds {
             var scenario = Scenario()
             scenario.servers = 10
@@ -186,6 +188,7 @@ import Testing
         let report = try scenario.run(seed: seed)
         #expect(report.violations.isEmpty, "\(report.violations)")
         #expect(WorldTests.arrived(report) == Proportion(successes: 9, trials: 9), "seed \(seed)")
+        #expect(WorldTests.number(report, "times that a clock was found to have gone back") >= Double(count))
     }
 
     @Test("a user whose clock was a day ahead for half a minute sends, is found and has every message afterwards")
@@ -229,23 +232,11 @@ import Testing
     @Test(
         "an old network agrees on two values, and through two midnights all messages arrive and all records are found")
     func sharedRandom() throws {
-        var scenario = Scenario()
-        scenario.servers = 7
-        scenario.agents = 2
-        scenario.history = 8
-        scenario.loops = 0.05
-        scenario.rate = 0.2
-        scenario.start = 20_700
-        scenario.seconds = 152_940
-        scenario.settle = 60
+        var scenario = try ScenarioFileTests.scenario("random")
+        // Users act at moments of the test's own.
         scenario.messages = 0
         scenario.lookups = 0
-        // From 5:52 to 9:58, 10:03 to 17:38, 17:46 to 23:54, 0:14 to 0:39, 0:46 to 9:59, 10:02 to 17:38, 17:43 to 23:55.
-        let pauses: [(at: UInt64, seconds: UInt64)] = [
-            (420, 14_760), (15_480, 27_300), (43_260, 22_080), (66_540, 1500), (68_460, 33_180), (101_820, 27_360),
-            (129_480, 22_320),
-        ]
-        scenario.faults = pauses.map { .init(.standstill, at: $0.at, seconds: $0.seconds) }
+        scenario.changes = 0
         let world = try World(scenario, seed: 21)
         // Before the first midnight, after it, and after the second one.
         for hour in [17.70, 24 + 0.1, 48 + 0.1] {
@@ -267,6 +258,25 @@ import Testing
         #expect(WorldTests.number(report, "maps found to agree") > 0)
         #expect(WorldTests.number(report, "lookups failed") == 0)
         #expect(WorldTests.number(report, "alarms of directories") == 0)
+    }
+
+    @Test("what a full disk does not take goes on when it has room again, and no envelope is taken twice for it")
+    func fullDisks() throws {
+        var scenario = Scenario()
+        scenario.servers = 7
+        scenario.agents = 2
+        scenario.seconds = 40
+        scenario.settle = 120
+        scenario.duplicates = 300
+        scenario.faults = [
+            .init(.diskFull, at: 5, seconds: 20, count: 7), .init(.crash, at: 15, seconds: 2, count: 3),
+        ]
+        let report = try scenario.run(seed: 6)
+        #expect(report.violations.isEmpty, "\(report.violations)")
+        // Journals try again each second, and that many servers had to.
+        #expect(WorldTests.number(report, "transactions refused by a disk") >= 20)
+        #expect(WorldTests.number(report, "replays refused") > 0)
+        #expect(WorldTests.arrived(report) == Proportion(successes: 6, trials: 6))
     }
 
     @Test("numbers out of range are refused")

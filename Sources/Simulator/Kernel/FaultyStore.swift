@@ -28,8 +28,10 @@ struct FaultyStore: KeyValueStore {
     /// What undoes the open transaction, and those committed since the last sync, in order of the writes.
     private var open: [Undo] = []
     private var unsynced: [[Undo]] = []
-    /// Whether writes fail with ``StorageError/full``.
+    /// Whether the store has as much as it may: puts fail with ``StorageError/full``. It keeps room for deleting.
     var isFull = false
+    /// Whether the disk has no room left: deleting fails too, for LMDB copies a page before it frees one.
+    var isDiskFull = false
     /// Bytes of keys and values.
     private(set) var bytes = 0
 
@@ -89,11 +91,13 @@ struct FaultyStore: KeyValueStore {
 
     mutating func put(_ table: Table, _ key: [UInt8], _ value: [UInt8]) throws(StorageError) {
         guard (1...511).contains(key.count), value.count <= 64 << 20 else { throw .invalidSize }
-        guard !isFull else { throw .full }
+        guard !isFull, !isDiskFull else { throw .full }
         open.append(Undo(table: table, key: key, old: set(table, key, value)))
     }
 
     mutating func delete(_ table: Table, _ key: [UInt8]) throws(StorageError) {
+        guard tables[table]?.get(key) != nil else { return }
+        guard !isDiskFull else { throw .full }
         guard let old = set(table, key, nil) else { return }
         open.append(Undo(table: table, key: key, old: old))
     }

@@ -24,10 +24,17 @@ public enum Conduct: String, Codable, Sendable, CaseIterable {
     case future
     /// Belongs to an operator whom nobody of the network endorses; such operators endorse each other in a circle.
     case stranger
+    /// Stops in the middle of a frame on each stream.
+    case stalling
+    /// Passes on one envelope a second, and states that it passes on as many as anybody.
+    case boasting
 }
 
 /// A liar's memory and tongue.
 struct Liar {
+    /// Envelopes that a ``Conduct/boasting`` server passes on in a second.
+    static let boasted = 1
+
     let conduct: Conduct
     private var firstRecords: [VerifyingKey: [UInt8]] = [:]
 
@@ -36,7 +43,7 @@ struct Liar {
     /// Bytes that leave the server: an envelope, or a frame of the map; `nil` for nothing.
     func says(_ bytes: [UInt8], _ entropy: inout Entropy) -> [UInt8]? {
         switch conduct {
-        case .honest, .stale, .itself, .replaying, .forging, .future, .stranger: return bytes
+        case .honest, .stale, .itself, .replaying, .forging, .future, .stranger, .stalling, .boasting: return bytes
         case .silent: return nil
         case .half: return Array(bytes.prefix(bytes.count / 2))
         case .wrong:

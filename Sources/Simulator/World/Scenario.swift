@@ -18,8 +18,10 @@ public struct Scenario: Codable, Equatable, Sendable {
             case partition
             /// `count` pairs of servers: one reaches the other, which does not reach it.
             case oneWay = "one-way"
-            /// The stores of `count` servers are full.
+            /// The stores of `count` servers are full: they delete, and put nothing.
             case full
+            /// The disks under the stores and journals of `count` servers are full: nothing is written.
+            case diskFull = "disk-full"
             /// `count` users move to another home.
             case move
             /// The clocks of `count` servers jump by `amount` seconds, and back after `seconds`.
@@ -76,6 +78,8 @@ public struct Scenario: Codable, Equatable, Sendable {
     public var clusterSize = 1
     /// Epochs for which all clusters have been on each other's maps before.
     public var history = 0
+    /// Envelopes that each server passes on in a second; 0 for any number.
+    public var carries = 0
     /// Loops of each relay in a minute.
     public var loops = 6.0
     /// Whether relays measure each other's capacity.
@@ -116,6 +120,7 @@ public struct Scenario: Codable, Equatable, Sendable {
         clusterSize = try values.decodeIfPresent(Int.self, forKey: .clusterSize) ?? clusterSize
         history = try values.decodeIfPresent(Int.self, forKey: .history) ?? history
         loops = try values.decodeIfPresent(Double.self, forKey: .loops) ?? loops
+        carries = try values.decodeIfPresent(Int.self, forKey: .carries) ?? carries
         measuring = try values.decodeIfPresent(Bool.self, forKey: .measuring) ?? measuring
         start = try values.decodeIfPresent(UInt64.self, forKey: .start) ?? start
         seconds = try values.decodeIfPresent(UInt64.self, forKey: .seconds) ?? seconds
@@ -148,6 +153,7 @@ public struct Scenario: Codable, Equatable, Sendable {
         }
         if !(0.01...1000).contains(rate) { return "rate must be from 0.01 to 1000" }
         if !(0.001...1000).contains(loops) { return "loops must be from 0.001 to 1000" }
+        if !(0...100_000).contains(carries) { return "carries must be from 0 to 100000" }
         if !(0...1000).contains(history) { return "history must be from 0 to 1000" }
         for share in [loss, duplicates, reordered] where !(0...1000).contains(share) {
             return "loss, duplicates and reordered are in thousandths"

@@ -26,14 +26,15 @@ extension Scenario {
     /// Runs the scenario under virtual time and checks the invariants.
     /// - Parameters:
     ///   - seed: what everything random is drawn from.
+    ///   - defect: what is broken on purpose.
     ///   - trace: takes a line for each effect.
     ///   - progress: takes the share of virtual time that has passed.
     public func run(
-        seed: UInt64, trace: ((String) -> Void)? = nil, progress: (Double) -> Void = { _ in }
+        seed: UInt64, defect: Defect? = nil, trace: ((String) -> Void)? = nil, progress: (Double) -> Void = { _ in }
     ) throws(ScenarioError) -> ScenarioReport {
         if let problem { throw .invalid(problem) }
         do {
-            let world = try World(self, seed: seed, trace: trace)
+            let world = try World(self, seed: seed, defect: defect, trace: trace)
             return try world.finish(progress)
         } catch let error as ScenarioError {
             throw error
@@ -84,6 +85,7 @@ extension World {
 
     private func report() throws -> ScenarioReport {
         for server in servers where server.isUp { count(server) }
+        for agent in agents { count(agent) }
         let accepted = ledger.sent.values.count { $0.isAccepted || $0.isDelivered }
         func number(_ name: String, _ value: Int, _ unit: String = "") -> ResultRow {
             ResultRow(name, .number(Double(value), unit: unit))
@@ -117,6 +119,8 @@ extension World {
                 number("own loops given up", figures.loopsLost),
                 number("relays measured", figures.relaysMeasured),
                 number("replays refused", figures.replays),
+                number("times that a clock was found to have gone back", figures.clockTurns),
+                number("streams closed within a frame", figures.stalledStreams),
                 number("alarms of directories", figures.alarms),
             ] + figures.refused.rows + [
                 number("strangers on maps", strangersOnMaps()),

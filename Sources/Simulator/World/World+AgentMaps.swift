@@ -108,7 +108,9 @@ extension World {
 
     /// A frame of the map to an agent.
     func transmit(_ body: [UInt8], to agent: WorldAgent, from server: WorldServer) {
-        guard agent.mapLinks.contains(server.index), let said = server.liar.says(body, &entropy) else { return }
+        guard agent.mapLinks.contains(server.index), let said = server.liar.says(body, &entropy),
+            isWhole(server, to: place(agent.index))
+        else { return }
         record(.mapFrame, from: server.index, to: place(agent.index), said)
         guard let delay = network.streamDelay(server.index, place(agent.index), &entropy) else { return }
         schedule(

@@ -9,6 +9,8 @@ import Wire
 extension World {
     /// Seconds after which an agent that was killed starts again.
     private static let restartSeconds: UInt64 = 5
+    /// Nobody guesses names here.
+    private static let nameCost = Argon2id(operations: 1, memoryKiB: 8)
 
     func start(_ agent: WorldAgent) throws {
         guard agent.core == nil else { return }
@@ -44,6 +46,7 @@ extension World {
         guard agent.core != nil else { return }
         record(.crash, from: place(agent.index))
         figures.kills += 1
+        count(agent)
         for server in servers { server.mailboxes.disconnect(agent.index) }
         dropMapLinks(agent)
         agent.stop(kind)
@@ -75,16 +78,24 @@ extension World {
         try handle(agent, .moveHome(to: home, token: "", from: nil, request: request))
     }
 
-    /// What makes a new record: other keys, a second home, or no second home any more.
+    /// What makes a new record: other keys, a name, a second home, or no second home any more.
     func change(_ agent: WorldAgent) throws {
         guard agent.account != nil else { return }
         let request = request()
         agent.changes.insert(request)
-        guard entropy.below(2) == 0 else {
+        let own = (agent.core?.homes ?? []).filter { $0.stage == .active }.map(\.node)
+        switch entropy.below(5) {
+        case 0...1:
             record(.user, from: place(agent.index), [], "replaces keys")
             return try handle(agent, .rotate(request: request))
+        case 2:
+            guard let home = own.first, let server = byNode[home] else { return }
+            let name = "user-\(agent.index)"
+            let secret = try NameSecret(name: name, server: servers[server].serverKey.publicKey, cost: World.nameCost)
+            record(.user, from: place(agent.index), home.bytes, "claims a name")
+            return try handle(agent, .claimName(name, secret, request: request))
+        default: break
         }
-        let own = (agent.core?.homes ?? []).filter { $0.stage == .active }.map(\.node)
         if own.count > 1, let last = own.last {
             record(.user, from: place(agent.index), last.bytes, "leaves a home")
             return try handle(agent, .removeHome(last, discards: false, request: request))
@@ -173,7 +184,10 @@ extension World {
             case .rotated(let request, _):
                 changed(agent, request)
                 record(.report, from: place(index), [], "rotated")
-            case .named, .nameReleased, .nameResolved: record(.report, from: place(index), [], "name")
+            case .named(let request, _):
+                changed(agent, request)
+                record(.report, from: place(index), [], "name")
+            case .nameReleased, .nameResolved: record(.report, from: place(index), [], "name")
             case .homeClosed(let home): record(.report, from: place(index), home.bytes, "home closed")
             case .resolved(let request, let report): resolved(agent, request, report)
             case .queued(let request, let message):
@@ -237,7 +251,7 @@ extension World {
 
     /// A reply on its way from a gateway to an agent.
     func download(_ id: Bytes16, _ payload: [UInt8], _ server: WorldServer, _ agent: Int) {
-        guard let said = server.liar.says(payload, &entropy) else { return }
+        guard let said = server.liar.says(payload, &entropy), isWhole(server, to: place(agent)) else { return }
         record(.mailboxReply, from: server.index, to: place(agent), said)
         guard let delay = network.streamDelay(server.index, place(agent), &entropy) else { return }
         schedule(delay, .reply(agent, generation: agents[agent].generation, id: id, said))
@@ -255,6 +269,14 @@ extension World {
         where !agent.links.contains(gateway) && agent.connecting.insert(gateway).inserted {
             schedule(20, .connect(agent.index, generation: agent.generation, gateway, attempt: 0))
         }
+    }
+
+    func disconnect(_ agent: WorldAgent, _ gateway: NodeID) throws {
+        if let server = byNode[gateway] { try mapLinkDown(agent, servers[server]) }
+        guard agent.links.remove(gateway) != nil else { return }
+        record(.link, from: place(agent.index), to: byNode[gateway], [], "down")
+        try handle(agent, .linkDown(gateway: gateway))
+        syncLinks(agent)
     }
 
     func connect(_ agent: WorldAgent, _ gateway: NodeID, _ attempt: Int) throws {

@@ -35,6 +35,7 @@ extension World {
             let said = server.liar.says(body, &entropy)
         else { return }
         let other = other(number, than: server.index)
+        guard isWhole(server, to: other.index) else { return }
         record(.mapFrame, from: server.index, to: other.index, said)
         guard let delay = network.streamDelay(server.index, other.index, &entropy) else { return }
         schedule(delay, .frame(link: number, to: other.index, generation: other.generation, said))

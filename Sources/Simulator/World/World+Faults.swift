@@ -10,7 +10,7 @@ extension World {
         case .kill, .move, .agentClock: places = pick(fault.count, of: agents.count)
         case .oneWay: places = (0..<fault.count).flatMap { _ in pick(2, of: servers.count) }
         case .standstill: places = []
-        case .crash, .crashInside, .partition, .full, .clock: places = pick(fault.count, of: servers.count)
+        case .crash, .crashInside, .partition, .full, .diskFull, .clock: places = pick(fault.count, of: servers.count)
         }
         schedule(fault.at * 1000, .fault(fault, isEnd: false, victims: places))
         schedule((fault.at + fault.seconds) * 1000 + 1, .fault(fault, isEnd: true, victims: places))
@@ -67,6 +67,8 @@ extension World {
                 servers[victim].home.acceptsWrites = !isNoticed
                 servers[victim].directory.acceptsWrites = !isNoticed
             }
+        case .diskFull:
+            for victim in victims { servers[victim].store.isDiskFull = !isEnd }
         case .clock:
             for victim in victims {
                 let server = servers[victim]

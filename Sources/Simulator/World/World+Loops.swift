@@ -62,7 +62,9 @@ extension World {
         guard let done = server.relay.probe, done.isFinished else { return }
         server.relay.probe = nil
         figures.relaysMeasured += done.results.count
-        handle(server, .measured(epoch: done.epoch, done.results))
+        var results = done.results
+        if server.liar.conduct == .boasting { results[server.nodeID] = UInt8(CapacityProbe.bursts.count) }
+        handle(server, .measured(epoch: done.epoch, results))
     }
 
     /// Adds up what a server's cores counted, before it stops or at the end.
@@ -72,6 +74,15 @@ extension World {
         figures.loopsReturned += Int(clamping: counters.loopsReturned)
         figures.loopsLost += Int(clamping: counters.loopsLost)
         figures.replays += Int(clamping: counters.replays)
-        if server.liar.conduct == .honest { figures.refused.add(server) }
+        guard server.liar.conduct == .honest else { return }
+        figures.refused.add(server)
+        let turns = counters.clockTurns + server.map.counters.clockTurns + server.directory.counters.clockTurns
+        figures.clockTurns += Int(clamping: turns + server.home.counters.clockTurns)
+    }
+
+    /// The same of an agent's.
+    func count(_ agent: WorldAgent) {
+        let turns = (agent.core?.counters.clockTurns ?? 0) + (agent.map?.counters.clockTurns ?? 0)
+        figures.clockTurns += Int(clamping: turns)
     }
 }

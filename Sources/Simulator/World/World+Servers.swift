@@ -36,11 +36,7 @@ extension World {
         }
         for link in linksOf[server.index] {
             let other = other(link, than: server.index)
-            guard other.isUp else { continue }
-            handle(server, .linkUp(link: UInt64(link), peer: other.nodeID))
-            handle(other, .linkUp(link: UInt64(link), peer: server.nodeID))
-            handle(server, .linkUp(UInt64(link)))
-            handle(other, .linkUp(UInt64(link)))
+            if other.isUp { connect(server, other, link) }
         }
         for (epoch, value) in server.directory.recentValues(at: server.clock(now)) {
             handle(server, MapEvent.sharedRandom(epoch: epoch, value))
@@ -48,6 +44,13 @@ extension World {
         changeMap(server)
         planLoop(server)
         arm(server)
+    }
+
+    func connect(_ server: WorldServer, _ other: WorldServer, _ link: Int) {
+        handle(server, .linkUp(link: UInt64(link), peer: other.nodeID))
+        handle(other, .linkUp(link: UInt64(link), peer: server.nodeID))
+        handle(server, .linkUp(UInt64(link)))
+        handle(other, .linkUp(UInt64(link)))
     }
 
     func crash(_ server: WorldServer, _ kind: FaultyStore.Crash, for seconds: UInt64) {
@@ -207,14 +210,11 @@ extension World {
     }
 
     func perform(_ effects: [RelayEffect], _ server: WorldServer) throws {
-        var tags: [(epoch: UInt64, tag: Bytes16)] = []
-        var last: UInt64 = 0
         for effect in effects {
             if dies(server) { return }
             switch effect {
             case .journal(let epoch, let tag, let ticket):
-                tags.append((epoch, tag))
-                last = ticket
+                server.journal.append((epoch, tag), ticket: ticket)
             case .forward(let node, let envelope): transmit(envelope, from: server, to: node)
             case .deliver(let payload): deliver(payload, server)
             case .reply(let handle, let id, let payload):
@@ -223,18 +223,28 @@ extension World {
                 }
             }
         }
-        if !tags.isEmpty {
-            schedule(3, .journaled(server.index, generation: server.generation, tags, ticket: last))
-        }
+        commitJournal(server)
         arm(server)
     }
 
-    func journaled(_ server: WorldServer, _ tags: [(epoch: UInt64, tag: Bytes16)], _ ticket: UInt64) throws {
-        server.journal += tags
-        for (_, tag) in tags {
+    /// One transaction at a time, as in the node: what comes meanwhile makes up the next.
+    func commitJournal(_ server: WorldServer) {
+        guard let ticket = server.journal.begin() else { return }
+        schedule(3, .journaled(server.index, generation: server.generation, ticket: ticket))
+    }
+
+    /// The transaction is on disk and its envelopes may go on; or the disk is full, and it is tried again.
+    func journaled(_ server: WorldServer, _ ticket: UInt64) throws {
+        guard !server.store.isDiskFull else {
+            figures.storageFailures += 1
+            server.journal.fail()
+            return schedule(1000, .journalAgain(server.index, generation: server.generation))
+        }
+        for (_, tag) in server.journal.finish() {
             record(.journal, from: server.index, tag.bytes)
             ledger.took(tag, server: server.index, at: elapsed)
         }
+        commitJournal(server)
         try perform(server.relay.journaled(through: ticket, now: server.clock(now)), server)
     }
 
@@ -264,7 +274,9 @@ extension World {
     }
 
     private func transmit(_ envelope: [UInt8], from server: WorldServer, to node: NodeID) {
-        guard let target = byNode[node], let said = server.liar.says(envelope, &entropy) else { return }
+        guard let target = byNode[node], server.carries(scenario.carries, at: now),
+            let said = server.liar.says(envelope, &entropy), isWhole(server, to: target)
+        else { return }
         record(.envelope, from: server.index, to: target, said)
         for delay in network.delays(server.index, target, &entropy) { schedule(delay, .envelope(said, to: target)) }
         guard server.liar.conduct == .replaying else { return }

@@ -14,26 +14,6 @@ import Wire
 /// Everything random is drawn from the seed, in the order of events: the same scenario and seed give the same run to
 /// the byte (specs/simulator.md).
 final class World {
-    /// A world that is broken on purpose, to show that an invariant notices.
-    enum Defect: CaseIterable {
-        /// Effects are performed before the disk has what they tell of.
-        case performsBeforeSync
-        /// Relays forget at a restart which envelopes they have seen.
-        case forgetsReplays
-        /// Agents forget at a restart which messages they have.
-        case forgetsSeen
-        /// Servers start again with an empty disk.
-        case losesDisk
-        /// Outboxes take more than the bound.
-        case longOutbox
-        /// Servers that have crashed start again with what was on their disks when the warm-up ended.
-        case restoresBackup
-        /// Agents believe the first answer of a lookup.
-        case believesFirst
-        /// Servers start again with an empty disk and number their descriptors by the hour.
-        case repeatsSequence
-    }
-
     let scenario: Scenario
     let seed: UInt64
     let defect: Defect?
@@ -212,9 +192,10 @@ final class World {
             } else {
                 handle(servers[to], .message(link: UInt64(link), body))
             }
-        case .journaled(let index, let generation, let tags, let ticket):
-            guard servers[index].generation == generation else { return }
-            try journaled(servers[index], tags, ticket)
+        case .journaled(let index, let generation, let ticket):
+            if servers[index].generation == generation { try journaled(servers[index], ticket) }
+        case .journalAgain(let index, let generation):
+            if servers[index].generation == generation { commitJournal(servers[index]) }
         case .sync(let index, let generation):
             if servers[index].generation == generation { try sync(servers[index]) }
         case .wake(let index, let generation, let part, let time):
@@ -239,12 +220,9 @@ final class World {
         case .connect(let agent, let generation, let gateway, let attempt):
             if agents[agent].generation == generation { try connect(agents[agent], gateway, attempt) }
         case .disconnect(let agent, let generation, let gateway):
-            guard agents[agent].generation == generation else { return }
-            if let server = byNode[gateway] { try mapLinkDown(agents[agent], servers[server]) }
-            guard agents[agent].links.remove(gateway) != nil else { return }
-            record(.link, from: place(agent), to: byNode[gateway], [], "down")
-            try handle(agents[agent], .linkDown(gateway: gateway))
-            syncLinks(agents[agent])
+            if agents[agent].generation == generation { try disconnect(agents[agent], gateway) }
+        case .stalled(let server, let generation, let place, let life):
+            if servers[server].generation == generation { try stalled(servers[server], place, life) }
         case .startAgent(let agent): try start(agents[agent])
         case .startServer(let index): start(servers[index])
         case .register(let agent, let generation):
@@ -297,6 +275,10 @@ struct WorldFigures: Equatable, Sendable {
     /// Envelopes that relays had seen before.
     var replays = 0
     var alarms = 0
+    /// By cores of honest servers and of agents.
+    var clockTurns = 0
+    /// Streams that were closed because a frame on them did not become whole.
+    var stalledStreams = 0
     var refused = RefusedInput()
 }
 
@@ -316,7 +298,8 @@ indirect enum WorldEvent {
     case envelope([UInt8], to: Int)
     case upload([UInt8], to: Int, agent: Int, generation: Int)
     case frame(link: Int, to: Int, generation: Int, [UInt8])
-    case journaled(Int, generation: Int, [(epoch: UInt64, tag: Bytes16)], ticket: UInt64)
+    case journaled(Int, generation: Int, ticket: UInt64)
+    case journalAgain(Int, generation: Int)
     case sync(Int, generation: Int)
     case wake(Int, generation: Int, WorldServer.Part, UInt64)
     case mapChanged(Int, generation: Int)
@@ -328,6 +311,8 @@ indirect enum WorldEvent {
     case agentMap(Int, generation: Int)
     case connect(Int, generation: Int, NodeID, attempt: Int)
     case disconnect(Int, generation: Int, NodeID)
+    /// A server's stream to a place, on which it stopped within a frame.
+    case stalled(Int, generation: Int, to: Int, life: Int)
     case startAgent(Int)
     case startServer(Int)
     case register(Int, generation: Int)

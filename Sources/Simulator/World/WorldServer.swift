@@ -70,8 +70,11 @@ final class WorldServer {
     /// An earlier state of the disk, and whether descriptors are numbered by the hour: for defects.
     var backup: FaultyStore?
     var numbersByHour = false
-    /// Replay tags on disk.
-    var journal: [(epoch: UInt64, tag: Bytes16)] = []
+    var journal = WorldJournal()
+    /// Envelopes that left in the present second.
+    private var carried: (second: UInt64, count: Int) = (0, 0)
+    /// Of streams on which a liar is to stop: their other ends, whose life it is there, and frames that are left.
+    var streams: [Int: (life: Int, left: Int)] = [:]
     var liar = Liar(.honest)
     /// The server's clock less the world's, in milliseconds.
     var skew: Int64 = 0
@@ -139,7 +142,7 @@ final class WorldServer {
         generation += 1
         isUp = true
         relay = RelayCore(entropy: &entropy)
-        if keepsJournal { for entry in journal { relay.restore(epoch: entry.epoch, tag: entry.tag) } }
+        if keepsJournal { for entry in journal.written { relay.restore(epoch: entry.epoch, tag: entry.tag) } }
         home = HomeCore(node: nodeID)
         map = try MapCore(admission: Admission(roots: [clusterKey.publicKey]), now: clock, store: store)
         directory = try DirectoryCore(serverID: serverKey.publicKey, descriptor: [], now: clock, store: store)
@@ -153,6 +156,8 @@ final class WorldServer {
 
     func stop(_ crash: FaultyStore.Crash) {
         store.crash(crash) { entropy.below($0) }
+        journal.crash(isWritten: entropy.below(2) == 0)
+        streams = [:]
         isUp = false
         generation += 1
         armed = [:]
@@ -171,7 +176,7 @@ final class WorldServer {
         let epochs = [clock.epoch > 0 ? clock.epoch - 1 : 0, clock.epoch, clock.epoch + 1]
         ring = MixKeyRing(epochs.map { mixKey($0) })
         relay.forget(before: clock.epoch - 1)
-        journal.removeAll { $0.epoch + 1 < clock.epoch }
+        journal.forget(before: clock.epoch > 0 ? clock.epoch - 1 : 0)
         nextEpoch = Timestamp(seconds: (clock.epoch + 1) * Timestamp.secondsPerEpoch)
         let address = endpoint.address
         let least = numbersByHour ? clock.seconds / 3600 : clock.seconds
@@ -240,6 +245,15 @@ final class WorldServer {
 
     /// This server's own mix key of the epoch.
     func mixKey(at now: Timestamp) -> X25519PublicKey? { mixKey(clock(now).epoch).key.publicKey }
+
+    /// Whether one more envelope leaves in this second.
+    /// - Parameter limit: what each server passes on; 0 for any number.
+    func carries(_ limit: Int, at now: Timestamp) -> Bool {
+        let limit = liar.conduct == .boasting ? Liar.boasted : limit
+        if carried.second != now.seconds { carried = (now.seconds, 0) }
+        carried.count += 1
+        return limit == 0 || carried.count <= limit
+    }
 
     func token(for asker: Asker) -> UInt64 {
         defer { nextToken += 1 }
