@@ -35,7 +35,7 @@ struct SimulationCost: Encodable {
     var text: String {
         func rounded(_ number: Double) -> String { "\((number * 10).rounded() / 10)" }
         return
-            "\(rounded(virtualSeconds)) virtual seconds in \(rounded(seconds)) s: \(rounded(speed)) times real time; "
+            "\(rounded(virtualSeconds)) virtual seconds of the network in \(rounded(seconds)) s: \(rounded(speed)) times real time; "
             + "\(Int(bytesPerNode)) bytes a node"
     }
 

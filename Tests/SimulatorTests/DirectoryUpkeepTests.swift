@@ -88,9 +88,23 @@ struct DirectoryUpkeepTests {
         }
         #expect(try Retrieval.share(rows, "nobody attacks: searches that raised an alarm").successes == 0)
         #expect(try Retrieval.share(rows, "nobody attacks: keys for which a server raised an alarm").successes == 0)
-        #expect(
-            try Retrieval.share(rows, "nobody attacks: servers that raise an alarm in an epoch by the map").successes
-                == 0)
+    }
+
+    @Test("while nobody attacks no server raises an alarm; when half of the map is gone at once each one does")
+    func quietDay() throws {
+        let network = try QuietNetwork(nodes: 60, seed: 1, spare: 24)
+        for hour in 0..<2 { try network.pass(hour: hour) }
+        #expect(network.world.alarms.isEmpty, "\(network.world.alarms)")
+        // Servers restarted and were away meanwhile, and the map changed.
+        let hours = Double(network.serverMilliseconds) / 3_600_000
+        #expect(hours > 115 && hours < 120, "\(hours)")
+        #expect(network.restarts > 0 && network.changes >= 4)
+        #expect(network.world.nodes.contains { $0.core.counters.searches > 6 })
+        let up = network.listed.count { network.world.nodes[$0].isUp }
+        try network.tell(Array(network.listed.prefix(30)))
+        var tally = QuietTally()
+        tally.add(network)
+        #expect(tally.days.successes >= up - 3 && tally.days.successes <= up, "\(tally.days.successes) of \(up)")
     }
 
     @Test("a drawn table has every bucket as full as it can be, and the same again for the same server")

@@ -43,7 +43,7 @@ extension DirectoryExperiments {
             rows.append(ResultRow("\(attack.name): lookups blocked", .share(blocked)))
             rows.append(ResultRow("\(attack.name): attacks that a server noticed on the map", .share(noticed)))
         }
-        return rows + [.virtualTime(milliseconds: world.elapsed)]
+        return rows + world.times
     }
 }
 

@@ -6,8 +6,6 @@ import Records
 extension DirectoryExperiments {
     /// Of so many servers one key is attacked, all at the same time: all Sybils together are half as many as servers.
     private static let serversForKey = 100
-    /// Epochs of an honest network in which every server looks out once.
-    private static let quietDays = 5
 
     private struct Attack {
         enum Place {
@@ -92,7 +90,7 @@ extension DirectoryExperiments {
                 ResultRow("\(attack.name): keys for which a server raised an alarm", .share(siege.keysNoticed)),
             ]
         }
-        return rows + [try quiet(nodes, seed), .virtualTime(milliseconds: time)]
+        return rows + [.virtualTime(milliseconds: time)]
     }
 
     private static func besiege(
@@ -141,21 +139,6 @@ extension DirectoryExperiments {
             }
         }
         world.colluders = world.nodes[own...].map(\.nodeID).sorted()
-    }
-
-    /// Every server's look at the map, in a network that nobody attacks.
-    private static func quiet(_ nodes: Int, _ seed: UInt64) throws(DirectoryExperimentError) -> ResultRow {
-        let world = try DirectoryWorld(nodes: nodes, seed: seed)
-        var alarms = Proportion()
-        for day in 0..<quietDays {
-            let placement = Placement(nodes: world.listed, epoch: world.now.epoch + UInt64(day))
-            for node in world.nodes {
-                var watch = EclipseWatch(now: world.now)
-                let keys = (0..<EclipseWatch.keyLimit).map { _ in VerifyingKey(world.entropy.bytes()) }
-                alarms.count(watch.check(placement, own: node.nodeID, keys: keys, now: world.now) != nil)
-            }
-        }
-        return ResultRow("nobody attacks: servers that raise an alarm in an epoch by the map", .share(alarms))
     }
 }
 

@@ -49,7 +49,7 @@ extension DirectoryExperiments {
                 ResultRow("\(way.name): holders asked, mean", .number(asked, unit: "")),
             ]
         }
-        return rows + bytes(asked: asked, world) + [.virtualTime(milliseconds: world.elapsed)]
+        return rows + bytes(asked: asked, world) + world.times
     }
 
     /// The map of an agent that is not quite up to date.

@@ -85,7 +85,7 @@ extension DirectoryExperiments {
     ) throws(DirectoryExperimentError) -> [ResultRow] {
         let world = try world(nodes, seed, trials, progress)
         return try lookups(world, trials, liars: 0, conduct: [.silent], dead: 0.5) { progress(0.4 + 0.6 * $0) }
-            .rows("half dead") + [.virtualTime(milliseconds: world.elapsed)]
+            .rows("half dead") + world.times
     }
 
     static func liars(
@@ -107,7 +107,7 @@ extension DirectoryExperiments {
             }
             rows += total.rows("\(Int(share * 100)) % liars of all kinds")
         }
-        return rows + [.virtualTime(milliseconds: world.elapsed)]
+        return rows + world.times
     }
 
     static func liarsAndDeath(
@@ -116,14 +116,14 @@ extension DirectoryExperiments {
         let world = try world(nodes, seed, trials, progress)
         return try lookups(world, trials, liars: 0.3, conduct: DirectoryConduct.lies, dead: 0.5) {
             progress(0.4 + 0.6 * $0)
-        }.rows("30 % liars, half of the others dead") + [.virtualTime(milliseconds: world.elapsed)]
+        }.rows("30 % liars, half of the others dead") + world.times
     }
 
     static func stale(
         _ nodes: Int, _ seed: UInt64, _ trials: Int, _ progress: (Double) -> Void
     ) throws(DirectoryExperimentError) -> [ResultRow] {
         var rows: [ResultRow] = []
-        var time: UInt64 = 0
+        var (time, lookupTime): (UInt64, UInt64) = (0, 0)
         // Of a record that is only refreshed the one before is too old to be believed: fewer trials show it.
         let kinds = [("refreshed", false, max(1, trials / 5)), ("changed within hours", true, trials)]
         for (step, kind) in kinds.enumerated() {
@@ -145,8 +145,9 @@ extension DirectoryExperiments {
             ) { part(0.9 + 0.1 * $0) }
             rows.append(ResultRow("\(kind.0), without the rule: replaced record believed", .share(without.stale)))
             time += world.elapsed
+            lookupTime += world.lookupTime
         }
-        return rows + [.virtualTime(milliseconds: time)]
+        return rows + [.virtualTime(milliseconds: time), .lookupTime(milliseconds: lookupTime)]
     }
 
     /// Direct lookups while liars answer first.

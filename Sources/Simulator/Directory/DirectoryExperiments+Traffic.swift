@@ -105,8 +105,7 @@ extension DirectoryExperiments {
                 .share(
                     Proportion(
                         successes: Int(clamping: alarms), trials: world.nodes.count * Int(length) / Int(24 * hour)))),
-            .virtualTime(milliseconds: world.elapsed),
-        ]
+        ] + world.times
     }
 }
 
@@ -115,7 +114,7 @@ extension DirectoryWorld {
     private static let doors = 40
 
     /// A server that has started looks for others.
-    fileprivate func join(_ index: Int) throws(DirectoryExperimentError) {
+    func join(_ index: Int) throws(DirectoryExperimentError) {
         let doors = (0..<DirectoryWorld.doors).map { _ in nodes[entropy.below(nodes.count)].endpoint }
         try deliver(.join(doors.filter { $0 != nodes[index].endpoint }), to: index)
     }

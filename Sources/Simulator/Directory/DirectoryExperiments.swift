@@ -54,6 +54,9 @@ public enum DirectoryExperiments {
             description: "the same against searches without a map, and whether they are noticed",
             run: { (n, s, t, p) throws(DirectoryExperimentError) in try eclipseSearches(n, s, t, p) }),
         DirectoryExperiment(
+            name: "directory-quiet", description: "days on which nobody attacks: servers that raise an alarm",
+            run: { (n, s, t, p) throws(DirectoryExperimentError) in try quiet(n, s, t, p) }),
+        DirectoryExperiment(
             name: "directory-grinding",
             description: "participants that steer or prevent the shared random value, day after day",
             run: { (n, s, t, p) throws(DirectoryExperimentError) in try grinding(n, s, t, p) }),

@@ -82,6 +82,7 @@ extension DirectoryWorld {
             }
             sessions.answered((asker.node, asker.life), by: (asker.answerer, nodes[asker.answerer].life), now)
             queue.push(delivery, due: due)
+        case .alarm(let alarm, _): alarms.append((index, alarm))
         default: break
         }
     }

@@ -52,11 +52,14 @@ final class DirectoryWorld {
     private let start: Timestamp
     /// What routing tables are drawn from, in experiments that do not wait until servers have found each other.
     var tables: (listed: DrawnTables, strangers: DrawnTables)?
+    /// Alarms that servers raised, in order.
+    var alarms: [(server: Int, alarm: EclipseWatch.Alarm)] = []
     /// Kept where an experiment wants to know whether any record is ever lost.
     var ledger: CopyLedger?
     /// Records and descriptors that some server has checked.
     let checked = CheckedSignatures()
-    /// Milliseconds that lookups took while time stood still for servers.
+    /// Milliseconds that lookups took, added up. Time stands still for servers meanwhile: whatever is due at them happens
+    /// before a lookup or after it.
     var lookupTime: UInt64 = 0
 
     init(
@@ -84,12 +87,17 @@ final class DirectoryWorld {
 
     /// Puts these servers, and no others, on the map of all.
     func list(_ members: [SimulatedDirectory]) {
+        know(members)
+        let placements = [now.epoch: placement]
+        for node in nodes { node.core.share(listed, placements: placements, links: links, checked: checked) }
+    }
+
+    /// The same, without a word to servers that run.
+    func know(_ members: [SimulatedDirectory]) {
         listed = members.map { $0.listing }
         directories = members.map(\.nodeID)
         placement = Placement(nodes: listed, epoch: now.epoch).remembering()
         links = Set(listed.compactMap { $0.endpoint?.linkKey })
-        let placements = [now.epoch: placement]
-        for node in nodes { node.core.share(listed, placements: placements, links: links, checked: checked) }
     }
 
     /// A server that is on no map.
@@ -112,8 +120,13 @@ final class DirectoryWorld {
         list(nodes)
     }
 
-    /// Virtual milliseconds that have passed.
-    var elapsed: UInt64 { now.milliseconds(since: start) + lookupTime }
+    /// Virtual milliseconds that have passed for the network.
+    var elapsed: UInt64 { now.milliseconds(since: start) }
+
+    /// Both, for an experiment that makes lookups.
+    var times: [ResultRow] {
+        [.virtualTime(milliseconds: elapsed), .lookupTime(milliseconds: lookupTime)]
+    }
 
     // MARK: Users
 

@@ -17,9 +17,14 @@ public struct ResultRow: Sendable, Equatable {
         self.value = value
     }
 
-    /// How much virtual time an experiment or scenario took: with it and a clock follows the speed of the simulation.
+    /// How much virtual time passed for a network: with it and a clock follows the speed of the simulation.
     public static func virtualTime(milliseconds: UInt64) -> ResultRow {
         ResultRow(virtualTimeName, .number(Double(milliseconds) / 1000, unit: "s"))
+    }
+
+    /// How much virtual time lookups took, one after another, while none passed for the network.
+    static func lookupTime(milliseconds: UInt64) -> ResultRow {
+        ResultRow("time of lookups, one after another", .number(Double(milliseconds) / 1000, unit: "s"))
     }
 
     private static let virtualTimeName = "virtual time"
