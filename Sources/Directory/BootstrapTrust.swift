@@ -54,6 +54,8 @@ struct BootstrapTrust: Sendable {
     /// And how many of them have answered.
     var anchorsAnswered: Int { count(of: .anchors).answered }
 
+    func isAnchor(_ endpoint: Endpoint) -> Bool { sources[endpoint.linkKey]?.contains(.anchors) ?? false }
+
     var report: ViewTrust {
         var counts: [BootstrapSource: ViewTrust.Count] = [:]
         for source in BootstrapSource.allCases { counts[source] = count(of: source) }

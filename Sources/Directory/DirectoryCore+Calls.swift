@@ -164,7 +164,7 @@ extension DirectoryCore {
     private mutating func drop(
         _ node: NodeID, _ now: Timestamp, _ store: inout some (KeyValueStore & ~Copyable)
     ) throws(StorageError) {
-        guard let change = table.failed(node, now: now) else { return }
+        guard let change = table.failed(node, isFrozen: isFrozen(now)) else { return }
         try store.delete(DirectoryCore.contactTable, change.removed.nodeID.bytes)
         if let added = change.added { try save(added, &store) }
     }
@@ -206,7 +206,10 @@ extension DirectoryCore {
         let isFrozen = isFrozen(now)
         // Of those in the table a change of the map has said it already.
         let isListed = known?.isListed ?? isListed(contact.nodeID)
-        switch table.insert(contact, cluster: proven.cluster, isListed: isListed, isFrozen: isFrozen, now: now) {
+        let insertion = table.insert(
+            contact, cluster: proven.cluster, isListed: isListed, isFrozen: isFrozen,
+            isAnchor: trust.isAnchor(contact.endpoint), now: now)
+        switch insertion {
         case .inserted:
             try save(contact, &store)
             watchJoin(contact, now, &effects)

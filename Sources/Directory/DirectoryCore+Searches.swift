@@ -16,9 +16,18 @@ extension DirectoryCore {
         nextIteration += 1
         counters.searches += 1
         iterations[id] = Iteration(
-            target: target, goal: goal, start: table.closest(to: target, Iteration.startLimit), own: own,
+            target: target, goal: goal, start: beginnings(of: target, now), own: own,
             isWide: watch.isAlarmed(at: now), now: now)
         return id
+    }
+
+    /// Whom a search asks first: during an alarm those who were known before it was prepared, while there are enough.
+    private func beginnings(of target: Bytes32, _ now: Timestamp) -> [Contact] {
+        if watch.isAlarmed(at: now) {
+            let settled = table.closestSettled(to: target, Iteration.startLimit, now: now)
+            if settled.count >= RoutingTable.k { return settled }
+        }
+        return table.closest(to: target, Iteration.startLimit)
     }
 
     /// Calls the next nodes, or ends the search.

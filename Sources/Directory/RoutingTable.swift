@@ -30,6 +30,11 @@ struct RoutingTable: Sendable {
         var failures: UInt8 = 0
         /// Whether the map has it; everybody is listed while no map is known.
         var isListed = true
+        /// The day on which it came in, of which one byte is kept: simulations hold tens of millions of entries.
+        var day: UInt8
+
+        /// Whether it came in today or yesterday.
+        func isNew(on epoch: UInt64) -> Bool { UInt8(truncatingIfNeeded: epoch) &- day < 2 }
     }
 
     private struct Bucket: Sendable {
@@ -57,17 +62,21 @@ struct RoutingTable: Sendable {
     /// - Parameters:
     ///   - isListed: whether the map has the contact; then it takes the place of one that the map does not have.
     ///   - isFrozen: whether nobody new comes in; who is there is refreshed all the same.
+    ///   - isAnchor: whether it was a contact of the last run, and is not new by that.
     mutating func insert(
-        _ contact: Contact, cluster: VerifyingKey? = nil, isListed: Bool = true, isFrozen: Bool = false, now: Timestamp
+        _ contact: Contact, cluster: VerifyingKey? = nil, isListed: Bool = true, isFrozen: Bool = false,
+        isAnchor: Bool = false, now: Timestamp
     ) -> Insertion {
         guard contact.nodeID != own else { return .refused }
         let index = own.distance(to: contact.nodeID).leadingZeros
         while buckets.count <= index { buckets.append(Bucket()) }
         var entry = Entry(
             contact: contact, cluster: cluster?.bytes.leadingWord ?? 0, prefix: contact.endpoint.address.prefixKey,
-            lastSeen: now, isListed: isListed)
+            lastSeen: now, isListed: isListed,
+            day: UInt8(truncatingIfNeeded: now.epoch) &- (isAnchor ? 2 : 0))
         if let place = buckets[index].entries.firstIndex(where: { $0.contact.nodeID == contact.nodeID }) {
             entry.roundTrip = buckets[index].entries[place].roundTrip
+            entry.day = buckets[index].entries[place].day
             buckets[index].entries.remove(at: place)
             buckets[index].entries.append(entry)
             return .refreshed
@@ -94,15 +103,16 @@ struct RoutingTable: Sendable {
     }
 
     /// A contact did not answer.
+    /// - Parameter isFrozen: whether nobody new takes its place.
     /// - Returns: the one that is dropped for it, and who took the place.
-    mutating func failed(_ node: NodeID, now: Timestamp) -> (removed: Contact, added: Contact?)? {
+    mutating func failed(_ node: NodeID, isFrozen: Bool = false) -> (removed: Contact, added: Contact?)? {
         guard let (index, place) = find(node) else { return nil }
         buckets[index].entries[place].failures += 1
         buckets[index].entries[place].roundTrip.backOff()
         guard buckets[index].entries[place].failures >= RoutingTable.failureLimit else { return nil }
         let removed = buckets[index].entries.remove(at: place).contact
         count -= 1
-        guard let added = buckets[index].waiting.popLast() else { return (removed, nil) }
+        guard !isFrozen, let added = buckets[index].waiting.popLast() else { return (removed, nil) }
         buckets[index].entries.append(added)
         count += 1
         return (removed, added.contact)
@@ -156,6 +166,11 @@ struct RoutingTable: Sendable {
     /// shallower after the other. So only the group in which the limit is reached is sorted in vain.
     func closest(to target: Bytes32, _ limit: Int) -> [Contact] {
         nearest(to: target, limit, isAlive: { _ in true }, prefixLimit: .max)
+    }
+
+    /// The same of those that came in before yesterday.
+    func closestSettled(to target: Bytes32, _ limit: Int, now: Timestamp) -> [Contact] {
+        nearest(to: target, limit, isAlive: { !$0.isNew(on: now.epoch) }, prefixLimit: .max)
     }
 
     /// Contacts for an answer to others: seen since `since`, without a failed call, of one prefix no more than

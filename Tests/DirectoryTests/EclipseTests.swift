@@ -298,6 +298,43 @@ import Wire
         #expect(network.members[3].core.standingAlarms(at: network.now).isEmpty)
     }
 
+    @Test("on an alarm searches begin with contacts of before yesterday or of the last run, while there are enough")
+    func settled() throws {
+        var network = try DirectoryNetwork.joined(seed: 507, 40)
+        var core = network.members[3].core
+        #expect(core.table.count >= RoutingTable.k)
+        func starts(_ core: DirectoryCore, with contact: Contact, _ now: Timestamp) throws -> Bool {
+            var core = core
+            var effects: [DirectoryEffect] = []
+            let started = core.start(.nodes, target: contact.nodeID, now, &effects)
+            let id = try #require(started)
+            let calls = core.iterations[id]?.next() ?? []
+            #expect(!calls.isEmpty)
+            return calls.contains(contact)
+        }
+        let later = network.now.adding(seconds: 2 * 86_400)
+        let newcomer = RoutingTableTests.contact(&network.entropy, prefix: 300)
+        let anchor = RoutingTableTests.contact(&network.entropy, prefix: 301)
+        core.trust.expect([anchor.endpoint], from: .anchors)
+        _ = core.table.insert(newcomer, now: later)
+        _ = core.table.insert(anchor, isAnchor: core.trust.isAnchor(anchor.endpoint), now: later)
+        #expect(try starts(core, with: newcomer, later))
+        #expect(try starts(core, with: anchor, later))
+
+        let alarm = core.watch.density(nodes: 50, mean: 0.1, now: later)
+        #expect(alarm != nil)
+        #expect(try !starts(core, with: newcomer, later))
+        #expect(try starts(core, with: anchor, later))
+        // Asked again today, it is as new; and nobody is left out where all are.
+        _ = core.table.insert(newcomer, now: later)
+        #expect(try !starts(core, with: newcomer, later))
+        var young = network.members[3].core
+        _ = young.table.insert(newcomer, now: network.now)
+        _ = young.watch.density(nodes: 50, mean: 0.1, now: network.now)
+        #expect(young.isAlarmed(at: network.now))
+        #expect(try starts(young, with: newcomer, network.now))
+    }
+
     @Test("a view is trusted after three unrelated servers, or three classes of sources, and not before")
     func bootstrap() throws {
         var entropy = Entropy(seed: 505)

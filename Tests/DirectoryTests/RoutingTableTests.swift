@@ -122,11 +122,33 @@ import Wire
         _ = table.insert(old, now: RoutingTableTests.noon)
         _ = table.insert(failing, now: later)
         _ = table.insert(alive, now: later)
-        #expect(table.failed(failing.nodeID, now: later) == nil)
+        #expect(table.failed(failing.nodeID) == nil)
         #expect(table.answer(to: entropy.bytes(), 6, since: later) == [alive])
         #expect(table.closest(to: entropy.bytes(), 6).count == 3)
-        let dropped = table.failed(failing.nodeID, now: later)
+        let dropped = table.failed(failing.nodeID)
         #expect(dropped?.removed == failing)
+    }
+
+    @Test("while nobody new is let in, nobody who waits takes the place of a contact that fails")
+    func frozenPlaces() {
+        var entropy = Entropy(seed: 214)
+        let own: NodeID = entropy.bytes()
+        var table = RoutingTable(own: own)
+        var contacts: [Contact] = []
+        for prefix in 0..<400 where contacts.count <= RoutingTable.k {
+            let contact = RoutingTableTests.contact(&entropy, prefix: prefix)
+            guard own.distance(to: contact.nodeID).leadingZeros == 0 else { continue }
+            _ = table.insert(contact, now: RoutingTableTests.noon)
+            contacts.append(contact)
+        }
+        guard contacts.count > RoutingTable.k else { return #expect(Bool(false), "\(contacts.count) contacts") }
+        #expect(table.count == RoutingTable.k && table.contact(contacts[RoutingTable.k].nodeID) == nil)
+        for (index, isFrozen, added) in [(0, true, nil), (1, false, contacts[RoutingTable.k])] {
+            #expect(table.failed(contacts[index].nodeID, isFrozen: isFrozen) == nil)
+            let change = table.failed(contacts[index].nodeID, isFrozen: isFrozen)
+            #expect(change?.removed == contacts[index] && change?.added == added)
+        }
+        #expect(table.count == RoutingTable.k - 1)
     }
 
     @Test("the wait follows a peer's round trips, doubles after silence, and stays within its bounds")
