@@ -12,8 +12,8 @@ enum ViewText {
             guard let source = view.sources[name], source.named > 0 else { return nil }
             return "\(source.answered) of \(source.named) \(words)"
         }
-        let answered = counts.isEmpty ? "no server was named to begin with" : counts.joined(separator: ", ")
-        var lines = ["  view       " + (view.isTrusted ? "trusted" : "not trusted") + "; answered: \(answered)"]
+        let answered = counts.isEmpty ? ": no server to begin with" : "; answered: " + counts.joined(separator: ", ")
+        var lines = ["  view       " + (view.isTrusted ? "trusted" : "not trusted") + answered]
         if !view.isTrusted { lines += indented(advice(isAlone: counts.isEmpty)) }
         for alarm in view.alarms {
             lines.append("  ALARM      \(alarm.detail); holds for \(alarm.secondsLeft / 60 + 1) min more")
@@ -25,11 +25,11 @@ enum ViewText {
     private static func indented(_ lines: [String]) -> [String] { lines.map { "             " + $0 } }
 
     private static func advice(isAlone: Bool) -> [String] {
-        let needed = "Three of different clusters and networks, or of three sources, are to answer first."
-        let means = "Add peers (hulda node peer add LINK), or name servers that you know (known_servers in node.toml)."
-        return isAlone
-            ? ["The first cluster of a network begins so. \(means)", needed]
-            : [needed + " Wait a minute after a start; when it stays so:", means]
+        let means = [
+            "Add peers (hulda node peer add LINK), or name servers that you know (known_servers in node.toml): three of",
+            "different clusters and networks are to answer, or three that are known from different sources.",
+        ]
+        return (isAlone ? ["The first cluster of a network begins so."] : ["Wait a minute after a start."]) + means
     }
 
     /// What to do about an alarm of this kind.

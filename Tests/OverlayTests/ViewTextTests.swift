@@ -1,0 +1,41 @@
+import Directory
+import Testing
+
+@testable import Node
+@testable import hulda
+
+@Suite("What an operator is told of the view")
+struct ViewTextTests {
+    private func view(
+        _ isTrusted: Bool, _ sources: [String: NodeStatus.View.Source], _ alarms: [NodeStatus.View.Alarm] = []
+    ) -> NodeStatus.View {
+        NodeStatus.View(isTrusted: isTrusted, sources: sources, unrelated: 0, alarms: alarms)
+    }
+
+    @Test("says who has answered, and what to do while that is not enough")
+    func trust() {
+        let trusted = ViewText.lines(
+            view(
+                true,
+                [
+                    "bundled": .init(named: 3, answered: 2), "manual": .init(named: 1, answered: 1),
+                    "anchors": .init(named: 0, answered: 0),
+                ]))
+        #expect(trusted == ["  view       trusted; answered: 2 of 3 of the bootstrap list, 1 of 1 of known_servers"])
+        let alone = ViewText.lines(view(false, ["bundled": .init(named: 0, answered: 0)]))
+        #expect(alone.first == "  view       not trusted: no server to begin with")
+        let silent = ViewText.lines(view(false, ["invitation": .init(named: 2, answered: 0)]))
+        #expect(silent.first == "  view       not trusted; answered: 0 of 2 of added peers")
+        for lines in [alone, silent] { #expect(lines.contains { $0.contains("hulda node peer add LINK") }) }
+    }
+
+    @Test("shows every kind of alarm as long as it holds, with what to do")
+    func alarms() {
+        for kind in EclipseWatch.Alarm.Kind.allCases {
+            let alarm = NodeStatus.View.Alarm(kind: kind.rawValue, detail: "something was seen", secondsLeft: 119)
+            let lines = ViewText.lines(view(true, [:], [alarm]))
+            #expect(lines[1] == "  ALARM      something was seen; holds for 2 min more")
+            #expect(lines.count >= 4 && lines.allSatisfy { $0.count <= 120 }, "\(lines)")
+        }
+    }
+}
