@@ -93,6 +93,19 @@ import Wire
         }
     }
 
+    @Test("who registers at his home again after a rotation keeps his account, and what waits in it")
+    func registersAgain() throws {
+        var world = try DeliveryTests.pair(98)
+        let account = try #require(world.agents[1].core?.homes.first?.account)
+        try world.rotate(1)
+        #expect(try world.run(seconds: 60) { $0.agents[1].serials == [1] && $0.agents[1].core?.pendingTakeOvers == 0 })
+        let before = world.agents[1].registered.count
+        try world.move(1, to: 1)
+        #expect(try world.run(seconds: 90) { $0.agents[1].registered.count == before + 1 })
+        #expect(world.agents[1].core?.homes.map(\.account) == [account])
+        #expect(try HomeCore.accounts(world.servers[1].store).count == 1)
+    }
+
     @Test("a rotation that is killed anywhere is done or not begun, and no message is lost", arguments: 0..<4)
     func crashes(_ number: Int) throws {
         let seed = UInt64(94 + number)
