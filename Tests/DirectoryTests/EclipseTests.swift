@@ -68,7 +68,7 @@ import Wire
         #expect(alarms <= 1)
     }
 
-    @Test("twenty nodes squeezed in before a key's holders raise an alarm in 99.7 % of attacks, over a real map")
+    @Test("twenty nodes squeezed in before a key's holders raise an alarm in 330 of 330 attacks")
     func crowding() {
         var entropy = Entropy(seed: 501)
         let nodes = PlacementTests.nodes(2000, clusters: 2000, prefixes: 200, seed: 502)
@@ -77,14 +77,27 @@ import Wire
         var watch = EclipseWatch(now: EclipseTests.noon)
         let result1 = watch.check(placement, own: nodes[0].id, keys: keys, now: EclipseTests.noon)
         #expect(result1 == nil)
+        // An attacker has tried so many identities, and takes the twenty that follow a key's index most closely.
+        let shared = Placement.sharedRandom(epoch: 9)
+        let pool = (0..<40_000 as Range<UInt64>).map { number in
+            let id = BLAKE2b.h(Domain("test"), Bytes32(), number)
+            return (id: id, word: Placement.position(of: id, shared: shared).leadingWord)
+        }.sorted { $0.word < $1.word }
         var caught = 0
-        for attack in 0..<1000 {
+        for attack in 0..<330 {
+            let key = VerifyingKey(entropy.bytes())
+            let index = Placement.index(of: key, ring: attack % Placement.rings).leadingWord
+            let first = pool.firstIndex { $0.word >= index } ?? 0
+            let sybils = (0..<20).map { number in
+                let identity = pool[(first + number) % pool.count]
+                return Placement.Node(id: identity.id, cluster: VerifyingKey(identity.id), prefix: [1, UInt8(number)])
+            }
             var watch = EclipseWatch(now: EclipseTests.noon)
-            // The attacker's nodes and the honest ones share the arc: 20 of 20 lie within what holds up to four on the mean.
-            let arc = Double(attack % 4 + 1) * entropy.unit()
-            if watch.density(nodes: 20, mean: arc, now: EclipseTests.noon) != nil { caught += 1 }
+            let map = Placement(nodes: nodes + sybils, epoch: 9)
+            let alarm = watch.check(map, own: nodes[attack].id, keys: [key], now: EclipseTests.noon)
+            if alarm != nil { caught += 1 }
         }
-        #expect(caught >= 997)
+        #expect(caught == 330, "\(caught)")
         // Nodes whose identities were ground until they lie behind the index.
         let index = Placement.index(of: keys[3], ring: 2)
         var ground: [Placement.Node] = []

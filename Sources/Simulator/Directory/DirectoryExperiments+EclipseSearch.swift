@@ -33,7 +33,7 @@ extension DirectoryExperiments {
         Attack(name: "nobody attacks", conduct: nil, isAside: true),
         Attack(name: "active eclipse, 45 strangers next to the key", conduct: .wrong),
         Attack(
-            name: "active eclipse, 45 strangers spread around the key", conduct: .wrong, place: .spread, isAside: true),
+            name: "active eclipse, 45 strangers spread around the key", conduct: .wrong, place: .spread),
         Attack(name: "region eclipse, 45 strangers next to the key", conduct: .negative),
         Attack(
             name: "region eclipse, 45 servers admitted before the shared random value was known", conduct: .negative,
