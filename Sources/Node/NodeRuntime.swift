@@ -193,6 +193,7 @@ public final class NodeRuntime: Sendable {
         for channel in state.withLockedValue({ $0.channels }) { try? await channel.close().get() }
         cores.enqueue { $0.loop.closeSocket() }
         await cores.giveUpLookups()
+        await relay.openNoMore()
         try? await group.shutdownGracefully()
         await cores.flush()
         await cores.writer.stop()

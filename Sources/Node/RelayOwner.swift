@@ -153,6 +153,16 @@ final class RelayOwner: @unchecked Sendable {
         }
     }
 
+    /// Opens no more links; called before the loops end on which they would be opened.
+    func openNoMore() async {
+        await withCheckedContinuation { continuation in
+            loop.execute {
+                self.ports?.connect = { _ in }
+                continuation.resume()
+            }
+        }
+    }
+
     /// Keeps links to these servers open, and no longer to those that go by another name now.
     func keepOpen(_ nodes: [NodeID], insteadOf named: [NodeID]) {
         wanted = Set(nodes)

@@ -1,6 +1,5 @@
 import Directory
 import Foundation
-import Logging
 import NIOPosix
 import Primitives
 import Records
@@ -106,13 +105,7 @@ struct BeginningsTests {
     private static func start(
         _ path: String, _ number: Int, _ change: (inout NodeConfiguration) -> Void = { _ in }
     ) async throws -> NodeRuntime {
-        let address = "127.189.1.\(number):7411"
-        var configuration = NodeConfiguration(
-            clusterName: "cluster-\(number)", dataDirectory: path + "/\(number)", listen: address,
-            listenDatagram: address)
-        configuration.loopsPerMinute = 0
-        change(&configuration)
-        return try await NodeRuntime.start(configuration, logger: Logger(label: "test"))
+        try await startNode("cluster-\(number)", in: path + "/\(number)", at: "127.189.1.\(number):7411", change)
     }
 
     private struct Statement: Decodable {

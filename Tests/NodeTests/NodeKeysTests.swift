@@ -1,5 +1,4 @@
 import Foundation
-import Logging
 import Primitives
 import Records
 import Testing
@@ -53,20 +52,11 @@ struct NodeKeysTests {
         "of mixing are renewed by the timer each day, and old ones destroyed after the grace, not while the clock is on trial"
     )
     func mixKeys() async throws {
-        let path = try folder()
-        defer { try? FileManager.default.removeItem(atPath: path) }
-        var configuration = NodeConfiguration(
-            clusterName: "renewed", dataDirectory: path, listen: "127.189.0.3:7411", listenDatagram: "127.189.0.3:7411")
-        configuration.loopsPerMinute = 0
-        let node = try await NodeRuntime.start(configuration, logger: Logger(label: "test"))
-        do { try renew(node, path) } catch {
-            await node.stop()
-            throw error
-        }
-        await node.stop()
+        try await withNode("renewed", at: "127.189.0.3:7411", renew)
     }
 
-    private func renew(_ node: NodeRuntime, _ path: String) throws {
+    private func renew(_ node: NodeRuntime) throws {
+        let path = node.configuration.dataDirectory
         let addresses = try NodeAddresses(node.configuration)
         func files() throws -> [String] {
             try FileManager.default.contentsOfDirectory(atPath: path).filter { $0.hasPrefix("mix-") }.sorted()

@@ -1,6 +1,5 @@
 import Directory
 import Foundation
-import Logging
 import NIOPosix
 import Primitives
 import Records
@@ -43,19 +42,7 @@ struct NodeLookupTests {
 
     @Test("says what is stored and what is not; what is too much, or takes too long, is answered in a word")
     func alone() async throws {
-        let path = try folder()
-        defer { try? FileManager.default.removeItem(atPath: path) }
-        var configuration = NodeConfiguration(
-            clusterName: "alone", dataDirectory: path, listen: "127.189.0.1:7411", listenDatagram: "127.189.0.1:7411")
-        configuration.loopsPerMinute = 0
-        let node = try await NodeRuntime.start(configuration, logger: Logger(label: "test"))
-        do {
-            try await Self.question(node)
-            await node.stop()
-        } catch {
-            await node.stop()
-            throw error
-        }
+        try await withNode("alone", at: "127.189.0.1:7411", Self.question)
     }
 
     private static func question(_ node: NodeRuntime) async throws {

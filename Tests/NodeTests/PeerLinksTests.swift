@@ -1,3 +1,4 @@
+import NIOConcurrencyHelpers
 import Primitives
 import Testing
 import Wire
@@ -50,5 +51,27 @@ struct PeerLinksTests {
         _ = links.remove(node)
         #expect(links.closed(node, now: now) == nil)
         #expect(!isConnect(links.retry(node, isWanted: true)))
+    }
+
+    @Test("none is opened any more once the node is stopping")
+    func stopping() async throws {
+        let opened = NIOLockedValueBox(0)
+        try await withNode("stopping", at: "127.189.0.4:7411") { node in
+            func keepOpen(_ number: UInt8) async {
+                let other = Bytes32([UInt8](repeating: number, count: 32)) ?? Bytes32()
+                await withCheckedContinuation { continuation in
+                    node.relay.enqueue {
+                        $0.keepOpen([other], insteadOf: [])
+                        continuation.resume()
+                    }
+                }
+            }
+            node.relay.enqueue { $0.ports?.connect = { _ in opened.withLockedValue { $0 += 1 } } }
+            await keepOpen(1)
+            #expect(opened.withLockedValue { $0 } == 1)
+            await node.relay.openNoMore()
+            await keepOpen(2)
+            #expect(opened.withLockedValue { $0 } == 1)
+        }
     }
 }

@@ -4,7 +4,6 @@ import Federation
 import Foundation
 import Home
 import Link
-import Logging
 import NIOPosix
 import Relay
 import Testing
@@ -22,15 +21,12 @@ struct StatementTests {
 
     @Test("has every counter of every core by its name, and the list of counters has them too")
     func counters() async throws {
-        let path = try folder()
-        defer { try? FileManager.default.removeItem(atPath: path) }
-        var configuration = NodeConfiguration(
-            clusterName: "counted", dataDirectory: path, listen: "127.189.0.2:7411",
-            listenDatagram: "127.189.0.2:7411")
-        configuration.loopsPerMinute = 0
-        let node = try await NodeRuntime.start(configuration, logger: Logger(label: "test"))
-        let answer = try? await ControlSocket.ask(
-            path: NodeFiles.socketPath(configuration), Array("status".utf8),
+        try await withNode("counted", at: "127.189.0.2:7411", compare)
+    }
+
+    private func compare(_ node: NodeRuntime) async throws {
+        let answer = try await ControlSocket.ask(
+            path: NodeFiles.socketPath(node.configuration), Array("status".utf8),
             group: MultiThreadedEventLoopGroup.singleton)
         let relay = await withCheckedContinuation { continuation in
             node.relay.enqueue { continuation.resume(returning: Fields.of($0.core)) }
@@ -41,8 +37,7 @@ struct StatementTests {
                 continuation.resume(returning: fields + Fields.of([owner.endpoint.counters]))
             }
         }
-        await node.stop()
-        let shown = try JSONDecoder().decode(Statement.self, from: Data(try #require(answer))).counters
+        let shown = try JSONDecoder().decode(Statement.self, from: Data(answer)).counters
 
         // Found by what they are called, so that a new set of counters is missed here when nobody shows it.
         let fields = relay + cores
