@@ -36,9 +36,9 @@ extension AgentCore {
     private func registrationBody(_ home: HomeAccount) -> HomeRequest {
         let key = identity.accountKey(home: home.node, incarnation: home.incarnation)
         let recovery = identity.recoveryKey(home: home.node)
-        // To register with a key that an account was given later would open another one beside it, and what waits in the
-        // first would be lost.
-        if let account = home.account, home.serial < identity.serial || account != Account.id(of: key.publicKey) {
+        // An account is named after its first key. To register with a later one would open another account beside it, and
+        // what waits in the first would be lost.
+        if let account = home.account, account != Account.id(of: key.publicKey) {
             return .takeOver(
                 home: home.node, account: account, serial: identity.serial, key: key.publicKey, recovery: recovery)
         }
@@ -56,7 +56,9 @@ extension AgentCore {
         case .registered(let account) where account == Account.id(of: key):
             try opened(home, account, current, now, &store)
         case .takenOver(let serial) where serial == identity.serial:
-            if let account = known.account, current.request != 0 { try opened(home, account, current, now, &store) }
+            if let account = known.account, current.request != 0 {
+                return try opened(home, account, current, now, &store)
+            }
             registrations[home] = nil
             settings.update(home) { $0.serial = serial }
             try settings.save(&store)

@@ -159,7 +159,7 @@ extension DirectoryCore {
             }
             let asked = around.prefix(DirectoryCore.askBatch)
             around = around.dropFirst(DirectoryCore.askBatch)
-            for node in asked { _ = ask(node, now, &effects) }
+            for node in asked { ask(node, now, &effects) }
             guard let due = settleDue else { return }
             guard (now >= due && repairCursor == nil) || now >= settleLatest ?? due else { return }
             settleDue = nil
@@ -308,6 +308,7 @@ extension DirectoryCore {
 
     /// Asks another holder once whether it lives.
     /// - Returns: the calls made.
+    @discardableResult
     private mutating func ask(
         _ holder: Placement.Node, _ now: Timestamp, _ effects: inout [DirectoryEffect]
     ) -> Int {

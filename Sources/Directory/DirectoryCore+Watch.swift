@@ -76,8 +76,14 @@ extension DirectoryCore {
         _ found: [NodeID], around target: Bytes32, isLook: Bool = false, _ now: Timestamp,
         _ effects: inout [DirectoryEffect]
     ) {
-        let distances = found.map { $0.distance(to: target) }.sorted()
-        let strangers = Set(found.filter { !isListed($0) }.map { $0.distance(to: target) })
+        var distances: [Bytes32] = []
+        var strangers: Set<Bytes32> = []
+        for node in found {
+            let distance = node.distance(to: target)
+            distances.append(distance)
+            if !isListed(node) { strangers.insert(distance) }
+        }
+        distances.sort()
         let alarm = watch.crowd(distances, strangers: strangers, nodes: nodes.count, isLook: isLook, now: now)
         raise(alarm, now, &effects)
     }

@@ -218,9 +218,8 @@ public struct DirectoryCore: TimedCore, Sendable {
         watch.standing(at: now)
     }
 
-    /// Whether three classes of sources, or three unrelated servers with which this one began, have proven themselves.
-    public var isViewTrusted: Bool { trust.isReached }
-    /// What speaks for that.
+    /// Whether three classes of sources, or three unrelated servers with which this one began, have proven themselves, and
+    /// what speaks for that.
     public var viewTrust: ViewTrust { trust.report }
 
     /// When a call should be given up for another; `nil` when it is not under way. It follows from the peer's round

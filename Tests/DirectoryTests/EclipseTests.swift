@@ -401,12 +401,12 @@ import Wire
         try network.handle(4, .join((0..<4).map { network.members[$0].endpoint }))
         try network.run(milliseconds: 2000)
         #expect(network.members[4].core.contactCount == 4)
-        #expect(!network.members[4].core.isViewTrusted && network.members[4].core.viewTrust.unrelated == 0)
+        #expect(!network.members[4].core.viewTrust.isReached && network.members[4].core.viewTrust.unrelated == 0)
         try network.handle(0, .bootstrap(.manual, [network.members[1].endpoint, network.members[2].endpoint]))
         try network.run(milliseconds: 2000)
-        #expect(!network.members[0].core.isViewTrusted)
+        #expect(!network.members[0].core.viewTrust.isReached)
         try network.handle(0, .bootstrap(.invitation, [network.members[3].endpoint]))
         try network.run(milliseconds: 2000)
-        #expect(network.members[0].core.isViewTrusted)
+        #expect(network.members[0].core.viewTrust.isReached)
     }
 }

@@ -121,12 +121,10 @@ extension DirectoryExperiments {
     ) throws(DirectoryExperimentError) {
         let own = world.nodes.count
         let epoch = attack.place == .early ? world.now.epoch - 1 : world.now.epoch
-        var keys = world.users.map(\.blindedKey)
-        if attack.isAlone { keys = Array(keys.prefix(1)) }
         // Gatherings that are smaller than those of the other attacks lie beside more keys.
-        for _ in keys.count..<max(keys.count, keys.count * sybils / attack.sybils) where !attack.isAlone {
-            keys.append(VerifyingKey(world.entropy.bytes()))
-        }
+        let wanted = attack.isAlone ? 1 : world.users.count * sybils / attack.sybils
+        var keys = world.users.prefix(wanted).map(\.blindedKey)
+        while keys.count < wanted { keys.append(VerifyingKey(world.entropy.bytes())) }
         var taken: Set<UInt64> = []
         for key in keys {
             let target = DirectoryCore.kademliaTarget(of: key, epoch: epoch).firstWord

@@ -96,8 +96,7 @@ struct FaultyStore: KeyValueStore {
     }
 
     mutating func delete(_ table: Table, _ key: [UInt8]) throws(StorageError) {
-        guard tables[table]?.get(key) != nil else { return }
-        guard !isDiskFull else { throw .full }
+        if isDiskFull, tables[table]?.get(key) != nil { throw .full }
         guard let old = set(table, key, nil) else { return }
         open.append(Undo(table: table, key: key, old: old))
     }

@@ -23,27 +23,29 @@ struct SessionTable {
     /// A call is made.
     /// - Returns: whether it goes over a session, so that the caller's address is proven.
     mutating func call(_ from: Side, to other: Side, _ now: Timestamp) -> Bool {
-        let own = SessionTable.key(from.index, other.index)
-        if isAlive(sessions[own], from, other, now) {
-            sessions[own]?.isUsed = true
-            return true
-        }
-        let reverse = sessions[SessionTable.key(other.index, from.index)]
-        return isAlive(reverse, other, from, now) && reverse?.isUsed == true
+        guard let session = session(from, other, now) else { return false }
+        sessions[session]?.isUsed = true
+        return true
     }
 
     /// An answer was sent that arrives: it was the second message of a handshake, unless there is a session.
     mutating func answered(_ caller: Side, by other: Side, _ now: Timestamp) {
-        let key = SessionTable.key(caller.index, other.index)
-        let reverse = sessions[SessionTable.key(other.index, caller.index)]
-        guard !isAlive(sessions[key], caller, other, now),
-            !(isAlive(reverse, other, caller, now) && reverse?.isUsed == true)
-        else { return }
+        guard session(caller, other, now) == nil else { return }
         if sessions.count >= sweepSize {
             sessions = sessions.filter { now.milliseconds(since: $0.value.established) < SessionTable.used }
             sweepSize = max(4096, 2 * sessions.count)
         }
-        sessions[key] = Session(established: now, lives: (caller.life, other.life))
+        sessions[SessionTable.key(caller.index, other.index)] = Session(
+            established: now, lives: (caller.life, other.life))
+    }
+
+    /// The session over which one calls the other: one that it began, or one of the other's that it has seen used.
+    private func session(_ from: Side, _ other: Side, _ now: Timestamp) -> UInt64? {
+        let own = SessionTable.key(from.index, other.index)
+        if isAlive(sessions[own], from, other, now) { return own }
+        let reverse = SessionTable.key(other.index, from.index)
+        guard let session = sessions[reverse], session.isUsed, isAlive(session, other, from, now) else { return nil }
+        return reverse
     }
 
     private func isAlive(_ session: Session?, _ initiator: Side, _ responder: Side, _ now: Timestamp) -> Bool {
