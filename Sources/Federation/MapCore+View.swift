@@ -145,7 +145,7 @@ extension MapCore {
     ) throws(StorageError) {
         guard now >= agreement.nextLook, agreement.members?.epoch != now.epoch else { return }
         agreement.nextLook = now.adding(milliseconds: MapCore.lookInterval)
-        let tree = snapshot(now.epoch, at: now)
+        let tree = lateSnapshot(at: now)
         if tree.root == statement.root { return try keepMembers(now, &effects, &store) }
         let agreed = Int(statement.count)
         if abs(tree.leaves.count - agreed) * MapCore.tolerance > agreed {
@@ -154,6 +154,15 @@ extension MapCore {
             agreement.refused = nil
             effects.append(.viewChanged)
         }
+    }
+
+    /// The epoch's snapshot as far as a map can tell that did not take it: servers that renewed their descriptors since
+    /// name the key of the epoch before no longer, so who was there when the epoch began follows from when each came.
+    func lateSnapshot(at now: Timestamp) -> SnapshotTree {
+        SnapshotTree(
+            servers: currentServers(at: now).filter {
+                $0.mixKey(epoch: now.epoch) != nil && countsFrom($0.nodeID) < now.epoch + Tenure.probation
+            })
     }
 
     /// Whoever was not there in the last epoch, or did not hear enough, asks afterwards what was agreed then: the layers

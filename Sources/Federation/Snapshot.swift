@@ -70,12 +70,18 @@ public struct SnapshotTree: Sendable {
             self.init([])
             return
         }
-        var leaves: [SnapshotLeaf] = []
-        for server in servers where server.mixKey(epoch: epoch) != nil && server.mixKey(epoch: epoch - 1) != nil {
-            leaves.append(.cluster(server.clusterID))
-            leaves.append(.server(server.serverID, cluster: server.clusterID, linkKey: server.linkKey))
-        }
-        self.init(leaves)
+        self.init(servers: servers.filter { $0.mixKey(epoch: epoch) != nil && $0.mixKey(epoch: epoch - 1) != nil })
+    }
+
+    /// A tree of these servers and their clusters.
+    init(servers: [ServerDescriptor]) {
+        self.init(
+            servers.flatMap { server in
+                [
+                    SnapshotLeaf.cluster(server.clusterID),
+                    .server(server.serverID, cluster: server.clusterID, linkKey: server.linkKey),
+                ]
+            })
     }
 
     /// `nil` for no leaves.

@@ -136,6 +136,31 @@ struct CrossCheckTests {
         }
     }
 
+    @Test("started after servers renewed their descriptors, accepts the agreed map, and refuses one with much hidden")
+    func startAfterRenewals() throws {
+        var network = try worlds.world(8, seed: 126)
+        try worlds.at(&network, 600)
+        try worlds.at(&network, 1200)
+        let own = try #require(network.cores[0].ownSnapshot(epoch))
+        // The key of the day before is destroyed an hour after midnight, and announced no longer.
+        network.now = Timestamp(seconds: RootGossipTests.begin + 40_000)
+        for number in 0..<8 {
+            try network.publish(number, worlds.descriptor(number, cluster: number, sequence: 2, from: epoch).encode())
+        }
+        try network.run(milliseconds: 30_000)
+        for (hidden, isRefused) in [([], false), ([5, 6], true)] {
+            let agent = try addAgent(&network)
+            let link = try network.connect(agent, 2)
+            try network.run(milliseconds: 4_000)
+            try network.disconnect(link)
+            hide(hidden, from: agent, &network)
+            _ = try wake(&network, agent)
+            #expect(network.cores[agent].snapshotVerdict == .agreed(own))
+            #expect(network.cores[agent].isViewRefused(at: network.now) == isRefused)
+            #expect(network.cores[agent].usableServers(at: network.now).count == (isRefused ? 1 : 8))
+        }
+    }
+
     @Test("keeps evidence against a cluster that says one thing to its gateway and another to it")
     func evidence() throws {
         var network = try worlds.world(8, seed: 123)

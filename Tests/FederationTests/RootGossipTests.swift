@@ -13,15 +13,17 @@ struct RootGossipTests {
     static let epoch = MapNetwork.start.epoch + 1
     static let begin = epoch * day
 
-    func descriptor(_ number: Int, cluster: Int) throws -> ServerDescriptor {
+    /// - Parameter first: the first of two epochs whose mix keys are announced.
+    func descriptor(
+        _ number: Int, cluster: Int, sequence: UInt64 = 1, from first: UInt64 = RootGossipTests.epoch - 1
+    ) throws -> ServerDescriptor {
         let signer = TestSigner(number, cluster: cluster)
         let address = SocketAddress(v4: (10, UInt8(truncatingIfNeeded: number), 0, 1), port: 7411)
         var entropy = Entropy(seed: 3_000_000 + UInt64(number))
-        let keys = [RootGossipTests.epoch - 1, RootGossipTests.epoch].map {
-            MixKeyEntry(epoch: $0, key: X25519PublicKey(entropy.bytes()))
-        }
+        let keys = [first, first + 1].map { MixKeyEntry(epoch: $0, key: X25519PublicKey(entropy.bytes())) }
         return try ServerDescriptor(
-            certificate: signer.certificate, sequence: 1, expiry: RootGossipTests.begin + 3 * RootGossipTests.day,
+            certificate: signer.certificate, sequence: sequence,
+            expiry: RootGossipTests.begin + 3 * RootGossipTests.day,
             linkKey: X25519PublicKey(entropy.bytes()), tcp: address, udp: address, roles: .relay, mixKeys: keys,
             software: "", key: signer.key)
     }
