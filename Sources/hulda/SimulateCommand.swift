@@ -7,9 +7,9 @@ struct SimulateCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "simulate", abstract: "Run an experiment on a simulated network, of the cores that nodes run.",
         discussion: """
-            Without a name it lists the experiments. The same name, seed, nodes and trials give the same figures again; \
-            specs/results has ours and the command of each. How fast the virtual time passed and what a \
-            server took of memory goes to standard error. The name of a file runs the scenario in it \
+            Without a name it lists the experiments. The same name, seed, nodes and trials give the same figures again, but \
+            for memory and processor time, which map-upkeep measures; specs/results has ours and the command of each. \
+            How fast the virtual time passed and what a server took of memory goes to standard error. The name of a file runs the scenario in it \
             (specs/scenarios) and prints a digest of everything that happened. The name swarm runs many short scenarios \
             with random faults, one for each seed, and checks the invariants of each.
 
@@ -30,15 +30,16 @@ struct SimulateCommand: AsyncParsableCommand {
     var nodes: Int?
     @Option(
         help: ArgumentHelp(
-            "Lookups; records, where the experiment is about records; virtual seconds, of the map\u{2019}s upkeep.",
+            "Of an experiment: lookups; records or days, where it is about those; virtual seconds, of the map\u{2019}s "
+                + "upkeep. 1000 if not given.",
             valueName: "count"))
-    var trials = 1000
+    var trials: Int?
     @Option(parsing: .unconditional, help: ArgumentHelp("What everything random is drawn from.", valueName: "number"))
     var seed: UInt64 = 1
     @Option(
         parsing: .unconditional,
-        help: ArgumentHelp("How long the swarm runs, 1 to 1000000 seconds.", valueName: "seconds"))
-    var seconds = 120
+        help: ArgumentHelp("How long the swarm runs, 1 to 1000000 seconds; 120 if not given.", valueName: "seconds"))
+    var seconds: Int?
     @Option(
         parsing: .unconditional,
         help: ArgumentHelp("After how many seeds the swarm ends, if its time is not over.", valueName: "count"))
@@ -60,14 +61,32 @@ struct SimulateCommand: AsyncParsableCommand {
     var trace = false
 
     func validate() throws {
-        guard (1...1_000_000).contains(seconds), runs.map({ $0 > 0 }) ?? true else {
+        guard seconds.map({ (1...1_000_000).contains($0) }) ?? true, runs.map({ $0 > 0 }) ?? true else {
             throw ValidationError("--seconds must be from 1 to 1000000 and --runs at least 1")
         }
         guard nodes.map({ (1...1_000_000).contains($0) }) ?? true else {
             throw ValidationError("--nodes must be from 1 to 1000000")
         }
-        guard (1...100_000_000).contains(trials) else {
+        guard trials.map({ (1...100_000_000).contains($0) }) ?? true else {
             throw ValidationError("--trials must be from 1 to 100000000")
+        }
+        try refuseIdleOptions()
+    }
+
+    /// An option that would change nothing is an error: whoever gave it expects that it does.
+    private func refuseIdleOptions() throws {
+        let isSwarm = experiment == SimulateCommand.swarmName
+        let isScenario = !isSwarm && experiment.map(SimulateCommand.isFile) ?? false
+        let given: [(option: String, isGiven: Bool, isUsed: Bool, of: String)] = [
+            ("--nodes", nodes != nil, !isSwarm, "an experiment or a scenario"),
+            ("--trials", trials != nil, !isSwarm && !isScenario, "an experiment"),
+            ("--seconds", seconds != nil, isSwarm, "the swarm"),
+            ("--runs", runs != nil, isSwarm, "the swarm"),
+            ("--defect", defect != nil, isSwarm || isScenario, "a scenario or the swarm"),
+            ("--trace", trace, isSwarm || isScenario, "a scenario or the swarm"),
+        ]
+        if let idle = given.first(where: { $0.isGiven && !$0.isUsed }) {
+            throw ValidationError("\(idle.option) is for \(idle.of)")
         }
     }
 
@@ -84,7 +103,7 @@ struct SimulateCommand: AsyncParsableCommand {
             }
             if name == SimulateCommand.swarmName { return try runSwarm() }
             if SimulateCommand.isFile(name) { return try runScenario(name) }
-            let nodes = nodes ?? 1000
+            let (nodes, trials) = (nodes ?? 1000, trials ?? 1000)
             guard let known = SimulateCommand.experiments.first(where: { $0.name == name }) else {
                 throw Failure(
                     "there is no experiment \u{201C}\(name)\u{201D}", next: "List them with: hulda simulate",
@@ -107,7 +126,7 @@ struct SimulateCommand: AsyncParsableCommand {
                     code: SysExit.usage)
             }
             bar.finish()
-            for row in rows { output.print(Row(row, self, nodes: nodes)) { row.text } }
+            for row in rows { output.print(Row(row, self, nodes: nodes, trials: trials)) { row.text } }
             let time = rows.lazy.compactMap(\.virtualSeconds).first ?? 0
             output.print(meter.cost(virtualSeconds: time, nodes: nodes))
         }
@@ -117,20 +136,22 @@ struct SimulateCommand: AsyncParsableCommand {
     struct Row: Encodable {
         let experiment: String
         var nodes: Int?
-        let trials: Int
+        /// Missing for a scenario.
+        let trials: Int?
         let seed: UInt64
         let name: String
-        var value: Double
+        /// Missing for a share of nothing.
+        var value: Double?
         var unit: String?
         var successes: Int?
         var of: Int?
         var low: Double?
         var high: Double?
 
-        init(_ row: ResultRow, _ command: SimulateCommand, nodes: Int?) {
+        init(_ row: ResultRow, _ command: SimulateCommand, nodes: Int?, trials: Int? = nil) {
             experiment = command.experiment ?? ""
             self.nodes = nodes ?? command.nodes
-            trials = command.trials
+            self.trials = trials
             seed = command.seed
             name = row.name
             switch row.value {
@@ -138,7 +159,7 @@ struct SimulateCommand: AsyncParsableCommand {
                 value = number
                 self.unit = unit
             case .share(let share):
-                value = share.value
+                value = share.trials > 0 ? share.value : nil
                 successes = share.successes
                 of = share.trials
                 (low, high) = share.interval

@@ -51,7 +51,7 @@ extension SimulateCommand {
         var bar = ProgressBar()
         let clock = ContinuousClock()
         let start = clock.now
-        let budget = Duration.seconds(seconds)
+        let budget = Duration.seconds(seconds ?? 120)
         while clock.now - start < budget, runs.map({ swarm.runs < UInt64($0) }) ?? true {
             bar.show((clock.now - start) / budget)
             swarm.runNext()

@@ -18,6 +18,22 @@ import Testing
         #expect(few.errors.contains("at least"))
     }
 
+    @Test("an option that would change nothing is refused, and a share of nothing is no figure")
+    func idleOptions() throws {
+        let experiment = ["simulate", "directory-liars", "--nodes", "50", "--trials", "2"]
+        for option in [["--trace"], ["--defect", "loses-disk"], ["--seconds", "3"], ["--runs", "3"]] {
+            let refused = try Program.run(experiment + option)
+            #expect(refused.status == 64)
+            #expect(refused.errors.contains("\(option[0]) is for"), "\(refused.errors)")
+        }
+        #expect(try Program.run(["simulate", "swarm", "--runs", "1", "--nodes", "9"]).status == 64)
+        #expect(try Program.run(["simulate", "./scenario.toml", "--trials", "9"]).status == 64)
+        let text = try Program.run(experiment).text
+        #expect(text.contains("20 % silent: current record found: not measured"), "\(text)")
+        let row = try #require(try Program.run(experiment + ["--json"]).text.split(separator: "\n").first)
+        #expect(row.contains("\"of\":0,") && !row.contains("\"value\""), "\(row)")
+    }
+
     @Test("one seed gives the same figures again, another seed others")
     func reproducible() throws {
         func run(_ seed: String) throws -> String {

@@ -85,6 +85,7 @@ public struct Proportion: Sendable, Equatable, CustomStringConvertible {
     }
 
     public var description: String {
+        guard trials > 0 else { return "not measured: 0 of 0, too few trials" }
         func percent(_ share: Double) -> String { "\((share * 1_000_000).rounded() / 10_000)" }
         let (low, high) = interval
         return "\(percent(value)) % (\(successes) of \(trials); 95 %: \(percent(low)) to \(percent(high)) %)"
