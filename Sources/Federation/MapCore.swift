@@ -96,8 +96,14 @@ public struct MapCore: TimedCore, Sendable {
             try descriptor.verify(at: now)
         } catch { throw .descriptor(error) }
         if let old = held[descriptor.id], old.sequence >= descriptor.sequence {
-            if old == descriptor { return [] }
-            throw .notNewer(held: old.sequence)
+            guard old == descriptor else { throw .notNewer(held: old.sequence) }
+            do throws(StorageError) {
+                // A commit that failed has left it in memory alone.
+                if try store.get(MapCore.table, descriptor.id.bytes) != bytes {
+                    try store.put(MapCore.table, descriptor.id.bytes, bytes)
+                }
+            } catch { throw .storage(error) }
+            return []
         }
         guard hasRoom(for: descriptor) else { throw .full }
         admission.addRoot(descriptor.clusterID)

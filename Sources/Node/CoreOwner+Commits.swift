@@ -21,6 +21,7 @@ extension CoreOwner {
             case .map(let effect): ofMap.append(effect)
             case .directory(let effect): ofDirectory.append(effect)
             case .home(let effect): ofHome.append(effect)
+            case .published(let descriptor): publications.settle(descriptor)
             }
         }
         if !ofMap.isEmpty { perform(ofMap) }
@@ -37,13 +38,19 @@ extension CoreOwner {
     private func committed(_ result: Result<Int, StorageError>) {
         switch result {
         case .success(let usedBytes):
+            if let seconds = refusal.ended(.now()) {
+                logger.notice("the store takes what is written again", metadata: ["refused_for": "\(seconds) s"])
+            }
             checkSpace(usedBytes)
             perform(commits.committed())
         case .failure(let error):
-            forget(commits.failed())
+            let dropped = commits.failed()
+            forget(dropped)
             checkSpace(environment.usedBytes)
-            logger.error("the store refused a transaction: \(error)")
+            // Once, and not with every batch of what may be days.
+            if refusal.failed("\(error)", .now()) { logger.error("the store refused a transaction: \(error)") }
             ledger.count("core.storage.failed")
+            tellAgain(dropped)
         }
         endFlushes()
         commit()
@@ -57,6 +64,20 @@ extension CoreOwner {
     /// Nobody will answer these requests, so their senders need not be remembered.
     func forget(_ effects: [Effect]) {
         for case .directory(.answer(let token, _)) in effects { answerers[token] = nil }
+    }
+
+    /// What a core knows although the disk does not: others of this node learn of it all the same, since no core says
+    /// it twice.
+    private func tellAgain(_ dropped: [Effect]) {
+        var isChanged = false
+        for effect in dropped {
+            switch effect {
+            case .map(.learned), .map(.lost), .map(.viewChanged): isChanged = true
+            case .directory(.sharedValue(let epoch, let value)): handle(.map(.sharedRandom(epoch: epoch, value)))
+            default: break
+            }
+        }
+        if isChanged { mapChanged() }
     }
 
     /// Waits until all that was written so far is on disk.

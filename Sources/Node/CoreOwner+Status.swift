@@ -35,7 +35,10 @@ extension CoreOwner {
             records: records, contacts: directory.contactCount, requests: directory.counters.requests,
             sharedRandom: sharedRandomStatus(at: now), view: viewStatus(at: now))
         status.counters.merge(sums) { _, new in new }
-        status.store = .init(usedBytes: environment.usedBytes, sizeBytes: environment.mapSize)
+        status.store.usedBytes = environment.usedBytes
+        status.store.sizeBytes = environment.mapSize
+        status.store.trouble = refusal.trouble(now)
+        status.store.unpublished = publications.count
     }
 
     private func viewStatus(at now: Timestamp) -> NodeStatus.View {

@@ -43,7 +43,7 @@ extension CoreOwner {
             // Nothing of the turn is on disk, so none of its effects may happen; those who asked will ask again.
             forget(commits.discardOpen())
             for case .directory(.request(_, _, let token, _)) in batch { answerers[token] = nil }
-            logger.error("the store could not be read: \(error)")
+            if refusal.failed("\(error)", now) { logger.error("the store could not be read: \(error)") }
             ledger.count("core.storage.failed")
         }
         batch.removeAll(keepingCapacity: true)
@@ -61,9 +61,11 @@ extension CoreOwner {
         case .publish(let bytes):
             do throws(MapError) {
                 effects += try map.publish(bytes, now: now, store: &store).map { .map($0) }
+                effects.append(.published(bytes))
             } catch {
                 if case .storage(let reason) = error { throw reason }
                 ledger.count("map.publish.refused")
+                publications.settle(bytes)
             }
         case .directory(let event):
             for effect in try directory.handle(event, now: now, entropy: &entropy, store: &store) {
@@ -86,6 +88,7 @@ extension CoreOwner {
         note(home.nextWake)
         note(endpoint.nextWake)
         note(tellingDue)
+        note(publications.due)
         guard let due else { return }
         if let wakeDue, wakeDue <= due { return }
         wakeDue = due
@@ -102,6 +105,7 @@ extension CoreOwner {
         if directory.isDue(now) { handle(.directory(.wake)) }
         if home.isDue(now) { handle(.home(.wake)) }
         if let due = tellingDue, due <= now { tellOfMap() }
+        publish()
         commit()
         if !isDraining { scheduleWake() }
     }

@@ -45,12 +45,14 @@ final class CoreOwner: @unchecked Sendable {
 
     enum Effect: Sendable {
         case map(MapEffect)
+        /// An own descriptor is on disk.
+        case published([UInt8])
         case directory(DirectoryEffect)
         case home(HomeEffect)
 
         var part: CommitQueue<Effect>.Part {
             switch self {
-            case .map: .map
+            case .map, .published: .map
             case .directory: .directory
             case .home: .home
             }
@@ -105,6 +107,10 @@ final class CoreOwner: @unchecked Sendable {
     /// What the timer is set for.
     var wakeDue: Timestamp?
     var isNearlyFull = false
+    /// Own descriptors that are not on disk.
+    var publications = Publications()
+    /// Since when the store refuses what is to be written, and why; `nil` when it took what it was handed last.
+    var refusal = FailureRun()
     /// Where proofs against others are put as files.
     let evidence: EvidenceFolder?
 
@@ -176,7 +182,8 @@ final class CoreOwner: @unchecked Sendable {
     func publishServer(_ node: NodeID, signing sign: (_ sequence: UInt64) throws -> ServerDescriptor) rethrows {
         let descriptor = try sign(map.nextSequence(ofServer: node, from: Timestamp.now().milliseconds)).encode()
         directory.descriptor = descriptor
-        handle(.publish(descriptor))
+        publications.add(descriptor, of: .server, now: .now())
+        publish()
     }
 
     /// The same of its cluster.
@@ -184,6 +191,12 @@ final class CoreOwner: @unchecked Sendable {
         _ cluster: VerifyingKey, signing sign: (_ sequence: UInt64) throws -> ClusterDescriptor
     ) rethrows {
         let sequence = map.nextSequence(ofCluster: cluster, from: Timestamp.now().milliseconds)
-        handle(.publish(try sign(sequence).encode()))
+        publications.add(try sign(sequence).encode(), of: .cluster, now: .now())
+        publish()
+    }
+
+    /// Hands the map what the store has not taken yet.
+    func publish() {
+        for descriptor in publications.take(.now()) { handle(.publish(descriptor)) }
     }
 }

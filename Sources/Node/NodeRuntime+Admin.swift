@@ -107,9 +107,11 @@ extension NodeRuntime {
             counters: ledger.counters)
         let cores = self.cores
         let paths = ledger.paths(epoch: Timestamp.now().epoch)
+        let keysTrouble = state.withLockedValue { $0.keysRefusal.trouble(.now()) }
         let layer = paths.layer(of: keys.server.publicKey).map { $0 + 1 }
         relay.enqueue { relay in
             var status = empty
+            status.store.keysTrouble = keysTrouble
             relay.fill(&status)
             let half = status
             cores.enqueue { cores in

@@ -27,8 +27,14 @@ extension NodeRuntime {
     /// everybody has to learn it, so it is signed anew only when it must be.
     func announce(_ addresses: NodeAddresses, peersChanged: Bool = false) throws {
         let now = Timestamp.now()
-        if let days = try keys.renew(now: now) {
-            logger.warning("the server's certificate ends in \(days) days: put cluster.key back for a restart")
+        do {
+            if let days = try keys.renew(now: now) {
+                logger.warning("the server's certificate ends in \(days) days: put cluster.key back for a restart")
+            }
+        } catch {
+            // The present one lasts a while yet; without the day's mix keys the server would be of no use today.
+            ledger.count("core.keys.refused")
+            logger.error("cannot renew the server's certificate: \(error)")
         }
         let last = state.withLockedValue { state in
             state.announced = now.epoch

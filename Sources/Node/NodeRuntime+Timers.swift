@@ -1,3 +1,4 @@
+import Federation
 import NIOCore
 import Primitives
 import Records
@@ -21,7 +22,7 @@ extension NodeRuntime {
         let second = Timestamp.now().seconds % Timestamp.secondsPerEpoch
         let moments = [MixKeyRing.grace, renewalSecond, Timestamp.secondsPerEpoch].filter { $0 > second }
         let wait = moments.map { $0 - second }.reduce(NodeRuntime.longestWait) { min($0, $1) }
-        loop.scheduleTask(in: .seconds(isDone ? Int64(wait) : 1)) { [weak self] in
+        loop.scheduleTask(in: .milliseconds(Int64(isDone ? wait * 1000 : Publications.retry))) { [weak self] in
             guard let self else { return }
             scheduleUpkeep(addresses, after: renewKeys(addresses), on: loop)
         }
@@ -49,9 +50,16 @@ extension NodeRuntime {
             let first = ledger.ring.epochs.first ?? now.epoch
             relay.enqueue { $0.forget(before: first) }
             if isDue { try announce(addresses) }
+            if let seconds = state.withLockedValue({ $0.keysRefusal.ended(now) }) {
+                logger.notice("the mix keys are renewed", metadata: ["refused_for": "\(seconds) s"])
+            }
             return true
         } catch {
-            logger.error("cannot renew the descriptor: \(error)")
+            // The ring of before is used on: it has the day's key unless this goes on for a day.
+            ledger.count("core.keys.refused")
+            if state.withLockedValue({ $0.keysRefusal.failed("\(error)", now) }) {
+                logger.error("cannot renew the mix keys, which is tried again until it can be done: \(error)")
+            }
             return false
         }
     }

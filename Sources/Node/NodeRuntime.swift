@@ -53,6 +53,8 @@ public final class NodeRuntime: Sendable {
         /// The time of the last upkeep.
         var clock = ClockWatch()
         var clusterAnnounced: Timestamp?
+        /// That the keys of coming days cannot be written.
+        var keysRefusal = FailureRun()
         var neighbours: (nodes: [NodeID], at: Timestamp)?
         var bootstrap: [PeerLink] = []
         /// Lookups that the operator has asked for so far.

@@ -90,9 +90,23 @@ public struct NodeStatus: Codable, Sendable {
         public var isAlarmed: Bool
     }
 
+    /// What is refused since so many seconds, and tried again until it is not.
+    public struct Trouble: Codable, Sendable {
+        public var seconds: UInt64
+        public var reason: String
+    }
+
     public struct Store: Codable, Sendable {
         public var usedBytes: Int
         public var sizeBytes: Int
+        /// Missing while the store takes what is written.
+        public var trouble: Trouble?
+        /// Own descriptors that are not on disk yet; missing in the statement of an earlier version.
+        public var unpublished: Int?
+        /// The same of the journal of replay tags: envelopes wait for it.
+        public var journalTrouble: Trouble?
+        /// The same of the next day's mix key.
+        public var keysTrouble: Trouble?
     }
 
     public struct Map: Codable, Sendable {

@@ -233,6 +233,7 @@ final class RelayOwner: @unchecked Sendable {
         status.mix = .init(
             neighbours: links.connected.map { String($0.hex.prefix(16)) }.sorted(), received: counters.accepted,
             forwarded: counters.forwarded, dropped: links.dropped, replays: counters.replays, waiting: core.waiting)
+        status.store.journalTrouble = journal.trouble
         status.counters.merge(counters.sums) { _, new in new }
         status.counters["links.dropped"] = links.dropped
         status.counters["mailbox.replies.dropped"] = mailboxes.droppedReplies

@@ -1,5 +1,6 @@
 import LMDB
 import Logging
+import NIOConcurrencyHelpers
 import NIOPosix
 import Primitives
 import Storage
@@ -20,6 +21,10 @@ final class ReplayJournal: Sendable {
     private let environment: LMDBEnvironment
     private let thread: NIOThreadPool
     private let logger: Logger
+    private let refusal = NIOLockedValueBox(FailureRun())
+
+    /// Why nothing can be written, while that is so.
+    var trouble: NodeStatus.Trouble? { refusal.withLockedValue { $0.trouble(.now()) } }
 
     init(_ environment: LMDBEnvironment, thread: NIOThreadPool, logger: Logger) {
         self.environment = environment
@@ -29,7 +34,7 @@ final class ReplayJournal: Sendable {
 
     /// Commits `entries`, then calls `done` on the journal's thread with whether they are on disk.
     func commit(_ entries: [Entry], done: @escaping @Sendable (Bool) -> Void) {
-        thread.submit { [environment, logger] state in
+        thread.submit { [environment, logger, refusal] state in
             guard case .active = state else { return }
             do {
                 try environment.write { (transaction: inout LMDBTransaction) throws(StorageError) in
@@ -37,9 +42,11 @@ final class ReplayJournal: Sendable {
                         try transaction.put(ReplayJournal.table, ReplayJournal.key(entry), [])
                     }
                 }
+                _ = refusal.withLockedValue { $0.ended(.now()) }
                 done(true)
             } catch {
-                logger.error("replay journal: \(error)")
+                // It is tried again each second.
+                if refusal.withLockedValue({ $0.failed("\(error)", .now()) }) { logger.error("replay journal: \(error)") }
                 done(false)
             }
         }

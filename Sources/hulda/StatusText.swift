@@ -22,8 +22,27 @@ enum StatusText {
         lines += [
             "  store      \(status.store.usedBytes / 1024) KiB of \(status.store.sizeBytes >> 20) MiB"
         ]
+        lines += troubles(status.store)
         lines += counters(status.counters)
         return lines.joined(separator: "\n")
+    }
+
+    /// What cannot be written, and what to do.
+    static func troubles(_ store: NodeStatus.Store) -> [String] {
+        let waiting = store.unpublished ?? 0
+        let stored = waiting > 0 ? "; \(waiting) own descriptors wait for it" : ""
+        let troubles = [
+            (store.trouble, "store", stored), (store.journalTrouble, "journal of envelopes", "; envelopes wait for it"),
+            (store.keysTrouble, "next day's mix key", ""),
+        ]
+        let lines = troubles.compactMap { trouble, name, more in
+            trouble.map { "  REFUSED    \(name), for \($0.seconds) s: \($0.reason)\(more)" }
+        }
+        guard !lines.isEmpty else { return [] }
+        return lines + [
+            "             It is tried again until it can be written. Free space on the disk, or raise store_mib in",
+            "             node.toml and start the node again.",
+        ]
     }
 
     /// What was counted at all, one line each.

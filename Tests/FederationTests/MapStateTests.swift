@@ -26,6 +26,20 @@ struct MapStateTests {
         #expect(try store.count(MapCore.table) == 2)
     }
 
+    @Test("includes, on disk too, an own descriptor that is published again after a commit that failed")
+    func republishAfterFailure() throws {
+        let before = MemoryStore()
+        var store = before
+        let own = try TestCluster(0).server(1).encode()
+        var core = try MapCore(admission: Admission(roots: []), now: MapNetwork.start, store: store)
+        #expect(try !core.publish(own, now: MapNetwork.start, store: &store).isEmpty)
+        store = before
+        #expect(try core.publish(own, now: MapNetwork.start, store: &store).isEmpty)
+        let again = try MapCore(
+            admission: Admission(roots: [TestCluster(0).id]), now: MapNetwork.start, store: store)
+        #expect(again.servers.count == 1)
+    }
+
     @Test("does not go back from a sequence that waits for its cluster's admission")
     func pendingSequence() throws {
         var store = MemoryStore()

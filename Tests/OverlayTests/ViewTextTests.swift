@@ -29,6 +29,19 @@ struct ViewTextTests {
         for lines in [alone, silent] { #expect(lines.contains { $0.contains("hulda node peer add LINK") }) }
     }
 
+    @Test("says what cannot be written, and nothing while all can be")
+    func troubles() {
+        var store = NodeStatus.Store(usedBytes: 1, sizeBytes: 2, unpublished: 0)
+        #expect(StatusText.troubles(store).isEmpty)
+        store.trouble = .init(seconds: 7, reason: "no space")
+        store.unpublished = 2
+        store.keysTrouble = .init(seconds: 8, reason: "no room")
+        let lines = StatusText.troubles(store)
+        #expect(lines.first == "  REFUSED    store, for 7 s: no space; 2 own descriptors wait for it")
+        #expect(lines.dropFirst().first == "  REFUSED    next day's mix key, for 8 s: no room")
+        #expect(lines.last?.contains("node.toml") == true)
+    }
+
     @Test("shows every kind of alarm as long as it holds, with what to do")
     func alarms() {
         for kind in EclipseWatch.Alarm.Kind.allCases {

@@ -1,4 +1,5 @@
 import Testing
+import Wire
 
 @testable import Simulator
 
@@ -278,6 +279,30 @@ import Testing
         #expect(WorldTests.number(report, "transactions refused by a disk") >= 20)
         #expect(WorldTests.number(report, "replays refused") > 0)
         #expect(WorldTests.arrived(report) == Proportion(successes: 6, trials: 6))
+    }
+
+    @Test("servers whose disks are full at midnight have the day's mix keys on all maps soon after there is room again")
+    func fullDisksAtMidnight() throws {
+        var scenario = Scenario()
+        scenario.servers = 7
+        scenario.agents = 0
+        // Midnight comes 30 s after the warm-up.
+        scenario.start = Timestamp.secondsPerEpoch - 90
+        scenario.seconds = 100
+        scenario.settle = 30
+        scenario.faults = [
+            .init(.diskFull, at: 20, seconds: 60, count: 3), .init(.full, at: 20, seconds: 60, count: 3),
+        ]
+        let world = try World(scenario, seed: 7)
+        let report = try world.finish()
+        #expect(report.violations.isEmpty, "\(report.violations)")
+        #expect(WorldTests.number(report, "transactions refused by a disk") >= 3)
+        let next = world.now.epoch + 1
+        for server in world.servers {
+            let others = world.servers.map { server.map.server($0.nodeID)?.mixKeys.last?.epoch }
+            #expect(others == [UInt64?](repeating: next, count: 7), "server \(server.index)")
+            #expect(server.publications.count == 0)
+        }
     }
 
     @Test("numbers out of range are refused")

@@ -114,7 +114,7 @@ extension World {
         let contact = Contact(serverID: server.serverKey.publicKey, endpoint: server.endpoint)
         guard
             let said = server.liar.answers(
-                asker.request, message, contact: contact, descriptor: server.descriptor, &entropy)
+                asker.request, message, contact: contact, descriptor: server.directory.descriptor, &entropy)
         else { return }
         if server.liar.conduct == .honest { observe(server, asker.request, said) }
         switch asker.way {

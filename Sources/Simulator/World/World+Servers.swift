@@ -25,10 +25,10 @@ extension World {
         record(.start, from: server.index)
         do {
             server.numbersByHour = defect == .repeatsSequence
-            let effects = try server.start(now, keepsJournal: defect != .forgetsReplays)
-            hold(server, .map(effects))
+            try server.start(now, keepsJournal: defect != .forgetsReplays)
+            publish(server)
         } catch {
-            // The disk is full: the operator tries again.
+            // The operator tries again.
             figures.storageFailures += 1
             server.stop(.process)
             schedule(5000, .startServer(server.index))
@@ -99,18 +99,31 @@ extension World {
             case .home: handle(server, HomeEvent.wake)
             case .directory: handle(server, DirectoryEvent.wake)
             case .map: handle(server, MapEvent.wake)
-            case .epoch: roll(server)
+            case .epoch:
+                try server.roll(now)
+                publish(server)
+            case .publications: publish(server)
             case .probe: try wakeProbe(server)
             }
         }
         arm(server)
     }
 
-    private func roll(_ server: WorldServer) {
-        do { hold(server, .map(try server.roll(now))) } catch {
-            figures.storageFailures += 1
-            server.store.rollback()
+    /// What the server says of itself, until its disk takes it.
+    private func publish(_ server: WorldServer) {
+        let descriptors = server.publications.take(server.clock(now))
+        guard !descriptors.isEmpty else { return }
+        var effects: [MapEffect] = []
+        for descriptor in descriptors {
+            do throws(MapError) {
+                effects += try server.map.publish(descriptor, now: server.clock(now), store: &server.store)
+            } catch {
+                // After a restart within a second, or with a clock that went back, the map has a newer one already.
+                guard case .storage = error else { continue }
+                return refused(server)
+            }
         }
+        hold(server, .published(descriptors, effects))
     }
 
     // MARK: Cores
@@ -199,6 +212,9 @@ extension World {
             }
         case .directory(let effects): perform(effects, server)
         case .map(let effects): perform(effects, server)
+        case .published(let descriptors, let effects):
+            for descriptor in descriptors { server.publications.settle(descriptor) }
+            perform(effects, server)
         }
     }
 

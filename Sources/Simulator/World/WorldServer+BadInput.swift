@@ -7,7 +7,7 @@ extension WorldServer {
     /// A descriptor that nobody may take: its signature does not fit, or its time is over.
     func badDescriptor(_ now: Timestamp, _ entropy: inout Entropy) -> [UInt8]? {
         guard entropy.below(2) == 0 else {
-            var forged = descriptor
+            var forged = directory.descriptor
             guard !forged.isEmpty else { return nil }
             forged[forged.count - 1] ^= 1 << UInt8(entropy.below(5))
             return forged

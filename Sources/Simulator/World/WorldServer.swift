@@ -26,6 +26,8 @@ final class WorldServer {
         case map
         /// New mix keys and descriptors at the beginning of an epoch.
         case epoch
+        /// Own descriptors that are not on disk.
+        case publications
         /// Measuring other relays.
         case probe
     }
@@ -45,6 +47,8 @@ final class WorldServer {
         case map([MapEffect])
         case directory([DirectoryEffect])
         case home([HomeEffect])
+        /// Own descriptors, and what the map makes of them.
+        case published([[UInt8]], [MapEffect])
     }
 
     /// When a server is to crash.
@@ -84,7 +88,7 @@ final class WorldServer {
 
     var isUp = false
     var generation = 0
-    private(set) var descriptor: [UInt8] = []
+    var publications = Publications()
     private var ring = MixKeyRing([])
     var relay: RelayCore
     var home: HomeCore
@@ -137,7 +141,7 @@ final class WorldServer {
 
     /// Everything is rebuilt from the disk.
     /// - Parameter keepsJournal: false for a server that forgets which envelopes it has seen: a defect.
-    func start(_ now: Timestamp, keepsJournal: Bool = true) throws -> [MapEffect] {
+    func start(_ now: Timestamp, keepsJournal: Bool = true) throws {
         let clock = clock(now)
         generation += 1
         isUp = true
@@ -151,7 +155,7 @@ final class WorldServer {
         let signer = CertifiedSigner(certificate: certificate(clock)) { key.sign($0) }
         directory.setSigner(signer)
         map.setSigner(signer)
-        return try roll(now)
+        try roll(now)
     }
 
     func stop(_ crash: FaultyStore.Crash) {
@@ -168,10 +172,11 @@ final class WorldServer {
         mapChanged = false
         paths = nil
         mailboxes = WorldMailboxes()
+        publications = Publications()
     }
 
-    /// New mix keys and descriptors.
-    func roll(_ now: Timestamp) throws -> [MapEffect] {
+    /// New mix keys and descriptors. Writes nothing: the descriptors wait to be published.
+    func roll(_ now: Timestamp) throws {
         let clock = clock(now)
         let epochs = [clock.epoch > 0 ? clock.epoch - 1 : 0, clock.epoch, clock.epoch + 1]
         ring = MixKeyRing(epochs.map { mixKey($0) })
@@ -191,20 +196,10 @@ final class WorldServer {
             name: "c\(cluster)", sequence: map.nextSequence(ofCluster: clusterKey.publicKey, from: least),
             expiry: clock.seconds + 2 * 86_400, endorsements: endorsed(),
             contact: "", software: "simulator", policy: [.openRegistration, .openGateway], key: clusterKey)
-        descriptor = server.encode()
+        let descriptor = server.encode()
         directory.descriptor = descriptor
-        var effects: [MapEffect] = []
-        for bytes in [cluster.encode(), descriptor] {
-            do throws(MapError) {
-                effects += try map.publish(bytes, now: clock, store: &store)
-            } catch {
-                // After a restart within a second, or with a clock that went back, the map has a newer one already.
-                guard case .storage(let reason) = error else { continue }
-                throw reason
-            }
-        }
-        store.commit()
-        return effects
+        publications.add(cluster.encode(), of: .cluster, now: clock)
+        publications.add(descriptor, of: .server, now: clock)
     }
 
     func certificate(_ clock: Timestamp) -> ServerCertificate {
@@ -269,6 +264,7 @@ final class WorldServer {
         case .directory: directory.nextWake
         case .map: map.nextWake
         case .epoch: nextEpoch
+        case .publications: publications.due
         case .probe: relay.probe?.nextWake
         }
     }
@@ -285,6 +281,7 @@ extension WorldServer {
         case .directory: directory.isAhead(of: clock)
         case .map: map.isAhead(of: clock)
         case .epoch: nextEpoch.epoch > clock.epoch + 1
+        case .publications: publications.isDue(clock)
         }
     }
 
