@@ -46,7 +46,9 @@ final class ReplayJournal: Sendable {
                 done(true)
             } catch {
                 // It is tried again each second.
-                if refusal.withLockedValue({ $0.failed("\(error)", .now()) }) { logger.error("replay journal: \(error)") }
+                if refusal.withLockedValue({ $0.failed("\(error)", .now()) }) {
+                    logger.error("replay journal: \(error)")
+                }
                 done(false)
             }
         }

@@ -45,7 +45,8 @@ struct FullStoreTests {
         var keys: [[UInt8]] = []
         for size in [64 << 10, 1 << 10, 64] {
             while true {
-                let key = [UInt8](repeating: 0xff, count: 8) + [UInt8(keys.count >> 8 & 0xff), UInt8(keys.count & 0xff)]
+                let key =
+                    [UInt8](repeating: 0xff, count: 8) + [UInt8(keys.count >> 8 & 0xff), UInt8(keys.count & 0xff)]
                 do throws(StorageError) {
                     try environment.write { (transaction: inout LMDBTransaction) throws(StorageError) in
                         try transaction.put(FullStoreTests.filler, key, [UInt8](repeating: 0, count: size))
