@@ -105,7 +105,7 @@ public struct EquivocationEvidence: Hashable, Sendable {
             case .clusterDescriptors, .serverDescriptors:
                 let descriptor = try EquivocationEvidence.descriptor(part, bytes)
                 do throws(DescriptorError) {
-                    try descriptor.verify(at: EquivocationEvidence.lastMoment(of: descriptor))
+                    try descriptor.verifyOnce()
                 } catch { throw .descriptor(part: part, error) }
             }
         }
@@ -152,17 +152,6 @@ public struct EquivocationEvidence: Hashable, Sendable {
         do throws(DescriptorError) {
             return try MapDescriptor(decoding: bytes)
         } catch { throw .descriptor(part: part, error) }
-    }
-
-    /// The last second in which a descriptor can have been valid: if it was not then, it never was.
-    private static func lastMoment(of descriptor: MapDescriptor) -> Timestamp {
-        let end =
-            switch descriptor {
-            case .cluster(let cluster): cluster.expiry
-            case .server(let server): min(server.expiry, server.certificate.expiry)
-            case .later(let server): min(server.expiry, server.certificate.expiry)
-            }
-        return Timestamp(seconds: end > 0 ? end - 1 : 0)
     }
 }
 

@@ -27,8 +27,8 @@ extension MapCore {
     /// The roots held of an epoch, by cluster.
     public func roots(_ epoch: UInt64) -> [SnapshotRoot] { snapshots.book.roots(epoch) }
 
-    /// The snapshot of an epoch as the map would give it now, for proofs.
-    public func snapshot(_ epoch: UInt64, at now: Timestamp) -> SnapshotTree {
+    /// The snapshot of an epoch as the map gives it now.
+    func snapshot(_ epoch: UInt64, at now: Timestamp) -> SnapshotTree {
         SnapshotTree(epoch: epoch, servers: currentServers(at: now))
     }
 
@@ -63,7 +63,7 @@ extension MapCore {
         let statement = tree.root.map {
             SnapshotComparison.Statement(root: $0, count: UInt32(truncatingIfNeeded: tree.leaves.count))
         }
-        snapshots.own = (now.epoch, statement)
+        snapshots.own = (now.epoch, statement, configuration.isAgent ? [] : tree.levels.first ?? [])
         admission.beginEpoch()
     }
 

@@ -64,6 +64,17 @@ enum MapDescriptor: Hashable, Sendable {
         }
     }
 
+    /// Checks that it was valid at some moment: in the last second in which it can have been. Needs no clock.
+    func verifyOnce() throws(DescriptorError) {
+        let end =
+            switch self {
+            case .cluster(let cluster): cluster.expiry
+            case .server(let server): min(server.expiry, server.certificate.expiry)
+            case .later(let server): min(server.expiry, server.certificate.expiry)
+            }
+        try verify(at: Timestamp(seconds: end > 0 ? end - 1 : 0))
+    }
+
     func isCurrent(at now: Timestamp) -> Bool {
         switch self {
         case .cluster(let descriptor): descriptor.isCurrent(at: now)

@@ -142,8 +142,9 @@ struct SnapshotState: Sendable {
     var started: Timestamp
     var signer: CertifiedSigner?
     var book = RootBook()
-    /// The own snapshot of an epoch; the statement is missing when the map had no leaf.
-    var own: (epoch: UInt64, statement: SnapshotComparison.Statement?)?
+    /// The own snapshot of an epoch; the statement is missing when the map had no leaf. A node keeps the leaves' hashes,
+    /// 32 bytes each, to prove what stood in it however the map changes until the next.
+    var own: (epoch: UInt64, statement: SnapshotComparison.Statement?, hashes: [Bytes32])?
     var comparison: SnapshotComparison?
     var verdict: SnapshotComparison.Verdict?
     var links: [UInt64: Budget] = [:]

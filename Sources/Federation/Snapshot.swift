@@ -48,7 +48,12 @@ public struct SnapshotTree: Sendable {
         let sorted = Set(leaves).map { (key: $0.encode(), leaf: $0) }
             .sorted { $0.key.lexicographicallyPrecedes($1.key) }
         self.leaves = sorted.map(\.leaf)
-        var level = sorted.map { BLAKE2b.h(Domain("hulda/snap-leaf"), $0.key) }
+        levels = SnapshotTree.levels(over: sorted.map { BLAKE2b.h(Domain("hulda/snap-leaf"), $0.key) })
+    }
+
+    /// The levels above leaf hashes in their order, and these.
+    static func levels(over hashes: [Bytes32]) -> [[Bytes32]] {
+        var level = hashes
         var levels: [[Bytes32]] = level.isEmpty ? [] : [level]
         while level.count > 1 {
             level = stride(from: 0, to: level.count, by: 2).map { index in
@@ -57,7 +62,7 @@ public struct SnapshotTree: Sendable {
             }
             levels.append(level)
         }
-        self.levels = levels
+        return levels
     }
 
     /// The snapshot of `epoch` as a map has it: servers that announced a mix key of the epoch and of the one before,
@@ -88,8 +93,10 @@ public struct SnapshotTree: Sendable {
     public var root: Bytes32? { levels.last?.first }
 
     /// What proves that a leaf belongs to the tree; `nil` when it does not.
-    public func proof(of leaf: SnapshotLeaf) -> SnapshotProof? {
-        guard var index = leaves.firstIndex(of: leaf) else { return nil }
+    public func proof(of leaf: SnapshotLeaf) -> SnapshotProof? { SnapshotTree.proof(of: leaf.hash, in: levels) }
+
+    static func proof(of hash: Bytes32, in levels: [[Bytes32]]) -> SnapshotProof? {
+        guard var index = levels.first?.firstIndex(of: hash) else { return nil }
         let place = UInt32(truncatingIfNeeded: index)
         var path: [Bytes32] = []
         for level in levels.dropLast() {
@@ -120,15 +127,22 @@ public struct SnapshotProof: Hashable, Sendable {
         self.path = path
     }
 
+    /// The most bytes of one.
+    static let sizeLimit = 5 + 32 * SnapshotTree.depthLimit
+
     public init(decoding bytes: [UInt8]) throws(WireError) {
         var reader = Reader(bytes)
+        try self.init(&reader)
+        try reader.finish()
+    }
+
+    init(_ reader: inout Reader) throws(WireError) {
         index = try reader.uint32()
         let count = Int(try reader.uint8())
         guard count <= SnapshotTree.depthLimit else { throw .outOfRange(field: "path") }
         var path: [Bytes32] = []
         for _ in 0..<count { path.append(try reader.fixed()) }
         self.path = path
-        try reader.finish()
     }
 
     /// Index `u32` ‖ number of hashes `u8` ‖ hashes.

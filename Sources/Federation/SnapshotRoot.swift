@@ -108,11 +108,6 @@ public struct SnapshotRoot: Hashable, Sendable {
         epoch == other.epoch && root == other.root && count == other.count
     }
 
-    /// Whether `leaf` belongs to the snapshot.
-    public func includes(_ leaf: SnapshotLeaf, _ proof: SnapshotProof) -> Bool {
-        proof.proves(leaf, root: root, count: count)
-    }
-
     /// What the server signs: `H("hulda/snap-root", everything before the signature)`.
     private static func digest(_ unsigned: [UInt8]) -> [UInt8] {
         BLAKE2b.h(Domain("hulda/snap-root"), unsigned).bytes

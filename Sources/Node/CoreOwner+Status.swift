@@ -1,5 +1,6 @@
 import Directory
 import Federation
+import FoundationEssentials
 import Home
 import LMDB
 import Logging
@@ -11,6 +12,14 @@ import Wire
 /// What the operator may see: sums since the start, never per user or key.
 extension CoreOwner {
     func mapGraph(matching question: String) -> MapGraph { map.graph(matching: question) }
+
+    /// A file of membership as `{"membership": BASE64}`, or `{"refused": REASON}`.
+    func membership(of question: String) -> [UInt8] {
+        do throws(MembershipRefusal) {
+            let file = try map.membership(of: question, at: .now()).encode()
+            return NodeRuntime.encode(["membership": Data(file)])
+        } catch { return NodeRuntime.encode(["refused": error]) }
+    }
 
     func fill(_ status: inout NodeStatus) {
         let now = Timestamp.now()

@@ -15,8 +15,10 @@ public enum NodeRequest: Equatable, Sendable {
     case map(matching: String)
     /// A direct lookup: the node asks all holders itself (specs/directory.md, "Direct lookups").
     case resolve(NetworkID)
+    /// A proof that the one cluster or server of that name or ID stood in the last snapshot.
+    case prove(String)
 
-    /// The longest question about the map, in bytes: a ClusterID in hexadecimal, or a name.
+    /// The longest question about the map, in bytes: a key in hexadecimal, or a name.
     public static let questionLimit = 64
 
     public var text: String {
@@ -25,6 +27,7 @@ public enum NodeRequest: Equatable, Sendable {
         case .reload: "reload"
         case .map(let question): question.isEmpty ? "map" : "map \(question)"
         case .resolve(let id): "resolve \(id.text)"
+        case .prove(let question): "prove \(question)"
         }
     }
 
@@ -40,6 +43,9 @@ public enum NodeRequest: Equatable, Sendable {
         case "resolve":
             guard parts.count > 1, let id = try? NetworkID(text: String(parts[1])) else { return nil }
             self = .resolve(id)
+        case "prove":
+            guard parts.count > 1, parts[1].utf8.count <= NodeRequest.questionLimit else { return nil }
+            self = .prove(String(parts[1]))
         default: return nil
         }
     }
@@ -59,6 +65,10 @@ extension NodeRuntime {
             return promise.futureResult.map(NodeRuntime.encode)
         case .resolve(let id):
             return resolve(id, on: loop)
+        case .prove(let question):
+            let promise = loop.makePromise(of: [UInt8].self)
+            cores.enqueue { promise.succeed($0.membership(of: question)) }
+            return promise.futureResult
         case .reload:
             do {
                 try reloadPeers()
@@ -90,7 +100,7 @@ extension NodeRuntime {
         return promise.futureResult
     }
 
-    private static func encode(_ answer: some Encodable) -> [UInt8] {
+    static func encode(_ answer: some Encodable) -> [UInt8] {
         let encoder = JSONEncoder()
         encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
         return (try? encoder.encode(answer)).map { Array($0) } ?? Array("{}".utf8)

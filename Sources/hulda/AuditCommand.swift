@@ -7,8 +7,9 @@ import Records
 /// `hulda audit`: checks that anybody can repeat, with nothing but a file.
 struct AuditCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "audit", abstract: "Check proofs that a cluster or server contradicted itself.",
-        subcommands: [Evidence.self])
+        commandName: "audit",
+        abstract: "Check proofs: that somebody contradicted himself, and what the map was that clusters signed.",
+        subcommands: [Evidence.self, Membership.self])
 
     struct Evidence: AsyncParsableCommand {
         static let configuration = CommandConfiguration(
@@ -29,7 +30,7 @@ struct AuditCommand: AsyncParsableCommand {
 
         func run() async throws {
             try await output.run {
-                let bytes = try AuditCommand.read(file)
+                let bytes = try AuditCommand.read(file, limit: EvidenceFile.sizeLimit)
                 let report: Report
                 do throws(Reason) { report = try AuditCommand.check(bytes) } catch {
                     throw Failure(
@@ -87,19 +88,19 @@ struct AuditCommand: AsyncParsableCommand {
         } catch { throw Reason(text: reason(error)) }
     }
 
-    /// The file's bytes; none of one that is longer than evidence can be.
-    private static func read(_ path: String) throws -> [UInt8] {
+    /// The file's bytes; none of one that is longer than its kind can be.
+    static func read(_ path: String, limit: Int) throws -> [UInt8] {
         func failure(_ reason: Int32) -> Failure {
             Failure(
                 "\(path) cannot be read: \(String(cString: strerror(reason)))",
-                next: "Give the path of an evidence file.", code: SysExit.noInput)
+                next: "Give the path of a file of that kind.", code: SysExit.noInput)
         }
         let descriptor = open(path, O_RDONLY | O_CLOEXEC)
         guard descriptor >= 0 else { throw failure(errno) }
         defer { close(descriptor) }
-        let (bytes, reason) = StandardStream.read(limit: EvidenceFile.sizeLimit + 1, from: descriptor)
+        let (bytes, reason) = StandardStream.read(limit: limit + 1, from: descriptor)
         guard reason == 0 else { throw failure(reason) }
-        return bytes.count <= EvidenceFile.sizeLimit ? bytes : []
+        return bytes.count <= limit ? bytes : []
     }
 
     private static func reason(_ error: SharedRandomEvidence.Failure) -> String {
@@ -115,7 +116,7 @@ struct AuditCommand: AsyncParsableCommand {
 
     private static func reason(_ error: EvidenceError) -> String {
         switch error {
-        case .notEvidence: "it is not a file of evidence"
+        case .notEvidence: "it is not a file of evidence, or too long for one"
         case .unknownVersion(let version): "its format has version \(version), which this program does not know"
         case .malformed: "it is damaged or cut"
         case .root(let part, .wrongSignature), .descriptor(let part, .wrongSignature):

@@ -12,6 +12,7 @@ struct Hulda: AsyncParsableCommand {
             Everybody:  hulda testbed up starts an overlay of several clusters on this machine
             Auditors:   hulda simulate runs experiments on networks of up to 100,000 simulated servers
                         hulda audit evidence FILE checks a proof that a cluster contradicted itself
+                        hulda audit membership FILE… checks who is in the map, and whether nodes have the same
 
             Completion scripts: hulda --generate-completion-script bash|zsh|fish
             Exit codes follow sysexits.h: 64 usage, 65 data, 68 unknown user, 69 service unavailable, 75 try again \

@@ -50,6 +50,54 @@ struct NodeClient {
         }
     }
 
+    /// A proof of membership that holds, as a file.
+    func membership(of question: String) async throws -> (file: [UInt8], proof: SnapshotMembership) {
+        let line = try await ask(.prove(question))
+        if let refused = try? JSONDecoder().decode([String: MembershipRefusal].self, from: Data(line))["refused"] {
+            throw NodeClient.failure(refused, question)
+        }
+        let answer: [String: Data] = try decode(line)
+        let file = Array(answer["membership"] ?? Data())
+        do throws(SnapshotMembership.Failure) {
+            let proof = try SnapshotMembership(decoding: file)
+            try proof.verify()
+            return (file, proof)
+        } catch {
+            throw Failure(
+                "the node's proof does not hold: \(MembershipText.reason(error))",
+                next: "Nothing was written. Use the same version of hulda for both, and look at the node's log.",
+                code: SysExit.data)
+        }
+    }
+
+    private static func failure(_ refusal: MembershipRefusal, _ question: String) -> Failure {
+        let name = VisibleText.of(question)
+        return switch refusal {
+        case .noSnapshot:
+            Failure(
+                "the node has no snapshot that anybody signed",
+                next: "Snapshots are signed ten minutes after midnight UTC, of servers that were there the day before. "
+                    + "Try again then, or ask another node.",
+                code: SysExit.temporary)
+        case .unknown:
+            Failure(
+                "no cluster of the map is called \(name), and no key on it begins so",
+                next: "Give a cluster's whole name, or eight digits of a cluster's or server's ID or more; "
+                    + "see hulda node map.",
+                code: SysExit.noHost)
+        case .ambiguous:
+            Failure(
+                "there are several called \(name)", next: "Give more digits of the ID: hulda node map --json has them.",
+                code: SysExit.usage)
+        case .notIncluded:
+            Failure(
+                "\(name) is on the map and not in the snapshot",
+                next:
+                    "It came today, or has another link key since. Try again tomorrow, ten minutes after midnight UTC.",
+                code: SysExit.temporary)
+        }
+    }
+
     private func decode<Answer: Decodable>(_ line: [UInt8]) throws -> Answer {
         do {
             return try JSONDecoder().decode(Answer.self, from: Data(line))

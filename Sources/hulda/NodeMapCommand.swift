@@ -2,6 +2,7 @@ import ArgumentParser
 import Federation
 import FoundationEssentials
 import Node
+import Transport
 
 extension NodeCommand {
     struct Map: AsyncParsableCommand {
@@ -11,7 +12,11 @@ extension NodeCommand {
                 A cluster is admitted when two paths of mutual endorsements that share nothing lead from it to the \
                 trust roots: the clusters of the bootstrap list and of added peers, and the own.
 
+                With --prove it writes a file that shows others that a cluster or server is in the snapshot of the map \
+                that clusters have signed today: anybody can check it without a network by hulda audit membership.
+
                 Examples: hulda node map --config /var/lib/hulda/node.toml
+                          hulda node map --config /var/lib/hulda/node.toml --prove example --output example.membership
                           hulda node map --config /var/lib/hulda/node.toml --dot | dot -Tsvg > map.svg
                 """)
 
@@ -19,6 +24,15 @@ extension NodeCommand {
         var cluster = ""
         @Flag(help: "Print a Graphviz graph instead of a table.")
         var dot = false
+        @Option(
+            help: ArgumentHelp(
+                "Write a proof of membership: of the cluster of that name, or of the cluster or server whose ID begins so.",
+                valueName: "name-or-id"))
+        var prove: String?
+        @Option(
+            name: .customLong("output"),
+            help: ArgumentHelp("Where to write the proof: a new file.", valueName: "file"))
+        var target: String?
         @OptionGroup var config: ConfigOption
         @OptionGroup var output: OutputOptions
 
@@ -26,11 +40,18 @@ extension NodeCommand {
             guard cluster.utf8.count <= NodeRequest.questionLimit else {
                 throw ValidationError("A cluster's name or ID has at most \(NodeRequest.questionLimit) bytes.")
             }
+            guard (prove == nil) == (target == nil), prove == nil || (cluster.isEmpty && !dot) else {
+                throw ValidationError("--prove goes with --output, and with nothing that is shown.")
+            }
+            guard prove.map({ (1...NodeRequest.questionLimit).contains($0.utf8.count) }) ?? true else {
+                throw ValidationError("A name or ID has 1 to \(NodeRequest.questionLimit) bytes.")
+            }
             if dot, output.json { throw ValidationError("Choose one of --dot and --json.") }
         }
 
         func run() async throws {
             try await output.run {
+                if let prove, let target { return try await writeProof(prove, to: target) }
                 let graph = try await NodeClient(try ConfigurationFile.read(config.path)).map(matching: cluster)
                 guard !graph.clusters.isEmpty || cluster.isEmpty else {
                     throw Failure(
@@ -38,6 +59,19 @@ extension NodeCommand {
                         next: "See all with: hulda node map", code: SysExit.noHost)
                 }
                 output.print(graph) { dot ? MapText.dot(graph) : MapText.table(graph) }
+            }
+        }
+
+        private func writeProof(_ question: String, to path: String) async throws {
+            let client = NodeClient(try ConfigurationFile.read(config.path))
+            let (file, proof) = try await client.membership(of: question)
+            do { try Data(file).write(to: URL(fileURLWithPath: path), options: .withoutOverwriting) } catch {
+                throw Failure(
+                    "\(path) cannot be written: \(FileFailure.reason(error))",
+                    next: "Choose another file; none is overwritten.", code: SysExit.cantCreate)
+            }
+            output.print(MembershipRow(file: path, proof, trusted: nil)) {
+                "\(path): \(MembershipText.claim(proof))\nCheck it: hulda audit membership \(path.forShell)"
             }
         }
     }

@@ -152,7 +152,7 @@ extension SimulateCommand {
 
 extension String {
     /// The word as a shell takes it for itself.
-    fileprivate var forShell: String {
+    var forShell: String {
         let plain =
             !isEmpty
             && utf8.allSatisfy { byte in

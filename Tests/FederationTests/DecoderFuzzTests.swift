@@ -47,9 +47,10 @@ struct DecoderFuzzTests {
         let stated = CapacityStatement(
             epoch: 5, results: [garbage.entropy.bytes(): 3], server: signer.key.publicKey
         ) { signer.key.sign($0) }.encode()
+        let member = try membership(signer.key, signer.certificate)
         let names: [Bytes16] = [garbage.entropy.bytes(), garbage.entropy.bytes()]
         let valid = [
-            root, evidence, proof, RootMessage.root(root).encode(),
+            root, evidence, proof, member, RootMessage.root(root).encode(),
             RootMessage.ask(epoch: 5, checksum: 6, clusters: names.sorted()).encode(),
             MapMessage.summary(salt: 1, checksums: MapIndex().checksums(salt: 1)).encode(),
             MapInquiry.ask(epoch: 5, clusters: names).encode(), MapInquiry.roots([root]).encode(),
@@ -79,12 +80,27 @@ struct DecoderFuzzTests {
                 #expect(read.encode() == bytes)
                 if bytes != root { #expect(throws: SnapshotError.self) { try read.verify() } }
             }
+            if let read = try? SnapshotMembership(decoding: bytes) {
+                #expect(read.encode() == bytes)
+                if bytes != member { #expect(throws: SnapshotMembership.Failure.self) { try read.verify() } }
+            }
             if let read = try? EquivocationEvidence(decoding: bytes) {
                 #expect(read.encode() == bytes && !read.description.isEmpty)
                 if bytes != evidence { #expect(throws: EvidenceError.self) { try read.verify() } }
             }
         }
         #expect(accepted > 0)
+    }
+
+    /// A proof of a snapshot of one cluster and server.
+    private func membership(_ key: borrowing SigningKey, _ certificate: ServerCertificate) throws -> [UInt8] {
+        let server = try TestCluster(1).server(1)
+        let tree = SnapshotTree(servers: [server])
+        let (hash, descriptor) = (try #require(tree.root), MapDescriptor.server(server))
+        let root = try SnapshotRoot(epoch: 5, root: hash, count: 2, certificate: certificate) { key.sign($0) }
+        let leaf = try #require(descriptor.leaf)
+        let path = try #require(tree.proof(of: leaf))
+        return try SnapshotMembership(descriptor, path, [root]).encode()
     }
 
     @Test("a map whose store is damaged starts with what is whole in it, and goes on")

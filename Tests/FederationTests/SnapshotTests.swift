@@ -194,16 +194,4 @@ struct SnapshotRootTests {
             #expect(throws: SnapshotError.malformed(.outOfRange(field: "count"))) { try signer.root(1, count: count) }
         }
     }
-
-    @Test("include what a proof shows")
-    func inclusion() throws {
-        var entropy = Entropy(seed: 95)
-        let tree = SnapshotTree(servers(6, entropy: &entropy))
-        let signer = TestSigner(1, cluster: 1)
-        let root = try SnapshotRoot(
-            epoch: MapNetwork.start.epoch, root: try #require(tree.root), count: 6, certificate: signer.certificate
-        ) { signer.key.sign($0) }
-        #expect(root.includes(tree.leaves[3], try #require(tree.proof(of: tree.leaves[3]))))
-        #expect(!root.includes(tree.leaves[3], try #require(tree.proof(of: tree.leaves[2]))))
-    }
 }

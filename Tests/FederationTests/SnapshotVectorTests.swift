@@ -12,11 +12,13 @@ private struct Vectors: Decodable {
     struct Server: Decodable { let seed, cluster, link, certificate: String }
     struct Leaf: Decodable { let leaf, hash, proof: String }
     struct Evidence: Decodable { let kind, subject, cluster, file: String }
+    struct Member: Decodable { let subject, cluster, epoch, root, file: String }
     let epoch, root, signedRoot: String
     let clusters, nodes: [String]
     let servers: [Server]
     let leaves: [Leaf]
     let evidence: [Evidence]
+    let membership: [Member]
 
     static func read() throws -> Vectors { try Peer.vectors("map") }
 }
@@ -93,6 +95,24 @@ struct SnapshotVectorTests {
         }
     }
 
+    @Test("the committed proofs of membership are accepted and encoded the same")
+    func membership() throws {
+        let vectors = try Vectors.read()
+        #expect(vectors.membership.count == 2)
+        for made in vectors.membership {
+            let proof = try SnapshotMembership(decoding: bytes(made.file))
+            try proof.verify()
+            #expect(proof.roots.count == 3 && "\(proof.epoch)" == made.epoch)
+            #expect(proof.statement.root.hex == made.root)
+            switch proof.leaf {
+            case .cluster(let id): #expect(id.bytes.hex == made.subject && id.bytes.hex == made.cluster)
+            case .server(let id, let cluster, _):
+                #expect(id.bytes.hex == made.subject && cluster.bytes.hex == made.cluster)
+            }
+            #expect(Hex.encode(proof.encode()) == made.file)
+        }
+    }
+
     @Test("Python writes the committed vectors again", .enabled(if: Peer.isWanted, "HULDA_PYTHON is not set"))
     func vectorFile() throws { #expect(try Peer("map").writesVectors()) }
 
@@ -110,15 +130,7 @@ struct SnapshotVectorTests {
                 .cluster(cluster.descriptor()), .cluster(cluster.descriptor(endorsing: [TestCluster(2).id]))),
             try EquivocationEvidence(.server(cluster.server(1)), .server(cluster.server(1, roles: .home))),
         ]
-        var requests: [[String: Any]] = []
-        for file in files {
-            for byte in [nil, 16, 40, 200, file.encode().count - 1] as [Int?] {
-                var copy = file.encode()
-                if let byte { copy[byte] ^= 1 }
-                requests.append(["file": Hex.encode(copy)])
-            }
-        }
-        let answers = try Peer("map").answers(to: requests, as: [String: String].self)
+        let answers = try answers(to: files.map { $0.encode() })
         #expect(answers.count == files.count * 5)
         for (index, answer) in answers.enumerated() {
             let file = files[index / 5]
@@ -131,6 +143,42 @@ struct SnapshotVectorTests {
             } else {
                 #expect(answer["error"] != nil)
             }
+        }
+    }
+
+    /// What Python says of each file as it is and with a bit turned in one of four places.
+    private func answers(to files: [[UInt8]]) throws -> [[String: String]] {
+        var requests: [[String: Any]] = []
+        for file in files {
+            for byte in [nil, 16, 40, 200, file.count - 1] as [Int?] {
+                var copy = file
+                if let byte { copy[byte] ^= 1 }
+                requests.append(["file": Hex.encode(copy)])
+            }
+        }
+        return try Peer("map").answers(to: requests, as: [String: String].self)
+    }
+
+    @Test(
+        "Python accepts our proofs of membership and refuses them corrupted",
+        .enabled(if: Peer.isWanted, "HULDA_PYTHON is not set"))
+    func membershipToPeer() throws {
+        var world = try RootGossipTests().world(5, seed: 140)
+        try RootGossipTests().at(&world, 600)
+        let server = try #require(world.cores[1].currentServers(at: world.now).last)
+        let proofs = try [TestCluster(3).id.bytes.hex, server.nodeID.hex].map {
+            try world.cores[1].membership(of: $0, at: world.now)
+        }
+        let answers = try answers(to: proofs.map { $0.encode() })
+        #expect(answers.count == 10)
+        for (index, answer) in answers.enumerated() {
+            let proof = proofs[index / 5]
+            guard index % 5 == 0 else {
+                #expect(answer["error"] != nil)
+                continue
+            }
+            #expect(answer["root"] == proof.statement.root.hex && answer["epoch"] == "\(proof.epoch)")
+            #expect(answer["subject"] == (index == 0 ? TestCluster(3).id : server.serverID).bytes.hex)
         }
     }
 }

@@ -28,9 +28,12 @@ struct NodeFuzzTests {
         let id = NetworkID(key: SigningKey(&garbage.entropy).publicKey).text
         let valid = [
             "status", "reload", "map", "map cluster-1", "map " + String(repeating: "x", count: 64), "resolve \(id)",
+            "prove cluster-1",
         ]
         for text in valid { #expect(NodeRequest(text: text)?.text == text) }
         #expect(NodeRequest(text: "map " + String(repeating: "x", count: 65)) == nil)
+        #expect(NodeRequest(text: "prove " + String(repeating: "x", count: 65)) == nil)
+        #expect(NodeRequest(text: "prove") == nil)
         #expect(NodeRequest(text: "resolve") == nil && NodeRequest(text: "resolve \(id.dropLast())") == nil)
         for _ in 0..<5000 {
             guard let request = NodeRequest(text: garbage.text(like: valid)) else { continue }

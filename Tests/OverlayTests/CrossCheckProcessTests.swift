@@ -75,4 +75,61 @@ import Wire
         }
         for link in links { link.close() }
     }
+
+    @Test("a node proves to others who is in the snapshot that clusters signed, and anybody can check and compare")
+    func membership() async throws {
+        let overlay = try Overlay(clusters: 5, network: 218)
+        let bootstrap = try BootstrapList(text: String(contentsOfFile: overlay.bootstrap, encoding: .utf8))
+        func prove(_ question: String, by number: Int, _ name: String) throws -> Program.Output {
+            try Program.run([
+                "node", "map", "--prove", question, "--output", "\(overlay.folder.path)/\(name)", "--config",
+                overlay.configuration(number),
+            ])
+        }
+        // A network signs nothing on its first day.
+        let early = try prove("cluster-3", by: 1, "early")
+        #expect(early.status == 75, "\(early.text) \(early.errors)")
+        // So the test signs, with the servers' own keys, what they hold.
+        var entropy = Entropy.system()
+        let keys = try (1...5).map {
+            try NodeKeys(directory: "\(overlay.folder.path)/cluster-\($0)", now: .now(), entropy: &entropy)
+        }
+        let tree = SnapshotTree(
+            keys.flatMap { keys in
+                let cluster = keys.certificate.clusterID
+                return [
+                    SnapshotLeaf.cluster(cluster),
+                    .server(keys.server.publicKey, cluster: cluster, linkKey: keys.link.publicKey),
+                ]
+            })
+        let hash = try #require(tree.root)
+        try overlay.kill(5)
+        let link = try await connect(try #require(keys.last), to: bootstrap.links[0])
+        for keys in keys {
+            let root = try SnapshotRoot(
+                epoch: Timestamp.now().epoch, root: hash, count: UInt32(tree.leaves.count),
+                certificate: keys.certificate
+            ) { keys.server.sign($0) }
+            link.send(kind: .map, body: RootMessage.root(root.encode()).encode())
+        }
+        // The first node hears them from the link, the second from the first; then both prove something.
+        for (number, question) in [(1, "cluster-3"), (2, keys[3].nodeID.hex)] {
+            var written = try prove(question, by: number, "proof-\(number)")
+            for _ in 0..<100 where written.status != 0 || !written.text.contains("5 clusters signed") {
+                try? FileManager.default.removeItem(atPath: "\(overlay.folder.path)/proof-\(number)")
+                try await Task.sleep(for: .milliseconds(300))
+                written = try prove(question, by: number, "proof-\(number)")
+            }
+            #expect(written.status == 0 && written.text.contains("hulda audit membership"), "\(written.errors)")
+        }
+        #expect(try prove("cluster-3", by: 1, "proof-1").status == 73)
+        #expect(try prove("nobody", by: 1, "none").status == 68)
+        let checked = try Program.run([
+            "audit", "membership", "\(overlay.folder.path)/proof-1", "\(overlay.folder.path)/proof-2", "--bootstrap",
+            overlay.bootstrap,
+        ])
+        #expect(checked.status == 0, "\(checked.errors)")
+        #expect(checked.text.contains("All files show one snapshot"), "\(checked.text)")
+        link.close()
+    }
 }

@@ -1,8 +1,9 @@
-"""An independent computation of snapshots, their roots and evidence (specs/map.md, "Snapshots" and "Evidence").
+"""An independent computation of snapshots, their roots, membership and evidence (specs/map.md, "Snapshots", "Membership"
+and "Evidence").
 
 Needs Python 3.9 with `cryptography`.
 
-  map.py            judges the evidence files on standard input: one JSON object {file} a line, one answer a line
+  map.py            judges the files of evidence or membership on standard input: one JSON object {file} a line, one answer a line
   map.py vectors F  writes specs/vectors/map.json to the file F
 """
 
@@ -20,6 +21,7 @@ from primitives import blake2b, ed25519
 
 DAY = 86_400
 MAGIC = b"hulda-evidence\n"
+MEMBERSHIP = b"hulda-membership\n"
 ROOTS_OF_SERVER, ROOTS_OF_CLUSTER, CLUSTER_DESCRIPTORS, SERVER_DESCRIPTORS = 1, 2, 3, 4
 COMMITMENTS, VOTES = 5, 6
 
@@ -189,6 +191,55 @@ def judge(data):
     return {"kind": str(kind), "subject": subject.hex(), "cluster": cluster.hex()}
 
 
+# Membership.
+
+
+def climb(leaf, index, count, hashes):
+    """The root to which a path leads, by the tree's recursive definition; fails unless it has the right length."""
+    if count == 1:
+        if hashes:
+            raise ValueError("path")
+        return h(b"hulda/snap-leaf", leaf)
+    if not hashes:
+        raise ValueError("path")
+    half = split(count)
+    if index < half:
+        return h(b"hulda/snap-node", climb(leaf, index, half, hashes[:-1]) + hashes[-1])
+    return h(b"hulda/snap-node", hashes[-1] + climb(leaf, index - half, count - half, hashes[:-1]))
+
+
+def membership(descriptor, index, hashes, roots):
+    proof = struct.pack("<IB", index, len(hashes)) + b"".join(hashes)
+    return MEMBERSHIP + b"\x01" + text(descriptor) + proof + struct.pack("<H", len(roots)) + b"".join(roots)
+
+
+def judge_membership(data):
+    """Subject, cluster, epoch and root of a file that proves what it says; raises otherwise."""
+    if data[17] != 1:
+        raise ValueError("version")
+    (size,) = struct.unpack("<H", data[18:20])
+    descriptor, place = data[20 : 20 + size], 20 + size
+    index, levels = struct.unpack("<IB", data[place : place + 5])
+    place += 5
+    hashes = [data[place + 32 * level : place + 32 * level + 32] for level in range(levels)]
+    place += 32 * levels
+    (number,) = struct.unpack("<H", data[place : place + 2])
+    place += 2
+    if size > 2048 or levels > 20 or not 1 <= number <= 1024 or place + 246 * number != len(data):
+        raise ValueError("length")
+    roots = [open_root(data[place + 246 * part : place + 246 * part + 246]) for part in range(number)]
+    said = [(root["epoch"], root["root"], root["count"]) for root in roots]
+    names = [root["cluster"] for root in roots]
+    if len(set(said)) != 1 or names != sorted(set(names)):
+        raise ValueError("roots")
+    subject, cluster, _ = open_descriptor(descriptor)
+    leaf = b"\x01" + cluster if descriptor[0] == 1 else b"\x02" + subject + cluster + descriptor[154:186]
+    epoch, root, count = said[0]
+    if index >= count or climb(leaf, index, count, hashes) != root:
+        raise ValueError("not included")
+    return {"subject": subject.hex(), "cluster": cluster.hex(), "epoch": str(epoch), "root": root.hex()}
+
+
 def write_vectors(target):
     source = random.Random(20261124)
     epoch = 20_781
@@ -229,6 +280,15 @@ def write_vectors(target):
             shared_statement(number, epoch, h(b"test", b"other"), signer["cert"], signer["seed"]))
         for kind, number, signer in ((COMMITMENTS, 1, first), (VOTES, 3, second))
     ]
+    signers = sorted((servers[number] for number in (0, 2, 3)), key=lambda server: public(server["cluster"]))
+    roots = [signed_root(epoch, root, len(leaves), s["cert"], s["seed"]) for s in signers]
+    members = []
+    for descriptor, leaf in (
+        (names[0], b"\x01" + public(clusters[0])),
+        (ports[0], b"\x02" + public(first["seed"]) + public(clusters[0]) + first["link"]),
+    ):
+        index = leaves.index(leaf)
+        members.append(membership(descriptor, index, path(index, hashes), roots))
     value = {
         "epoch": str(epoch),
         "clusters": [seed.hex() for seed in clusters],
@@ -247,6 +307,7 @@ def write_vectors(target):
         "signedRoot": honest.hex(),
         "evidence": [dict(judge(data), file=data.hex()) for data in files],
         "sharedEvidence": [dict(judge(data), file=data.hex()) for data in shared],
+        "membership": [dict(judge_membership(data), file=data.hex()) for data in members],
     }
     with open(target, "w") as file:
         json.dump(value, file, indent=2)
@@ -259,7 +320,8 @@ if __name__ == "__main__":
     else:
         for line in sys.stdin:
             try:
-                answer = judge(bytes.fromhex(json.loads(line)["file"]))
+                data = bytes.fromhex(json.loads(line)["file"])
+                answer = judge_membership(data) if data.startswith(MEMBERSHIP) else judge(data)
             except (ValueError, IndexError, struct.error, InvalidSignature) as error:
                 answer = {"error": str(error) or type(error).__name__}
             print(json.dumps(answer), flush=True)
