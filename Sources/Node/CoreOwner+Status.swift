@@ -25,7 +25,7 @@ extension CoreOwner {
         let now = Timestamp.now()
         status.map = .init(
             clusters: map.clusterTotal, servers: map.currentTotal(at: now),
-            wireVersion: Int(map.configuration.highestVersion), links: [:])
+            wireVersion: Int(map.configuration.highestVersion), links: [:], snapshot: map.snapshotReport(at: now))
         for (version, count) in map.linkVersions { status.map.links["\(version)"] = count }
         var rows: [(account: Bytes16, items: Int, replyBlocks: Int)] = []
         var records = 0

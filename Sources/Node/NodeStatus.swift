@@ -1,3 +1,5 @@
+import Federation
+
 /// What a node says of itself: everything that it has seen of its users, and its counters.
 ///
 /// The statement is made from the node's own tables, so an auditor can hold it against what the role may know
@@ -115,6 +117,8 @@ public struct NodeStatus: Codable, Sendable {
         /// The highest version of its gossip that this node speaks, and links by the version spoken over them.
         public var wireVersion: Int
         public var links: [String: Int]
+        /// Missing in the statement of an earlier version.
+        public var snapshot: SnapshotReport?
     }
 
     public var server: Server

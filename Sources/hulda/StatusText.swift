@@ -18,6 +18,7 @@ enum StatusText {
             "  directory  \(status.directory.records) records, \(status.directory.contacts) contacts, "
                 + "\(status.directory.requests) requests",
         ]
+        if let snapshot = status.map.snapshot { lines += SnapshotText.lines(snapshot) }
         if let view = status.directory.view { lines += ViewText.lines(view) }
         lines += [
             "  store      \(status.store.usedBytes / 1024) KiB of \(status.store.sizeBytes >> 20) MiB"

@@ -130,6 +130,29 @@ struct MembershipTests {
         #expect(proof.encode().count <= SnapshotMembership.sizeLimit)
     }
 
+    @Test("are summed up for the operator: who signed what, the own root, and what the cross-check came to")
+    func report() throws {
+        var network = try worlds.world(6, seed: 155)
+        #expect(network.cores[2].snapshotReport(at: network.now).signed.isEmpty)
+        try worlds.at(&network, 600)
+        let root = try #require(network.cores[2].ownSnapshot(RootGossipTests.epoch)).root
+        #expect(network.cores[2].snapshotReport(at: network.now).judgement == .undecided)
+        try worlds.at(&network, 1200)
+        let good = SnapshotReport(
+            epoch: RootGossipTests.epoch, own: root.hex, judgement: .agreed,
+            signed: [.init(root: root.hex, entries: 12, clusters: 6)], contradicting: 0)
+        #expect(network.cores[2].snapshotReport(at: network.now) == good)
+        // One of the six says something else as well.
+        let lie = try TestSigner(4, cluster: 4).root(9, epoch: RootGossipTests.epoch)
+        var effects: [MapEffect] = []
+        try network.cores[2].enter(lie, from: nil, &effects, &network.stores[2])
+        let report = network.cores[2].snapshotReport(at: network.now)
+        #expect(report.signed == good.signed + [.init(root: lie.root.hex, entries: 3, clusters: 1)])
+        #expect(report.contradicting == 1)
+        network.cores[2].agreement.refused = RootGossipTests.epoch
+        #expect(network.cores[2].snapshotReport(at: network.now).judgement == .refused)
+    }
+
     @Test("of one day that rest on different snapshots show a divided map, and who signed both")
     func comparison() throws {
         let network = try signedWorld(seed: 154)

@@ -123,6 +123,8 @@ import Wire
             #expect(written.status == 0 && written.text.contains("hulda audit membership"), "\(written.errors)")
         }
         #expect(try prove("cluster-3", by: 1, "proof-1").status == 73)
+        let heard = try #require(try overlay.status(1).map.snapshot)
+        #expect(heard.signed == [.init(root: hash.hex, entries: 10, clusters: 5)] && heard.own == nil)
         #expect(try prove("nobody", by: 1, "none").status == 68)
         let checked = try Program.run([
             "audit", "membership", "\(overlay.folder.path)/proof-1", "\(overlay.folder.path)/proof-2", "--bootstrap",

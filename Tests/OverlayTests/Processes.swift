@@ -1,3 +1,4 @@
+import Federation
 import Foundation
 import Node
 import Testing
@@ -132,6 +133,7 @@ struct Statement: Decodable {
         let servers: Int
         let wireVersion: Int
         let links: [String: Int]
+        let snapshot: SnapshotReport?
     }
     let server: Server
     let mix: Mix

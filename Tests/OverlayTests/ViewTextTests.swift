@@ -1,4 +1,5 @@
 import Directory
+import Federation
 import Testing
 
 @testable import Node
@@ -27,6 +28,28 @@ struct ViewTextTests {
         let silent = ViewText.lines(view(false, ["invitation": .init(named: 2, answered: 0)]))
         #expect(silent.first == "  view       not trusted; answered: 0 of 2 of added peers")
         for lines in [alone, silent] { #expect(lines.contains { $0.contains("hulda node peer add LINK") }) }
+    }
+
+    @Test("says who signed which snapshot, and what to do when it is not the own one")
+    func snapshots() {
+        var report = SnapshotReport(epoch: 20_000, own: nil, judgement: .undecided, signed: [], contradicting: 0)
+        #expect(SnapshotText.lines(report) == ["  snapshot   nobody signed one of today that this node heard of"])
+        let root = String(repeating: "ab", count: 32)
+        report.own = root
+        report.judgement = .agreed
+        report.signed = [.init(root: root, entries: 12, clusters: 6)]
+        #expect(
+            SnapshotText.lines(report) == [
+                "  snapshot   agreed: 6 signed abababababababab…, 12 entries; own abababababababab…"
+            ])
+        report.judgement = .contested
+        report.signed.append(.init(root: String(repeating: "0f", count: 32), entries: 10, clusters: 2))
+        report.contradicting = 1
+        let lines = SnapshotText.lines(report)
+        #expect(lines.first?.contains("2 signed 0f0f0f0f0f0f0f0f…, 10 entries") == true)
+        for words in ["signed two: 1", "hulda node map --prove", "hulda audit membership"] {
+            #expect(lines.contains { $0.contains(words) })
+        }
     }
 
     @Test("says what cannot be written, and nothing while all can be")
