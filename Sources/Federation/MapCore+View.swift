@@ -148,7 +148,11 @@ extension MapCore {
         let tree = lateSnapshot(at: now)
         if tree.root == statement.root { return try keepMembers(now, &effects, &store) }
         let agreed = Int(statement.count)
-        if abs(tree.leaves.count - agreed) * MapCore.tolerance > agreed {
+        // More proves nothing while it is not known who of them came today.
+        let difference =
+            newcomers.tenure.isComplete(at: now)
+            ? abs(tree.leaves.count - agreed) : max(0, agreed - tree.leaves.count)
+        if difference * MapCore.tolerance > agreed {
             refuse(now, &effects)
         } else if agreement.refused == now.epoch {
             agreement.refused = nil
