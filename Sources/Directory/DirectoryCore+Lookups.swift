@@ -86,8 +86,7 @@ extension DirectoryCore {
             lookups[id]?.take(searched: .record(record), rounds: 0, now: now)
             return
         }
-        let goal = Iteration.Goal.value(key: key, epoch: epoch, for: .lookup(id))
-        guard let search = start(goal, target: searchTarget(of: key, epoch), now, &effects) else {
+        guard let search = startSearch(for: key, epoch, .lookup(id), now, &effects) else {
             lookups[id]?.take(searched: .missing, rounds: 0, now: now)
             return
         }

@@ -43,9 +43,9 @@ extension DirectoryCore {
             try put(item(record, .challenged(proof)), now, &entropy, &effects, &store)
         case .findNode(let target):
             answer(token, nodes(near: target, now), &effects)
-        case .findValue(let key, let epoch):
+        case .findValue(let key, let epoch, let place):
             let held = try held(key, epoch, now, store)
-            answer(token, held == .missing ? nodes(near: searchTarget(of: key, epoch), now) : held, &effects)
+            answer(token, held == .missing ? nodes(near: searchTarget(of: key, epoch, place: place), now) : held, &effects)
         case .ping:
             answer(token, .nodes(descriptor: descriptor, []), &effects)
         case .iterate(let key, let epoch):
@@ -60,8 +60,7 @@ extension DirectoryCore {
                 answer(token, held, &effects)
                 return
             }
-            let goal = Iteration.Goal.value(key: key, epoch: epoch, for: .request(token: token))
-            guard let id = start(goal, target: searchTarget(of: key, epoch), now, &effects) else {
+            guard let id = startSearch(for: key, epoch, .request(token: token), now, &effects) else {
                 answer(token, .refused(.busy), &effects)
                 return
             }
@@ -82,8 +81,8 @@ extension DirectoryCore {
     }
 
     /// Where a record of an epoch lies in Kademlia's space, by the shared random value as far as it is known here.
-    func searchTarget(of key: VerifyingKey, _ epoch: UInt64) -> Bytes32 {
-        DirectoryCore.kademliaTarget(of: key, epoch: epoch, shared: random.values[epoch]?.bytes)
+    func searchTarget(of key: VerifyingKey, _ epoch: UInt64, place: UInt8) -> Bytes32 {
+        DirectoryCore.kademliaTarget(of: key, epoch: epoch, place: place, shared: random.values[epoch]?.bytes)
     }
 
     private func answer(_ token: UInt64, _ message: DirectoryMessage, _ effects: inout [DirectoryEffect]) {
@@ -253,8 +252,9 @@ extension DirectoryCore {
             }
         }
         // From the map and not by a search: who is not on the map could gather around the key.
-        let target = placement.searchTarget(of: record.blindedKey)
-        targets += placement.searched(target, configuration.kademliaCopies)
+        let known = Set(targets.map(\.id))
+        let searched = placement.searched(for: record.blindedKey, configuration.kademliaCopies)
+        targets += searched.filter { !known.contains($0.id) }
         for node in targets where node.id != self.own {
             guard let endpoint = node.endpoint ?? table.contact(node.id)?.endpoint else { continue }
             watchHolder(node.id)
@@ -262,9 +262,14 @@ extension DirectoryCore {
         }
     }
 
-    /// Whether this server is among the k nodes closest to the record's Kademlia key, by the map or as far as it knows.
+    /// Whether this server is among the k nodes closest to one of the record's places, by the map or as far as it knows.
     private mutating func isClosest(_ key: VerifyingKey, _ epoch: UInt64) -> Bool {
-        let target = searchTarget(of: key, epoch)
+        for place in 0..<Placement.searchPlaces
+        where isClosest(to: searchTarget(of: key, epoch, place: place), epoch) { return true }
+        return false
+    }
+
+    private mutating func isClosest(to target: Bytes32, _ epoch: UInt64) -> Bool {
         guard nodes.isEmpty else {
             return placement(epoch).closest(to: target, RoutingTable.k).contains { $0.id == own }
         }

@@ -38,13 +38,39 @@ extension DirectoryCore {
         let hasAsked = seek(id, now, &effects)
         guard let iteration = iterations[id] else { return }
         let isLate = now.milliseconds(since: iteration.started) >= Iteration.deadline
-        if (!hasAsked && iteration.isFinished) || isLate { finish(id, iteration, now, &effects) }
+        guard (!hasAsked && iteration.isFinished) || isLate else { return }
+        close(id, iteration, now, &effects)
+        if !isLate, let next = startNext(iteration, now, &effects) {
+            try advance(next, now, &effects, &store)
+        } else {
+            finish(id, iteration, now, &effects)
+        }
+    }
+
+    /// Looks for a record at its next place.
+    private mutating func startNext(
+        _ iteration: Iteration, _ now: Timestamp, _ effects: inout [DirectoryEffect]
+    ) -> UInt64? {
+        guard case .value(let key, let epoch, let place, let seeker) = iteration.goal,
+            place + 1 < Placement.searchPlaces,
+            let id = startSearch(for: key, epoch, place: place + 1, seeker, now, &effects)
+        else { return nil }
+        iterations[id]?.resume(iteration)
+        return id
+    }
+
+    /// Begins to look for a record at one of its places.
+    mutating func startSearch(
+        for key: VerifyingKey, _ epoch: UInt64, place: UInt8 = 0, _ seeker: Iteration.Seeker, _ now: Timestamp,
+        _ effects: inout [DirectoryEffect]
+    ) -> UInt64? {
+        let goal = Iteration.Goal.value(key: key, epoch: epoch, place: place, for: seeker)
+        return start(goal, target: searchTarget(of: key, epoch, place: place), now, &effects)
     }
 
     private mutating func finish(
         _ id: UInt64, _ iteration: Iteration, _ now: Timestamp, _ effects: inout [DirectoryEffect]
     ) {
-        close(id, iteration, now, &effects)
         switch iteration.goal {
         case .nodes:
             // A holder that repair looks for may have no place in a full bucket.
@@ -57,7 +83,7 @@ extension DirectoryCore {
                 joining = nil
                 effects.append(.joined(contacts: table.count))
             }
-        case .value(_, _, let seeker): tell(seeker, .missing, iteration, now, &effects)
+        case .value(_, _, _, let seeker): tell(seeker, .missing, iteration, now, &effects)
         }
     }
 
@@ -68,7 +94,8 @@ extension DirectoryCore {
     ) {
         switch seeker {
         case .request(let token): effects.append(.answer(token: token, message: message.encode()))
-        case .lookup(let id): lookups[id]?.take(searched: message, rounds: iteration.rounds, now: now)
+        case .lookup(let id): 
+            lookups[id]?.take(searched: message, rounds: iteration.earlierRounds + iteration.rounds, now: now)
         }
     }
 
@@ -89,7 +116,7 @@ extension DirectoryCore {
         _ bytes: [UInt8], _ id: UInt64, from node: NodeID, _ now: Timestamp, _ entropy: inout Entropy,
         _ effects: inout [DirectoryEffect], _ store: inout some (KeyValueStore & ~Copyable)
     ) throws(StorageError) {
-        guard let iteration = iterations[id], case .value(let key, let epoch, let seeker) = iteration.goal else {
+        guard let iteration = iterations[id], case .value(let key, let epoch, _, let seeker) = iteration.goal else {
             return
         }
         do throws(RecordError) {

@@ -59,10 +59,18 @@ extension DirectoryCore {
 }
 
 extension DirectoryCore {
-    /// Where searches without a map look for a record: `H("hulda/dir-kad", A' ‖ SRV)`.
-    /// - Parameter shared: the epoch's shared random value; `nil` for the stand-in that everybody can compute.
-    public static func kademliaTarget(of key: VerifyingKey, epoch: UInt64, shared: Bytes32? = nil) -> Bytes32 {
-        Placement.searchTarget(of: key, shared: shared ?? Placement.sharedRandom(epoch: epoch))
+    /// So many places has each record for searches without a map.
+    public static let searchPlaces = Placement.searchPlaces
+
+    /// Where searches without a map look for a record: `H("hulda/dir-kad", A' ‖ SRV)`, and with the place's number after
+    /// that for the second and third.
+    /// - Parameters:
+    ///   - place: 0, 1 or 2.
+    ///   - shared: the epoch's shared random value; `nil` for the stand-in that everybody can compute.
+    public static func kademliaTarget(
+        of key: VerifyingKey, epoch: UInt64, place: UInt8 = 0, shared: Bytes32? = nil
+    ) -> Bytes32 {
+        Placement.searchTarget(of: key, place: place, shared: shared ?? Placement.sharedRandom(epoch: epoch))
     }
 }
 

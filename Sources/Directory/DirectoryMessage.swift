@@ -10,8 +10,8 @@ public enum DirectoryMessage: Hashable, Sendable {
     case put(record: [UInt8])
     /// The contacts closest to a target.
     case findNode(target: Bytes32)
-    /// The record, or the contacts closest to its Kademlia key.
-    case findValue(key: VerifyingKey, epoch: UInt64)
+    /// The record, or the contacts closest to one of its places for searches, counted from 0.
+    case findValue(key: VerifyingKey, epoch: UInt64, place: UInt8)
     /// Who are you?
     case ping
     /// Search the network for the record on my behalf.
@@ -59,9 +59,11 @@ public enum DirectoryMessage: Hashable, Sendable {
     static let requestKinds: ClosedRange<UInt8> = 1...64
     /// The highest request of the first version, and the highest known.
     public static let firstVersion: UInt8 = 6
-    public static let highestRequest: UInt8 = 10
+    public static let highestRequest: UInt8 = 11
     /// The request with which publishers that know no challenges show what they have solved.
     static let solvedPutKind: UInt8 = 8
+    /// That of those who know them.
+    public static let challengedPutKind: UInt8 = 10
 
     /// Contacts in one answer.
     public static let contactLimit = 6
@@ -83,7 +85,7 @@ public enum DirectoryMessage: Hashable, Sendable {
         case 1: self = .get(key: VerifyingKey(try reader.fixed()), epoch: try reader.uint64())
         case 2: self = .put(record: try reader.prefixed(limit: Limits.recordSize, field: "record"))
         case 3: self = .findNode(target: try reader.fixed())
-        case 4: self = .findValue(key: VerifyingKey(try reader.fixed()), epoch: try reader.uint64())
+        case 4: self = .findValue(key: VerifyingKey(try reader.fixed()), epoch: try reader.uint64(), place: 0)
         case 5: self = .ping
         case 6: self = .iterate(key: VerifyingKey(try reader.fixed()), epoch: try reader.uint64())
         case 7: self = .askShared(epoch: try reader.uint64())
@@ -92,9 +94,13 @@ public enum DirectoryMessage: Hashable, Sendable {
             self = .solvedPut(
                 record: try reader.prefixed(limit: Limits.recordSize, field: "record"), solution: solution)
         case 9: self = .compare(try DirectoryMessage.marks(&reader))
-        case 10:
+        case DirectoryMessage.challengedPutKind:
             let proof = try PuzzleProof.decode(&reader)
             self = .challengedPut(record: try reader.prefixed(limit: Limits.recordSize, field: "record"), proof)
+        case 11:
+            let place = try reader.uint8()
+            guard (1..<Placement.searchPlaces).contains(place) else { throw .outOfRange(field: "place") }
+            self = .findValue(key: VerifyingKey(try reader.fixed()), epoch: try reader.uint64(), place: place)
         case 65:
             self = .record(try reader.prefixed(limit: Limits.recordSize, field: "record"))
             try DirectoryMessage.checkPadding(&reader)
@@ -171,8 +177,13 @@ public enum DirectoryMessage: Hashable, Sendable {
         case .findNode(let target):
             writer.uint8(3)
             writer.fixed(target)
-        case .findValue(let key, let epoch):
-            writer.uint8(4)
+        case .findValue(let key, let epoch, let place):
+            if place == 0 {
+                writer.uint8(4)
+            } else {
+                writer.uint8(11)
+                writer.uint8(place)
+            }
             writer.fixed(key.bytes)
             writer.uint64(epoch)
         case .ping:
@@ -193,7 +204,7 @@ public enum DirectoryMessage: Hashable, Sendable {
             writer.uint8(UInt8(truncatingIfNeeded: marks.count))
             for mark in marks { mark.encode(&writer) }
         case .challengedPut(let record, let proof):
-            writer.uint8(10)
+            writer.uint8(DirectoryMessage.challengedPutKind)
             PuzzleProof.encode(proof, &writer)
             writer.prefixed(record)
         case .record(let bytes):

@@ -39,7 +39,7 @@ struct Iteration: Sendable {
     enum Goal: Sendable {
         /// Contacts near the target, for joining and refreshing.
         case nodes
-        case value(key: VerifyingKey, epoch: UInt64, for: Seeker)
+        case value(key: VerifyingKey, epoch: UInt64, place: UInt8, for: Seeker)
     }
 
     /// Who waits for a record.
@@ -78,6 +78,8 @@ struct Iteration: Sendable {
     private(set) var started: Timestamp
     /// Round trips that had to follow one another so far.
     private(set) var rounds = 0
+    /// Those at the record's earlier places, where nothing was found.
+    private(set) var earlierRounds = 0
     /// Contacts in answers that named the answerer or this node, or one address twice.
     private(set) var refusedContacts: UInt64 = 0
     private(set) var selfNamed: UInt64 = 0
@@ -113,6 +115,12 @@ struct Iteration: Sendable {
         for (index, contact) in start.enumerated() { add(contact, path: index % Iteration.paths, from: nil, round: 1) }
     }
 
+    /// Nothing was found at another place: this search goes on with what is left of that one's time.
+    mutating func resume(_ earlier: Iteration) {
+        started = earlier.started
+        earlierRounds = earlier.earlierRounds + earlier.rounds
+    }
+
     /// The clock went back.
     mutating func turnBack(by amount: UInt64) { started = started.earlier(by: amount) }
 
@@ -120,7 +128,7 @@ struct Iteration: Sendable {
     var message: DirectoryMessage {
         switch goal {
         case .nodes: .findNode(target: target)
-        case .value(let key, let epoch, _): .findValue(key: key, epoch: epoch)
+        case .value(let key, let epoch, let place, _): .findValue(key: key, epoch: epoch, place: place)
         }
     }
 

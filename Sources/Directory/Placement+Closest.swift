@@ -20,15 +20,29 @@ extension Placement {
         }.sorted { $0.distance.precedes($1.distance) }.prefix(count).map(\.node)
     }
 
+    /// So many places has each record for searches without a map: one is looked at when nothing was found at the one before.
+    static let searchPlaces: UInt8 = 3
+
     /// Where searches without a map look for a record. It follows from the epoch's shared random value, as the holders do:
     /// nobody can have servers admitted beside it before that is known (specs/directory.md, "Kademlia").
-    func searchTarget(of key: VerifyingKey) -> Bytes32 { Placement.searchTarget(of: key, shared: shared) }
+    func searchTarget(of key: VerifyingKey, place: UInt8 = 0) -> Bytes32 {
+        Placement.searchTarget(of: key, place: place, shared: shared)
+    }
 
-    static func searchTarget(of key: VerifyingKey, shared: Bytes32) -> Bytes32 {
+    static func searchTarget(of key: VerifyingKey, place: UInt8, shared: Bytes32) -> Bytes32 {
         var hash = BLAKE2b(outputCount: 32, domain: Domain("hulda/dir-kad"))
         hash.update(key.bytes)
         hash.update(shared)
+        // The first place is the only one of earlier versions.
+        if place > 0 { hash.update([place]) }
         return hash.finalize()
+    }
+
+    /// The nodes that keep copies for searches without a map: `count` beside each of the record's places.
+    func searched(for key: VerifyingKey, _ count: Int) -> [Node] {
+        var known: Set<NodeID> = []
+        return (0..<Placement.searchPlaces).flatMap { searched(searchTarget(of: key, place: $0), count) }
+            .filter { known.insert($0.id).inserted }
     }
 
     /// The `count` nodes that keep copies for searches without a map: the closest, of one prefix and one cluster one each

@@ -26,7 +26,7 @@ struct ClockTests {
         let record = try server.record(lasting: 20 * 3600)
         #expect(try server.ask(.put(record: record.encode())) == .stored(sequence: 1))
         _ = try server.wake()
-        let question = DirectoryMessage.findValue(key: record.blindedKey, epoch: server.now.epoch)
+        let question = DirectoryMessage.findValue(key: record.blindedKey, epoch: server.now.epoch, place: 0)
         try stray(&server)
         #expect(try server.ask(question) == .record(record.encode()))
         #expect(server.core.counters.clockTurns == 1)

@@ -54,6 +54,8 @@ private struct Vectors: Decodable {
         let key: String
         let nodes: [[String]]
         let rings: [[String]]
+        let targets: [String]
+        let searched: [[String]]
     }
 
     struct Brakes: Decodable {
@@ -140,13 +142,18 @@ private struct Vectors: Decodable {
         }
     }
 
-    @Test("the holders are those of the vectors")
+    @Test("the holders, and those who keep copies for searches, are those of the vectors")
     func holders() throws {
         let circle = try vectors().placement
         let placement = Placement(
             nodes: try Vectors.nodes(circle.nodes), epoch: 0, shared: try Vectors.bytes(circle.shared))
-        let rings = placement.rings(of: VerifyingKey(try Vectors.bytes(circle.key)))
-        #expect(rings.map { $0.map(\.hex) } == circle.rings)
+        let key = VerifyingKey(try Vectors.bytes(circle.key))
+        #expect(placement.rings(of: key).map { $0.map(\.hex) } == circle.rings)
+        let targets = (0..<Placement.searchPlaces).map { placement.searchTarget(of: key, place: $0) }
+        #expect(targets.map(\.hex) == circle.targets)
+        #expect(targets.map { placement.searched($0, 8).map(\.id.hex) } == circle.searched)
+        let nodes = Set(placement.searched(for: key, 8).map(\.id.hex))
+        #expect(nodes == Set(circle.searched.joined()))
     }
 
     @Test(

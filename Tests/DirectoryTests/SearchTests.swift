@@ -105,7 +105,7 @@ struct Population {
             }
             let start = population.closest(of: asker, to: target, Iteration.startLimit, &entropy)
             var iteration = Iteration(
-                target: target, goal: .value(key: VerifyingKey(target), epoch: 1, for: .request(token: 1)),
+                target: target, goal: .value(key: VerifyingKey(target), epoch: 1, place: 0, for: .request(token: 1)),
                 start: start, own: asker,
                 now: now)
             var isFound = false

@@ -282,7 +282,7 @@ final class SharedKey: Sendable {
         let mark = RecordMark(prefix: Bytes16(), sequence: 1)
         let requests: [DirectoryMessage] = [
             .get(key: key, epoch: now.epoch), .put(record: [1, 2, 3]), .findNode(target: Bytes32()), .ping,
-            .findValue(key: key, epoch: now.epoch), .iterate(key: key, epoch: now.epoch),
+            .findValue(key: key, epoch: now.epoch, place: 0), .iterate(key: key, epoch: now.epoch),
             .askShared(epoch: now.epoch), .compare([mark]),
         ]
         func calls(_ message: DirectoryMessage, from: Endpoint?, isProven: Bool) throws -> Int {

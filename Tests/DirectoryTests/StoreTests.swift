@@ -44,7 +44,7 @@ import Wire
             return
         }
         var later = network.members[1]
-        for kind: UInt8 in [11, 64] {
+        for kind in [DirectoryMessage.highestRequest + 1, 64] {
             let effects = try later.core.handle(
                 .request(from: nil, token: 1, message: [kind, 1, 2, 3]), now: network.now, entropy: &network.entropy,
                 store: &later.store)
@@ -175,7 +175,7 @@ import Wire
         }
         let messages: [DirectoryMessage] = [
             .get(key: key, epoch: 1), .put(record: record), .findNode(target: entropy.bytes()),
-            .findValue(key: key, epoch: 2), .ping, .iterate(key: key, epoch: 3), .record(record), .missing,
+            .findValue(key: key, epoch: 2, place: 0), .ping, .iterate(key: key, epoch: 3), .record(record), .missing,
             .stored(sequence: 4), .refused(.busy), .compare(marks), .lacking([Bool](repeating: true, count: 40)),
             .lacking([false, true, true]),
             .nodes(descriptor: entropy.array(DirectoryMessage.descriptorLimit), contacts),

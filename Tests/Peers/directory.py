@@ -13,6 +13,7 @@ import struct
 import sys
 
 RINGS, HOLDERS, WALK = 4, 5, 64
+SEARCH_PLACES, SEARCH_COPIES = 3, 8
 
 
 def sign(seed, message):
@@ -153,6 +154,21 @@ def holders(nodes, shared, key):
     return rings
 
 
+def search_target(key, place, shared):
+    return h("hulda/dir-kad", key, shared, bytes([place]) if place else b"")
+
+
+def searched(nodes, target, count):
+    """Nodes are (id, cluster, prefix); those that keep copies for searches beside a target."""
+    near = sorted(nodes, key=lambda node: bytes(a ^ b for a, b in zip(node[0], target)))[: 2 * count]
+    clusters, prefixes, first, rest = set(), set(), [], []
+    for node in near:
+        (rest if node[1] in clusters or node[2] in prefixes else first).append(node[0])
+        clusters.add(node[1])
+        prefixes.add(node[2])
+    return (first + rest)[:count]
+
+
 def answer(request):
     def raw(name):
         return bytes.fromhex(request[name])
@@ -258,6 +274,11 @@ def vectors():
         "key": key.hex(),
         "nodes": [[part.hex() for part in node] for node in nodes],
         "rings": [[node.hex() for node in ring] for ring in holders(nodes, shared, key)],
+        "targets": [search_target(key, place, shared).hex() for place in range(SEARCH_PLACES)],
+        "searched": [
+            [node.hex() for node in searched(nodes, search_target(key, place, shared), SEARCH_COPIES)]
+            for place in range(SEARCH_PLACES)
+        ],
     }
     epoch = 20_781
     nodes = [

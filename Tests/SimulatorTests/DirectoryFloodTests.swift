@@ -41,7 +41,7 @@ struct DirectoryFloodTests {
 
     @Test(
         "while a federation is upgraded publishers get through to holders that know no challenges, and no puzzles at all",
-        arguments: [DirectoryMessage.highestRequest - 1, DirectoryMessage.firstVersion])
+        arguments: [DirectoryMessage.challengedPutKind - 1, DirectoryMessage.firstVersion])
     func earlierVersions(highestRequest: UInt8) throws {
         var configuration = DirectoryConfiguration()
         configuration.freePuts = 1

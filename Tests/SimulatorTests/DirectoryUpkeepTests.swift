@@ -86,6 +86,9 @@ struct DirectoryUpkeepTests {
             #expect(try Retrieval.share(rows, "\(attack): searches blocked").value <= 0.05)
             #expect(try Retrieval.share(rows, "\(attack): keys for which a server raised an alarm").value >= 0.75)
         }
+        let gatherings = try Retrieval.share(
+            rows, "the same with as many servers in gatherings of 9: searches blocked")
+        #expect(gatherings.trials == 20 && gatherings.value <= 0.05)
         #expect(try Retrieval.share(rows, "nobody attacks: searches that raised an alarm").successes == 0)
         #expect(try Retrieval.share(rows, "nobody attacks: keys for which a server raised an alarm").successes == 0)
     }

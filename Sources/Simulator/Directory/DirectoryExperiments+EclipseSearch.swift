@@ -4,7 +4,8 @@ import Records
 
 /// Attackers who choose their identities, against searches without a map, and whether they are noticed.
 extension DirectoryExperiments {
-    /// Of so many servers one key is attacked, all at the same time: all Sybils together are half as many as servers.
+    /// Of so many servers one key is attacked, all at the same time: all Sybils beside one place of each key are together
+    /// half as many as servers.
     private static let serversForKey = 100
 
     private struct Attack {
@@ -21,7 +22,7 @@ extension DirectoryExperiments {
         let conduct: DirectoryConduct?
         var place = Place.near
         var isAdmitted = false
-        /// Sybils beside each key.
+        /// Sybils beside each place.
         var sybils = DirectoryExperiments.sybils
         /// Whether only the first key is attacked. Where the place is not that of the day, all keys fare alike by it.
         var isAlone = false
@@ -115,7 +116,8 @@ extension DirectoryExperiments {
         siege.keysNoticed.add(try world.holdersNotice())
     }
 
-    /// Puts Sybils beside the key of each user.
+    /// Puts Sybils beside all places of the key of each user, or beside as many places of the day before as users have keys:
+    /// then none has anything to do with a key.
     private static func place(
         _ world: DirectoryWorld, _ pool: IdentityPool, _ attack: Attack, _ conduct: DirectoryConduct
     ) throws(DirectoryExperimentError) {
@@ -126,8 +128,9 @@ extension DirectoryExperiments {
         var keys = world.users.prefix(wanted).map(\.blindedKey)
         while keys.count < wanted { keys.append(VerifyingKey(world.entropy.bytes())) }
         var taken: Set<UInt64> = []
-        for key in keys {
-            let target = DirectoryCore.kademliaTarget(of: key, epoch: epoch).firstWord
+        let places: Range<UInt8> = 0..<(attack.place == .early ? 1 : DirectoryCore.searchPlaces)
+        for (key, place) in keys.flatMap({ key in places.map { (key, $0) } }) {
+            let target = DirectoryCore.kademliaTarget(of: key, epoch: epoch, place: place).firstWord
             var near = pool.around(target, part: 20 / Double(own)).filter { !taken.contains($0) }
             if attack.place == .spread { world.entropy.shuffle(&near) }
             for identity in near.prefix(attack.sybils) {

@@ -171,12 +171,12 @@ extension DirectoryWorld {
         let target: Bytes32
         switch message {
         case .findNode(let wanted): target = wanted
-        case .findValue(let key, let epoch):
+        case .findValue(let key, let epoch, let place):
             if node.conduct == .wrong, let answer = conspiracy.answer(.wrong, key, entropy: &entropy) {
                 perform(.answer(token: token, message: answer.encode()), of: index)
                 return true
             }
-            target = DirectoryCore.kademliaTarget(of: key, epoch: epoch)
+            target = DirectoryCore.kademliaTarget(of: key, epoch: epoch, place: place)
         default: return false
         }
         if node.conduct == .silent {

@@ -69,7 +69,7 @@ struct Liar {
             return says(honest, &entropy)
         }
         switch (conduct, asked) {
-        case (.stale, .get(let key, _)), (.stale, .findValue(let key, _)), (.stale, .iterate(let key, _)):
+        case (.stale, .get(let key, _)), (.stale, .findValue(let key, _, _)), (.stale, .iterate(let key, _)):
             return firstRecords[key].map { DirectoryMessage.record($0).encode() } ?? honest
         case (.itself, _):
             let contacts = [Contact](repeating: contact, count: DirectoryMessage.contactLimit)
