@@ -45,7 +45,8 @@ extension DirectoryCore {
             answer(token, nodes(near: target, now), &effects)
         case .findValue(let key, let epoch, let place):
             let held = try held(key, epoch, now, store)
-            answer(token, held == .missing ? nodes(near: searchTarget(of: key, epoch, place: place), now) : held, &effects)
+            answer(
+                token, held == .missing ? nodes(near: searchTarget(of: key, epoch, place: place), now) : held, &effects)
         case .ping:
             answer(token, .nodes(descriptor: descriptor, []), &effects)
         case .iterate(let key, let epoch):

@@ -94,7 +94,7 @@ extension DirectoryCore {
     ) {
         switch seeker {
         case .request(let token): effects.append(.answer(token: token, message: message.encode()))
-        case .lookup(let id): 
+        case .lookup(let id):
             lookups[id]?.take(searched: message, rounds: iteration.earlierRounds + iteration.rounds, now: now)
         }
     }

@@ -190,7 +190,8 @@ import Wire
         var entropy = Entropy(seed: 215)
         let start = (0..<Iteration.startLimit).map { _ in RoutingTableTests.contact(&entropy) }
         let goals: [(Iteration.Goal, first: Int, wide: Int)] = [
-            (.nodes, 4, 8), (.value(key: VerifyingKey(entropy.bytes()), epoch: 1, place: 0, for: .request(token: 1)), 8, 16),
+            (.nodes, 4, 8),
+            (.value(key: VerifyingKey(entropy.bytes()), epoch: 1, place: 0, for: .request(token: 1)), 8, 16),
         ]
         for (goal, first, wide) in goals {
             var iteration = Iteration(

@@ -24,7 +24,8 @@ struct SearchPlacesTests {
 
     /// - Parameter answer: what the other says, and how the time goes on meanwhile; `nil` for silence.
     private func search(
-        _ network: inout DirectoryNetwork, for key: VerifyingKey, answer: (DirectoryMessage, inout Timestamp) -> DirectoryMessage?
+        _ network: inout DirectoryNetwork, for key: VerifyingKey,
+        answer: (DirectoryMessage, inout Timestamp) -> DirectoryMessage?
     ) throws -> Search {
         var search = Search()
         let request = DirectoryMessage.iterate(key: key, epoch: network.now.epoch)
