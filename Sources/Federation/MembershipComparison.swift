@@ -16,7 +16,8 @@ public struct MembershipComparison: Sendable {
 
     /// By epoch; of one epoch in the order of the files.
     public let views: [View]
-    /// Two roots of one epoch by one cluster, of each cluster and epoch the first two that differ.
+    /// Two roots of one epoch by one cluster: of each kind and whoever contradicts himself the first two, which are one
+    /// file.
     public let evidence: [EquivocationEvidence]
 
     /// Whether two files of one epoch rest on different snapshots.
@@ -26,7 +27,7 @@ public struct MembershipComparison: Sendable {
     public init(_ files: [SnapshotMembership]) {
         var views: [View] = []
         var said: [UInt64: [VerifyingKey: SnapshotRoot]] = [:]
-        var accused: [UInt64: Set<VerifyingKey>] = [:]
+        var names: Set<String> = []
         var evidence: [EquivocationEvidence] = []
         for (place, file) in files.enumerated() {
             let clusters = file.roots.map(\.clusterID)
@@ -42,7 +43,7 @@ public struct MembershipComparison: Sendable {
                     continue
                 }
                 guard !earlier.agrees(with: root), let piece = try? EquivocationEvidence(earlier, root),
-                    accused[root.epoch, default: []].insert(root.clusterID).inserted
+                    names.insert(piece.fileName).inserted
                 else { continue }
                 evidence.append(piece)
             }

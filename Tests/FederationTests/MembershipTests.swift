@@ -182,5 +182,15 @@ struct MembershipTests {
         #expect(divided.evidence.map(\.clusterID) == [TestCluster(5).id])
         for piece in divided.evidence { try EquivocationEvidence(decoding: piece.encode()).verify() }
         #expect(!MembershipComparison([]).isDivided)
+        // Whoever does so every day is one who contradicts himself.
+        let daily = try [UInt64(1), 2].flatMap { day in
+            try [UInt8(1), 2].map { fill in
+                let signer = TestSigner(5, cluster: 5)
+                let root = try signer.root(fill, epoch: RootGossipTests.epoch + day)
+                return try SnapshotMembership(member, one.proof, [root])
+            }
+        }
+        let often = MembershipComparison(daily)
+        #expect(often.views.count == 4 && often.isDivided && often.evidence.count == 1)
     }
 }
