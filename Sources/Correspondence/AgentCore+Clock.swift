@@ -10,7 +10,7 @@ extension AgentCore {
         if nextTick != nil { scheduleTick(now, &entropy) }
         nextExpiry = nil
         nextSweep = nil
-        health.forgetLoops()
+        health.forgetLoops(now)
         guards.turnBack(by: amount)
         shared.turnBack(to: now)
         coverLookups = CoverLookups()

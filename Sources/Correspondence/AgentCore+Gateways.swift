@@ -59,7 +59,10 @@ extension AgentCore {
         let apart = usable.filter { network.byID[$0]?.clusterID != cluster }
         let choice = apart.isEmpty ? usable : apart
         let healthy = choice.filter { guards.isHealthy($0) }
-        let best = healthy.isEmpty ? choice : healthy
+        let known = healthy.isEmpty ? choice : healthy
+        // One that loses much keeps its place among the guards, its link and its cover: only requests go by the other.
+        let passing = known.filter { !health.suspects.contains($0) }
+        let best = passing.isEmpty ? known : passing
         return best.isEmpty ? nil : best[entropy.below(best.count)]
     }
 

@@ -56,8 +56,12 @@ extension AgentCore {
             budget -= 1
             let late = now.milliseconds(since: due)
             scheduleTick(late > 1000 ? now : due, &entropy)
+            if health.isInDoubt, !queue.isEmpty, entropy.below(RelayHealth.turnsInDoubt) == 0 {
+                try sendCover(isLoop: true, now, &entropy, &effects, &store)
+                continue
+            }
             if try sendNext(now, &entropy, &effects, &store) { continue }
-            try sendCover(now, &entropy, &effects, &store)
+            try sendCover(isLoop: entropy.below(2) == 0, now, &entropy, &effects, &store)
         }
         if let due = nextTick, due <= now { scheduleTick(now, &entropy) }
     }
@@ -153,14 +157,14 @@ extension AgentCore {
 
     /// A loop back to the own mailbox, or an envelope that its last hop drops: neither can be told from a real one.
     private mutating func sendCover(
-        _ now: Timestamp, _ entropy: inout Entropy, _ effects: inout [AgentEffect],
+        isLoop: Bool, _ now: Timestamp, _ entropy: inout Entropy, _ effects: inout [AgentEffect],
         _ store: inout some (KeyValueStore & ~Copyable)
     ) throws(StorageError) {
         let usable = gateways.filter { network.byID[$0] != nil }
         guard !usable.isEmpty else { return }
         let gateway = usable[entropy.below(usable.count)]
         do {
-            if entropy.below(2) == 0 {
+            if isLoop {
                 let isProbe = entropy.below(RelayHealth.probeInterval) == 0
                 let path = try network.loopPath(
                     gateway: gateway, isProbe: isProbe, configuration, now: now, entropy: &entropy)

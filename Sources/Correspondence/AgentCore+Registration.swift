@@ -22,7 +22,8 @@ extension AgentCore {
                 continue
             }
             current.attempts += 1
-            let isPatient = current.attempts >= AgentCore.registrationAttempts
+            // Whoever waits is told soon after the last try that there was no answer.
+            let isPatient = current.request == 0 && current.attempts >= AgentCore.registrationAttempts
             current.nextTry = now.adding(
                 milliseconds: (isPatient ? configuration.longestRetry : AgentCore.registrationRetry) + queueDelay())
             registrations[home] = current

@@ -115,8 +115,7 @@ import Wire
         scenario.agents = 2
         scenario.seconds = 10
         scenario.settle = 5
-        // Two of eight that lose nearly everything, and not all, would keep users from publishing for minutes.
-        scenario.liars = [.init(conduct, count: conduct == .boasting ? 1 : 2)]
+        scenario.liars = [.init(conduct, count: 2)]
         let report = try scenario.run(seed: 11)
         #expect(report.violations.isEmpty, "\(report.violations)")
         #expect(WorldTests.number(report, "users registered") == 2)
