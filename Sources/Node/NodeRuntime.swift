@@ -154,10 +154,11 @@ public final class NodeRuntime: Sendable {
             try DatagramSocket(addresses.listenDatagram)
         }
         let admin = try await ControlSocket.serve(
-            path: NodeFiles.socketPath(configuration), group: group
-        ) { [weak self] line, loop in
-            self?.answer(line, on: loop) ?? loop.makeSucceededFuture(Array("{}".utf8))
-        }
+            path: NodeFiles.socketPath(configuration), group: group,
+            refused: { [ledger] reason in ledger.count("operator.refused.\(reason.rawValue)") },
+            answer: { [weak self] line, loop in
+                self?.answer(line, on: loop) ?? loop.makeSucceededFuture(Array("{}".utf8))
+            })
         state.withLockedValue { $0.channels.append(admin) }
 
         relay.enqueue { [weak self] relay in

@@ -1,3 +1,4 @@
+import NIOConcurrencyHelpers
 import NIOCore
 import NIOPosix
 
@@ -10,16 +11,42 @@ public enum ControlSocket {
     /// The longest answer accepted, in bytes.
     public static let answerLimit = 1 << 20
 
+    /// The most connections at a time.
+    public static let connectionLimit = 32
+    /// How long a question may take to come.
+    public static let patience = TimeAmount.seconds(10)
+
+    /// Why a connection was closed without an answer.
+    public enum Refusal: String, Sendable {
+        /// So many connections stand already.
+        case crowded
+        /// No line came in time.
+        case stalled
+        case oversize
+    }
+
     /// Serves `answer` on the socket at `path`.
+    /// - Parameter refused: told of each connection that is closed without an answer.
     public static func serve(
-        path: String, group: any EventLoopGroup,
+        path: String, group: any EventLoopGroup, connections: Int = connectionLimit, patience: TimeAmount = patience,
+        refused: @escaping @Sendable (Refusal) -> Void = { _ in },
         answer: @escaping @Sendable (_ line: [UInt8], _ loop: any EventLoop) -> EventLoopFuture<[UInt8]>
     ) async throws -> any Channel {
-        try await ServerBootstrap(group: group)
+        let open = NIOLockedValueBox(0)
+        return try await ServerBootstrap(group: group)
             .childChannelInitializer { channel in
-                channel.eventLoop.makeCompletedFuture {
+                let isAdmitted = open.withLockedValue { count in
+                    count += 1
+                    return count <= connections
+                }
+                channel.closeFuture.whenComplete { _ in open.withLockedValue { $0 -= 1 } }
+                guard isAdmitted else {
+                    refused(.crowded)
+                    return channel.close()
+                }
+                return channel.eventLoop.makeCompletedFuture {
                     try channel.pipeline.syncOperations.addHandler(
-                        LineHandler(limit: questionLimit) { line, channel in
+                        LineHandler(limit: questionLimit, patience: patience, refused: refused) { line, channel in
                             answer(line, channel.eventLoop).assumeIsolated().whenComplete { reply in
                                 let bytes = ((try? reply.get()) ?? []) + [10]
                                 channel.writeAndFlush(ByteBuffer(bytes: bytes)).whenComplete { _ in
@@ -69,12 +96,32 @@ private final class LineHandler: ChannelInboundHandler {
     private var received: [UInt8] = []
     private var isTaken = false
     private let limit: Int
+    private let patience: TimeAmount?
+    private let refused: (ControlSocket.Refusal) -> Void
     private let handle: (_ line: [UInt8], _ channel: any Channel) -> Void
+    private var deadline: Scheduled<Void>?
 
-    init(limit: Int, _ handle: @escaping (_ line: [UInt8], _ channel: any Channel) -> Void) {
+    /// - Parameter patience: how long the line may take to come; `nil` for as long as the connection stands.
+    init(
+        limit: Int, patience: TimeAmount? = nil, refused: @escaping (ControlSocket.Refusal) -> Void = { _ in },
+        _ handle: @escaping (_ line: [UInt8], _ channel: any Channel) -> Void
+    ) {
         self.limit = limit
+        self.patience = patience
+        self.refused = refused
         self.handle = handle
     }
+
+    func channelActive(context: ChannelHandlerContext) {
+        guard let patience else { return }
+        deadline = context.eventLoop.assumeIsolated().scheduleTask(in: patience) {
+            guard !self.isTaken else { return }
+            self.refused(.stalled)
+            context.close(promise: nil)
+        }
+    }
+
+    func channelInactive(context: ChannelHandlerContext) { deadline?.cancel() }
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
         guard !isTaken else { return }
@@ -84,11 +131,13 @@ private final class LineHandler: ChannelInboundHandler {
         guard received.count <= limit else {
             isTaken = true
             received = []
+            refused(.oversize)
             context.close(promise: nil)
             return
         }
         guard end != nil else { return }
         isTaken = true
+        deadline?.cancel()
         handle(received, context.channel)
         received = []
     }

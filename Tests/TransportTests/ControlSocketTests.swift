@@ -22,6 +22,26 @@ struct ControlSocketTests {
         await #expect(throws: (any Error).self) { try await ControlSocket.ask(path: path, [1], group: group) }
     }
 
+    @Test("closes connections that bring no whole line in time, and those beyond its bound, and tells of each")
+    func bounds() async throws {
+        let refused = NIOLockedValueBox<[ControlSocket.Refusal]>([])
+        let server = try await ControlSocket.serve(
+            path: path, group: group, connections: 2, patience: .milliseconds(500),
+            refused: { reason in refused.withLockedValue { $0.append(reason) } },
+            answer: { line, loop in loop.makeSucceededFuture(line) })
+        var idle: [any Channel] = []
+        for _ in 0..<2 {
+            let channel = try await ClientBootstrap(group: group).connect(unixDomainSocketPath: path).get()
+            try await channel.writeAndFlush(ByteBuffer(string: "half a li")).get()
+            idle.append(channel)
+        }
+        await #expect(throws: (any Error).self) { try await ControlSocket.ask(path: path, [1], group: group) }
+        for channel in idle { try await channel.closeFuture.get() }
+        #expect(try await ControlSocket.ask(path: path, [2], group: group) == [2])
+        #expect(refused.withLockedValue { $0.map(\.rawValue).sorted() } == ["crowded", "stalled", "stalled"])
+        try await server.close()
+    }
+
     @Test("takes one question of a connection, none that is too long, and outlives noise")
     func hostile() async throws {
         let questions = NIOLockedValueBox<[Int]>([])
