@@ -37,7 +37,16 @@ struct BootstrapTrust: Sendable {
     static let needed = 3
     static let limit = 256
 
+    private struct Answer {
+        let key: X25519PublicKey
+        let cluster: VerifyingKey
+        let prefix: UInt64
+    }
+
     private var sources: [X25519PublicKey: Set<BootstrapSource>] = [:]
+    /// Who has proven itself, in the order in which they did.
+    private var answers: [Answer] = []
+    // What follows from the answers.
     private var answeredSources: Set<BootstrapSource> = []
     private var answered: Set<X25519PublicKey> = []
     private var clusters: Set<VerifyingKey> = []
@@ -75,12 +84,34 @@ struct BootstrapTrust: Sendable {
 
     /// An endpoint has proven who it is; only those count with which this server began, and each once.
     mutating func answered(_ endpoint: Endpoint, cluster: VerifyingKey) {
-        guard let known = sources[endpoint.linkKey] else { return }
-        answered.insert(endpoint.linkKey)
+        guard sources[endpoint.linkKey] != nil else { return }
+        let answer = Answer(key: endpoint.linkKey, cluster: cluster, prefix: endpoint.address.prefixKey)
+        if !answered.contains(answer.key) { answers.append(answer) }
+        count(answer)
+    }
+
+    private mutating func count(_ answer: Answer) {
+        guard let known = sources[answer.key] else { return }
+        answered.insert(answer.key)
         // A cluster speaks once, under one class.
         let unheard = BootstrapSource.allCases.first { known.contains($0) && !answeredSources.contains($0) }
-        guard clusters.insert(cluster).inserted else { return }
+        guard clusters.insert(answer.cluster).inserted else { return }
         if let unheard { answeredSources.insert(unheard) }
-        if prefixes.insert(endpoint.address.prefixKey).inserted { unrelated += 1 }
+        if prefixes.insert(answer.prefix).inserted { unrelated += 1 }
+    }
+
+    /// The source names these servers now: others of it speak under it no more, and what was counted is counted anew.
+    /// - Returns: those that no source names any more.
+    mutating func keep(_ keys: Set<X25519PublicKey>, of source: BootstrapSource) -> Set<X25519PublicKey> {
+        var gone: Set<X25519PublicKey> = []
+        for (key, known) in sources where known.contains(source) && !keys.contains(key) {
+            let left = known.subtracting([source])
+            sources[key] = left.isEmpty ? nil : left
+            if left.isEmpty { gone.insert(key) }
+        }
+        (answeredSources, answered, clusters, prefixes, unrelated) = ([], [], [], [], 0)
+        answers.removeAll { sources[$0.key] == nil }
+        for answer in answers { count(answer) }
+        return gone
     }
 }

@@ -145,6 +145,8 @@ public enum DirectoryEvent: Sendable {
     case join([Endpoint])
     /// Servers to begin with, and where they are known from; once more when they are found elsewhere.
     case bootstrap(BootstrapSource, [Endpoint])
+    /// All that a source names now, by their link keys: others of it are not begun with any more, and speak for nothing.
+    case listed(BootstrapSource, Set<X25519PublicKey>)
     /// A request came; `from` is the sender of a datagram, `nil` for an envelope. Its link key is proven, its address only
     /// where `isProven` says so: to any other goes nothing but the answer.
     case request(from: Endpoint?, isProven: Bool = false, token: UInt64, message: [UInt8])

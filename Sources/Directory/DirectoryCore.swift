@@ -245,6 +245,9 @@ public struct DirectoryCore: TimedCore, Sendable {
         switch event {
         case .join(let endpoints): ask(endpoints, now, &effects)
         case .bootstrap(let source, let endpoints): begin(endpoints, from: source, now, &effects)
+        case .listed(let source, let keys):
+            let gone = trust.keep(keys, of: source)
+            bootstrap.removeAll { gone.contains($0.linkKey) }
         case .request(let from, let isProven, let token, let message):
             try request(from, isProven, token, message, now, &entropy, &effects, &store)
         case .answer(let id, let message):

@@ -26,6 +26,9 @@ extension CoreOwner {
 
     /// The servers with which to begin have been read, at the start or because the operator changed them.
     func begin(with named: [BootstrapSource: [PeerLink]], own: X25519PublicKey) {
+        for source in BootstrapSource.allCases where source != .anchors {
+            handle(.directory(.listed(source, Set((named[source] ?? []).map(\.linkKey)))))
+        }
         var beginnings = Beginnings(named, own: own, entropy: &entropy)
         for (source, endpoints) in beginnings.first() { handle(.directory(.bootstrap(source, endpoints))) }
         self.beginnings = beginnings

@@ -95,6 +95,14 @@ struct BeginningsTests {
             try newcomer.reloadPeers()
             view = try await Self.view(newcomer) { $0.isTrusted }
             #expect(view.sources["invitation"]?.named == 1 && view.sources["invitation"]?.answered == 1)
+
+            // Removed again: it speaks for nothing at once, not from the next start on.
+            try "".write(
+                toFile: NodeFiles.peersPath(newcomer.configuration), atomically: true, encoding: .utf8)
+            try newcomer.reloadPeers()
+            view = try await Self.view(newcomer) { !$0.isTrusted }
+            #expect(!view.isTrusted && view.sources["invitation"]?.named == 0)
+            #expect(view.sources["bundled"]?.answered == 1 && view.sources["manual"]?.answered == 1)
         } catch {
             for node in nodes { await node.stop() }
             throw error
