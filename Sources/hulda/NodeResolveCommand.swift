@@ -1,6 +1,7 @@
 import ArgumentParser
 import Directory
 import Node
+import Records
 
 extension NodeCommand {
     struct Resolve: AsyncParsableCommand {
@@ -28,6 +29,11 @@ extension NodeCommand {
 
         func run() async throws {
             try await output.run {
+                guard !self.id.contains("@") || self.id.hasPrefix(UserLink.scheme) else {
+                    throw Failure(
+                        "a server looks up network IDs only, and \(self.id) is a friendly address",
+                        next: "An agent finds its ID: hulda resolve \(self.id)", code: SysExit.usage)
+                }
                 let id = try parseID(self.id)
                 let resolution = try await NodeClient(try ConfigurationFile.read(config.path)).resolve(id)
                 output.print(resolution) { ResolutionText.full(resolution) }

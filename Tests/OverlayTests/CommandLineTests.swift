@@ -65,6 +65,13 @@ import Testing
         #expect(help.status == 0 && help.text.contains("USAGE"))
     }
 
+    @Test("a server that is asked for a friendly address says who can look it up")
+    func friendlyAddressOfNode() throws {
+        let output = try Program.run(["node", "resolve", "ada@cluster-1"])
+        #expect(output.status == 64)
+        #expect(output.errors.contains("friendly address") && output.errors.contains("hulda resolve ada@cluster-1"))
+    }
+
     @Test("a mistyped ID is recognised as such")
     func mistypedID() throws {
         let id = "hulda1q9mu4s4wvgj3hpcy34xftz75m5za0ugm0l5sgqxdr3wexajp05rg2em9tn8"
