@@ -74,7 +74,7 @@ import Wire
         var scenario = Scenario()
         scenario.seconds = 30
         scenario.settle = 60
-        let report = try scenario.run(seed: 5)
+        let report = try scenario.run(seed: 6)
         #expect(report.violations.isEmpty, "\(report.violations)")
         #expect(report.rows.first?.value == .share(Proportion(successes: 12, trials: 12)))
         #expect(WorldTests.number(report, "users registered") == 4)
@@ -320,9 +320,9 @@ import Wire
     @Test("a swarm of fixed seeds finds nothing")
     func swarm() {
         var swarm = Swarm(firstSeed: 1)
-        for _ in 0..<2 { swarm.runNext() }
+        for _ in 0..<4 { swarm.runNext() }
         #expect(swarm.failures.isEmpty, "\(swarm.failures)")
-        #expect(swarm.runs == 2 && swarm.effects > 20_000)
+        #expect(swarm.runs == 4 && swarm.effects > 20_000)
         // What found nothing could have found something.
         #expect(swarm.exercise.servedInPlace > 0 && swarm.exercise.lookupsWithOlder > 0, "\(swarm.exercise)")
     }
