@@ -52,11 +52,16 @@ extension DirectoryCore {
         _ iteration: Iteration, _ now: Timestamp, _ effects: inout [DirectoryEffect]
     ) -> UInt64? {
         guard case .value(let key, let epoch, let place, let seeker) = iteration.goal,
-            place + 1 < Placement.searchPlaces,
+            place + 1 < Placement.searchPlaces, !hasAskedAll(iteration),
             let id = startSearch(for: key, epoch, place: place + 1, seeker, now, &effects)
         else { return nil }
         iterations[id]?.resume(iteration)
         return id
+    }
+
+    /// Whether the search has asked the whole map: then there is nobody else beside other places.
+    private func hasAskedAll(_ iteration: Iteration) -> Bool {
+        !nodes.isEmpty && nodes.allSatisfy { $0.id == own || iteration.hasAsked($0.id) }
     }
 
     /// Begins to look for a record at one of its places.

@@ -216,6 +216,8 @@ struct Iteration: Sendable {
         return (path, place)
     }
 
+    func hasAsked(_ node: NodeID) -> Bool { find(node).map { candidates[$0.path][$0.place].state != .fresh } ?? false }
+
     /// A node answered with contacts.
     mutating func answered(_ node: NodeID, _ contacts: [Contact], cluster: VerifyingKey? = nil) {
         guard let (path, place) = find(node), settle(path, place, .answered) else { return }

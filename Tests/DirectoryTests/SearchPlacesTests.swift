@@ -50,6 +50,7 @@ struct SearchPlacesTests {
     @Test("a record is looked for at its second place when it is not at the first, then at the third, and no further")
     func order() throws {
         var network = try DirectoryNetwork.joined(seed: 701, 2)
+        try network.handle(0, .map([]))
         let record = try Publisher(&network.entropy).record(network.now, entropy: &network.entropy)
         let (key, epoch) = (record.blindedKey, record.epoch)
         let nothing = DirectoryMessage.nodes(descriptor: network.members[1].descriptor, [])
@@ -72,9 +73,24 @@ struct SearchPlacesTests {
         #expect(network.members[0].core.iterations.isEmpty)
     }
 
+    @Test("where all servers of the map were asked at one place nobody is asked again at the next")
+    func small() throws {
+        var network = try DirectoryNetwork.joined(seed: 705, 2)
+        let key = VerifyingKey(network.entropy.bytes())
+        let nothing = DirectoryMessage.nodes(descriptor: network.members[1].descriptor, [])
+        let vain = try search(&network, for: key) { _, _ in nothing }
+        #expect(vain.asked == [.findValue(key: key, epoch: network.now.epoch, place: 0)] && vain.answer == .missing)
+        // Of a server that was not asked nobody knows what it has.
+        _ = try network.add()
+        try network.handle(0, .map(network.nodes))
+        let further = try search(&network, for: key) { _, _ in nothing }
+        #expect(further.asked.count == 3 && further.answer == .missing)
+    }
+
     @Test("all three places share one time limit, of five seconds from the beginning")
     func deadline() throws {
         var network = try DirectoryNetwork.joined(seed: 702, 2)
+        try network.handle(0, .map([]))
         let key = VerifyingKey(network.entropy.bytes())
         let nothing = DirectoryMessage.nodes(descriptor: network.members[1].descriptor, [])
         let start = network.now
