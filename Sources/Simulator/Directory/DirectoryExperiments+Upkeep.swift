@@ -12,7 +12,10 @@ extension DirectoryExperiments {
     static func repair(
         _ nodes: Int, _ seed: UInt64, _ trials: Int, _ progress: (Double) -> Void
     ) throws(DirectoryExperimentError) -> [ResultRow] {
-        let world = try DirectoryWorld(nodes: nodes, seed: seed)
+        // Copies for searches are not repaired, and would count as if they were.
+        var configuration = DirectoryConfiguration()
+        configuration.kademliaCopies = 0
+        let world = try DirectoryWorld(nodes: nodes, seed: seed, configuration: configuration)
         try world.addUsers(max(1, min(trials, userLimit))) { progress($0 * 0.2) }
         world.startAll()
         try world.run(milliseconds: 5 * minute)
