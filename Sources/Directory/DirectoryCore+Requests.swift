@@ -253,10 +253,9 @@ extension DirectoryCore {
             }
         }
         // From the map and not by a search: who is not on the map could gather around the key.
-        let known = Set(targets.map(\.id))
-        let searched = placement.searched(for: record.blindedKey, configuration.kademliaCopies)
-        targets += searched.filter { !known.contains($0.id) }
-        for node in targets where node.id != self.own {
+        targets += placement.searched(for: record.blindedKey, configuration.kademliaCopies)
+        var chosen: Set<NodeID> = [self.own]
+        for node in targets where chosen.insert(node.id).inserted {
             guard let endpoint = node.endpoint ?? table.contact(node.id)?.endpoint else { continue }
             watchHolder(node.id)
             put(item.record, to: node.id, endpoint, now, &effects)

@@ -59,9 +59,6 @@ extension DirectoryCore {
 }
 
 extension DirectoryCore {
-    /// So many places has each record for searches without a map.
-    public static let searchPlaces = Placement.searchPlaces
-
     /// Where searches without a map look for a record: `H("hulda/dir-kad", A' ‖ SRV)`, and with the place's number after
     /// that for the second and third.
     /// - Parameters:

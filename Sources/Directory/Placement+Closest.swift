@@ -21,7 +21,7 @@ extension Placement {
     }
 
     /// So many places has each record for searches without a map: one is looked at when nothing was found at the one before.
-    static let searchPlaces: UInt8 = 3
+    public static let searchPlaces: UInt8 = 3
 
     /// Where searches without a map look for a record. It follows from the epoch's shared random value, as the holders do:
     /// nobody can have servers admitted beside it before that is known (specs/directory.md, "Kademlia").
@@ -38,11 +38,10 @@ extension Placement {
         return hash.finalize()
     }
 
-    /// The nodes that keep copies for searches without a map: `count` beside each of the record's places.
+    /// The nodes that keep copies for searches without a map: `count` beside each of the record's places; in a small
+    /// network one may be beside several.
     func searched(for key: VerifyingKey, _ count: Int) -> [Node] {
-        var known: Set<NodeID> = []
-        return (0..<Placement.searchPlaces).flatMap { searched(searchTarget(of: key, place: $0), count) }
-            .filter { known.insert($0.id).inserted }
+        (0..<Placement.searchPlaces).flatMap { searched(searchTarget(of: key, place: $0), count) }
     }
 
     /// The `count` nodes that keep copies for searches without a map: the closest, of one prefix and one cluster one each

@@ -8,6 +8,11 @@ public enum SnapshotLeaf: Hashable, Sendable, Comparable {
     case cluster(VerifyingKey)
     case server(VerifyingKey, cluster: VerifyingKey, linkKey: X25519PublicKey)
 
+    /// The line of a server.
+    init(_ server: ServerDescriptor) {
+        self = .server(server.serverID, cluster: server.clusterID, linkKey: server.linkKey)
+    }
+
     /// Kind 1 ‖ ClusterID, or kind 2 ‖ ServerID ‖ ClusterID ‖ link key.
     public func encode() -> [UInt8] {
         var writer = Writer(capacity: 97)
@@ -80,13 +85,7 @@ public struct SnapshotTree: Sendable {
 
     /// A tree of these servers and their clusters.
     init(servers: [ServerDescriptor]) {
-        self.init(
-            servers.flatMap { server in
-                [
-                    SnapshotLeaf.cluster(server.clusterID),
-                    .server(server.serverID, cluster: server.clusterID, linkKey: server.linkKey),
-                ]
-            })
+        self.init(servers.flatMap { [SnapshotLeaf.cluster($0.clusterID), SnapshotLeaf($0)] })
     }
 
     /// `nil` for no leaves.

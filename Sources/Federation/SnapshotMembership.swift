@@ -134,7 +134,7 @@ extension MapDescriptor {
     var leaf: SnapshotLeaf? {
         switch self {
         case .cluster(let cluster): .cluster(cluster.clusterID)
-        case .server(let server): .server(server.serverID, cluster: server.clusterID, linkKey: server.linkKey)
+        case .server(let server): SnapshotLeaf(server)
         case .later: nil
         }
     }

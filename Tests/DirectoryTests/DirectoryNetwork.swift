@@ -126,10 +126,15 @@ struct DirectoryNetwork: ~Copyable {
 
     mutating func handle(_ index: Int, _ event: DirectoryEvent) throws {
         guard members[index].isUp else { return }
+        for effect in try effects(of: event, at: index) { perform(effect, of: index) }
+    }
+
+    /// What comes of an event, and is not performed.
+    mutating func effects(of event: DirectoryEvent, at index: Int) throws -> [DirectoryEffect] {
         var member = members[index]
         let effects = try member.core.handle(event, now: clock(index), entropy: &entropy, store: &member.store)
         members[index] = member
-        for effect in effects { perform(effect, of: index) }
+        return effects
     }
 
     private mutating func perform(_ effect: DirectoryEffect, of index: Int) {

@@ -25,7 +25,7 @@ struct NamedContactsTests {
         var named = 0
         for _ in 0..<searches {
             let request = DirectoryMessage.iterate(key: VerifyingKey(network.entropy.bytes()), epoch: network.now.epoch)
-            var effects = try handle(.request(from: nil, token: 1, message: request.encode()), &network)
+            var effects = try network.effects(of: .request(from: nil, token: 1, message: request.encode()), at: 0)
             while let effect = effects.popLast() {
                 guard case .call(let call, let endpoint, _) = effect else { continue }
                 guard endpoint == liar.endpoint else {
@@ -35,20 +35,12 @@ struct NamedContactsTests {
                 let six = (named..<named + 6).map { contacts($0, &network.entropy) }
                 named += 6
                 let answer = DirectoryMessage.nodes(descriptor: liar.descriptor, six)
-                effects += try handle(.answer(call: call, message: answer.encode()), &network)
+                effects += try network.effects(of: .answer(call: call, message: answer.encode()), at: 0)
             }
             network.now = network.now.adding(milliseconds: 10)
         }
-        for call in asked { _ = try handle(.failed(call: call), &network) }
+        for call in asked { _ = try network.effects(of: .failed(call: call), at: 0) }
         return asked.count
-    }
-
-    private func handle(_ event: DirectoryEvent, _ network: inout DirectoryNetwork) throws -> [DirectoryEffect] {
-        var member = network.members[0]
-        let effects = try member.core.handle(
-            event, now: network.now, entropy: &network.entropy, store: &member.store)
-        network.members[0] = member
-        return effects
     }
 
     @Test(
@@ -86,7 +78,7 @@ struct NamedContactsTests {
                 id: $0.nodeID, cluster: $0.serverID, prefix: $0.endpoint.address.prefix, endpoint: $0.endpoint)
         }
         // Of one cluster and prefix only so many lie on the circle.
-        _ = try handle(.map(network.nodes + nodes.prefix(18)), &network)
+        _ = try network.effects(of: .map(network.nodes + nodes.prefix(18)), at: 0)
         let asked = try lure(&network, searches: 3) { number, _ in servers[number] }
         #expect(asked == 18)
         _ = try lure(&network, searches: 20) { number, entropy in

@@ -14,14 +14,6 @@ struct SearchPlacesTests {
         var answer: DirectoryMessage?
     }
 
-    private func handle(_ event: DirectoryEvent, _ network: inout DirectoryNetwork) throws -> [DirectoryEffect] {
-        var member = network.members[0]
-        let effects = try member.core.handle(
-            event, now: network.now, entropy: &network.entropy, store: &member.store)
-        network.members[0] = member
-        return effects
-    }
-
     /// - Parameter answer: what the other says, and how the time goes on meanwhile; `nil` for silence.
     private func search(
         _ network: inout DirectoryNetwork, for key: VerifyingKey,
@@ -29,7 +21,7 @@ struct SearchPlacesTests {
     ) throws -> Search {
         var search = Search()
         let request = DirectoryMessage.iterate(key: key, epoch: network.now.epoch)
-        var effects = try handle(.request(from: nil, token: 7, message: request.encode()), &network)
+        var effects = try network.effects(of: .request(from: nil, token: 7, message: request.encode()), at: 0)
         while let effect = effects.popLast() {
             switch effect {
             case .answer(7, let message): search.answer = try DirectoryMessage(decoding: message)
@@ -37,10 +29,10 @@ struct SearchPlacesTests {
                 let message = try DirectoryMessage(decoding: message)
                 search.asked.append(message)
                 guard let answer = answer(message, &network.now) else {
-                    effects += try handle(.failed(call: call), &network)
+                    effects += try network.effects(of: .failed(call: call), at: 0)
                     continue
                 }
-                effects += try handle(.answer(call: call, message: answer.encode()), &network)
+                effects += try network.effects(of: .answer(call: call, message: answer.encode()), at: 0)
             default: break
             }
         }

@@ -128,7 +128,7 @@ extension DirectoryExperiments {
         var keys = world.users.prefix(wanted).map(\.blindedKey)
         while keys.count < wanted { keys.append(VerifyingKey(world.entropy.bytes())) }
         var taken: Set<UInt64> = []
-        let places: Range<UInt8> = 0..<(attack.place == .early ? 1 : DirectoryCore.searchPlaces)
+        let places: Range<UInt8> = 0..<(attack.place == .early ? 1 : Placement.searchPlaces)
         for (key, place) in keys.flatMap({ key in places.map { (key, $0) } }) {
             let target = DirectoryCore.kademliaTarget(of: key, epoch: epoch, place: place).firstWord
             var near = pool.around(target, part: 20 / Double(own)).filter { !taken.contains($0) }
