@@ -37,7 +37,7 @@ struct AnsweredHandshake: Sendable {
 }
 
 extension DatagramEndpoint {
-    /// Checks in order of cost: MAC, memory, cookie, and only then Diffie–Hellman.
+    /// Checks in order of cost: MAC, cookie and load, memory, and only then Diffie–Hellman.
     mutating func receiveInitiation(
         _ datagram: [UInt8], from address: SocketAddress, now: Timestamp, entropy: inout Entropy
     ) -> [Effect] {
@@ -47,21 +47,12 @@ extension DatagramEndpoint {
             counters.unauthenticated += 1
             return []
         }
-        if let known = handshakes[ephemeral] {
-            counters.duplicates += 1
-            // As long as the datagram that asked for it, so a forged address gains nothing. Later it can only be a replay.
-            guard let response = known.response, now.milliseconds(since: known.accepted) < DatagramBounds.requestKept
-            else { return [] }
-            // Whoever uses the session may have had the response at this address or at the first one.
-            if let index = known.session {
-                _ = sessions.update(index) { if $0.address != address { $0.address = nil } }
-            }
-            return [.send(response, to: address)]
-        }
         let index = DatagramFormat.index(datagram)
         let isProven = cookies.accepts(datagram, from: address, now: now, entropy: &entropy)
+        // Repetitions too: a recording can be sent as fast as a new message, and is answered with as many bytes.
         switch budget.admit(address, isProven: isProven, bounds, now) {
         case .admitted:
+            if let known = handshakes[ephemeral] { return repeatResponse(known, to: address, now: now) }
             return acceptInitiation(
                 datagram, ephemeral, index, from: address, isProven: isProven, now: now, entropy: &entropy)
         case .unproven:
@@ -74,6 +65,21 @@ extension DatagramEndpoint {
         case .overPrefix: counters.overPrefix += 1
         }
         return []
+    }
+
+    /// A first message that was accepted before. No Diffie–Hellman operation is done.
+    private mutating func repeatResponse(
+        _ known: AnsweredHandshake, to address: SocketAddress, now: Timestamp
+    ) -> [Effect] {
+        counters.duplicates += 1
+        // As long as the datagram that asked for it, so a forged address gains nothing. Later it can only be a replay.
+        guard let response = known.response, now.milliseconds(since: known.accepted) < DatagramBounds.requestKept
+        else { return [] }
+        // Whoever uses the session may have had the response at this address or at the first one.
+        if let index = known.session {
+            _ = sessions.update(index) { if $0.address != address { $0.address = nil } }
+        }
+        return [.send(response, to: address)]
     }
 
     private mutating func acceptInitiation(

@@ -1,6 +1,6 @@
 import Wire
 
-/// Which first messages are worth a handshake, decided before any Diffie–Hellman operation: by how many there were in
+/// Which first messages, new or repeated, are worth an answer, decided before any Diffie–Hellman operation: by how many there were in
 /// the current second, in all and from one IPv4 /24 or IPv6 /48 (specs/link.md, "mac1, mac2 and cookies").
 ///
 /// Whoever shows no cookie may have forged its address: it can use up what its prefix has without a cookie, and then

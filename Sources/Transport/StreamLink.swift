@@ -5,7 +5,8 @@ import Primitives
 
 /// What a stream link reports, on its own event loop.
 public enum StreamEvent: Sendable {
-    /// The handshake is done; `peer` is the other server's link key, or `nil` for an agent.
+    /// The handshake is done, and who accepted the link has opened a frame; `peer` is the other server's link key, or `nil`
+    /// for an agent.
     case established(StreamLink, peer: X25519PublicKey?)
     /// A frame arrived and was authenticated.
     case frame(StreamLink, kind: UInt8, body: [UInt8])
@@ -36,7 +37,7 @@ public final class StreamLink: Sendable {
 
     /// How long the other end is waited for. A link over which nothing is under way may stand idle for ever.
     public struct Patience: Sendable {
-        /// From the connection on until the handshake is done.
+        /// From the connection on until the handshake is done, with the first frame for who accepted the connection.
         public var handshake = TimeAmount.seconds(10)
         /// From the first byte of a frame until its last.
         public var frame = TimeAmount.seconds(30)

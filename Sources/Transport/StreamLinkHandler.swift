@@ -10,6 +10,8 @@ final class StreamLinkHandler: ChannelInboundHandler {
     enum Handshake {
         case initiator(InitiatorBox)
         case responder(LinkKey)
+        /// The responder has answered what may be a recording: nothing but the first frame proves that somebody is there.
+        case answered(peer: X25519PublicKey?)
         case done
     }
 
@@ -83,7 +85,7 @@ final class StreamLinkHandler: ChannelInboundHandler {
     /// What has arrived of the next message may be a part, and its rest may never come.
     /// - Parameter isWaiting: whether it was waited for before.
     private func noteWait(_ isWaiting: Bool, _ context: ChannelHandlerContext) {
-        guard session == nil || received.readableBytes > 0 else {
+        guard isHandshaking || received.readableBytes > 0 else {
             waitingSince = nil
             return
         }
@@ -102,20 +104,22 @@ final class StreamLinkHandler: ChannelInboundHandler {
         context.eventLoop.scheduleTask(deadline: due) { bound.value.judgeWait(due) }
     }
 
-    private var limit: TimeAmount { session == nil ? patience.handshake : patience.frame }
+    private var isHandshaking: Bool { if case .done = handshake { false } else { true } }
+
+    private var limit: TimeAmount { isHandshaking ? patience.handshake : patience.frame }
 
     private func judgeWait(_ due: NIODeadline) {
         guard lookDue == due else { return }
         lookDue = nil
         guard let context, failure == nil, let waitingSince else { return }
         guard NIODeadline.now() >= waitingSince + limit else { return watch(context) }
-        end(session == nil ? .handshakeStalled : .frameStalled, context)
+        end(isHandshaking ? .handshakeStalled : .frameStalled, context)
     }
 
     /// Handles one whole handshake message or frame; false when more bytes are needed.
     private func takeMessage(_ context: ChannelHandlerContext) throws(LinkError) -> Bool {
         switch handshake {
-        case .done:
+        case .done, .answered:
             return try takeFrame()
         case .responder(let key):
             guard received.readableBytes > 0 else { return false }
@@ -127,19 +131,17 @@ final class StreamLinkHandler: ChannelInboundHandler {
             let accepted = try StreamResponder.respond(to: first, key: key.key, entropy: &entropy)
             write(accepted.reply, context)
             context.flush()
-            let peer = accepted.peer
-            establish(accepted.takeSession(), peer: peer)
+            handshake = .answered(peer: accepted.peer)
+            session = accepted.takeSession()
         case .initiator(let box):
             guard let second = received.readBytes(length: StreamInitiator.secondMessageSize) else { return false }
-            establish(try box.finish(second), peer: box.peer)
+            session = try box.finish(second)
+            // Tells the responder that this side is there, whatever the owner has to say and when.
+            handshake = .done
+            send(kind: FrameKind.idle.rawValue, body: [])
+            if let link { report(.established(link, peer: box.peer)) }
         }
         return true
-    }
-
-    private func establish(_ session: consuming StreamSession, peer: X25519PublicKey?) {
-        self.session = consume session
-        handshake = .done
-        if let link { report(.established(link, peer: peer)) }
     }
 
     /// Opens a frame in the receive buffer; its body is the only copy made.
@@ -159,12 +161,16 @@ final class StreamLinkHandler: ChannelInboundHandler {
         }
         received.moveReaderIndex(forwardBy: size)
         let frame = try outcome.get()
+        if case .answered(let peer) = handshake {
+            handshake = .done
+            if let link { report(.established(link, peer: peer)) }
+        }
         if let link { report(.frame(link, kind: frame.kind, body: frame.body)) }
         return true
     }
 
     func send(kind: UInt8, body: [UInt8]) {
-        guard session != nil, failure == nil, let context else { return }
+        guard !isHandshaking, failure == nil, let context else { return }
         guard !isBackedUp(context) else { return end(.overloaded, context) }
         var buffer = context.channel.allocator.buffer(capacity: StreamSession.frameSize)
         var refusal: LinkError?

@@ -88,4 +88,33 @@ struct HandshakeBudgetTests {
         #expect(peer.receive(second, now: now).map { $0.type } == [2])
         #expect(peer.requesters.count == 4 && peer.provenRequests == 1)
     }
+
+    @Test("repetitions of a first message count like new ones: a recording gets no more answers than a fresh message")
+    func repetitions() {
+        let peer = responder()
+        let caller = DatagramNode(1)
+        let first = caller.call(1, peer, [1], now: now)[0]
+        var answered: [UInt8: Int] = [:]
+        func replay(_ count: Int, from source: (Int) -> SocketAddress, at now: Timestamp) {
+            answered = [:]
+            for number in 0..<count {
+                var copy = first
+                copy.source = source(number)
+                for answer in peer.receive(copy, now: now) { answered[answer.type, default: 0] += 1 }
+            }
+        }
+        let prefixes: (Int) -> SocketAddress = { SocketAddress(v4: (10, 0, UInt8($0 % 200), 1), port: 4000) }
+        replay(1000, from: { _ in first.source }, at: now)
+        #expect(answered == [2: 2, 3: 998])
+        replay(1000, from: prefixes, at: now.adding(seconds: 1))
+        #expect(answered == [2: 8, 3: 992])
+        #expect(peer.processed == [[1]: 1])
+
+        // The caller itself shows a cookie and is answered again.
+        let cookie = peer.receive(first, now: now.adding(seconds: 1))[0]
+        let second = caller.receive(cookie, now: now.adding(seconds: 1))[0]
+        #expect(peer.receive(second, now: now.adding(seconds: 1)).map { $0.type } == [2])
+        replay(100, from: prefixes, at: now.adding(seconds: 31))
+        #expect(answered == [3: 92])
+    }
 }

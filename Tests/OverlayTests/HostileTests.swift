@@ -137,17 +137,42 @@ private final class Closed: Sendable {
     func add() { ended.withLockedValue { $0 += 1 } }
 }
 
-/// A peer that completes the handshake and sends a half of its first frame.
+/// A peer that completes the handshake with its first frame and sends a half of its second.
 private struct HalfFrame {
     let channel: any Channel
 
     init(to address: NIOCore.SocketAddress, _ key: X25519PublicKey, _ group: any EventLoopGroup) async throws {
         var entropy = Entropy.system()
-        let hello = try StreamInitiator(responder: key, entropy: &entropy).firstMessage
-        channel = try await ClientBootstrap(group: group).connect(to: address).get()
-        // The server's handshake is done with the first message; only a whole frame would show that this is no session.
+        let initiator = try StreamInitiator(responder: key, entropy: &entropy)
+        let second = SecondMessage()
+        channel = try await ClientBootstrap(group: group)
+            .channelInitializer { channel in
+                channel.eventLoop.makeCompletedFuture { try channel.pipeline.syncOperations.addHandler(second) }
+            }
+            .connect(to: address).get()
+        try await channel.writeAndFlush(ByteBuffer(bytes: initiator.firstMessage)).get()
+        for _ in 0..<500 where !second.isWhole { try await Task.sleep(for: .milliseconds(20)) }
+        var session = try initiator.finish(second.message)
+        var frame = [UInt8](repeating: 0, count: StreamSession.frameSize)
+        try frame.withUnsafeMutableBytes { out in
+            try session.seal(
+                kind: FrameKind.idle.rawValue, body: UnsafeRawBufferPointer(start: nil, count: 0), into: out)
+        }
         let half = entropy.array(StreamSession.frameSize / 2)
-        try await channel.writeAndFlush(ByteBuffer(bytes: hello + half)).get()
+        try await channel.writeAndFlush(ByteBuffer(bytes: frame + half)).get()
+    }
+}
+
+/// Takes the answer to a first message.
+private final class SecondMessage: ChannelInboundHandler, Sendable {
+    typealias InboundIn = ByteBuffer
+    private let received = NIOLockedValueBox<[UInt8]>([])
+
+    var message: [UInt8] { Array(received.withLockedValue { $0.prefix(StreamInitiator.secondMessageSize) }) }
+    var isWhole: Bool { message.count == StreamInitiator.secondMessageSize }
+
+    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        received.withLockedValue { $0 += Array(unwrapInboundIn(data).readableBytesView) }
     }
 }
 

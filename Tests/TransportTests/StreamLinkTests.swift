@@ -136,21 +136,16 @@ struct StreamLinkTests {
         let key = key(4)
         let server = Seen()
         let listener = try await serve(key, server)
-        // A peer that completes the handshake by hand and never reads again.
-        var entropy = Entropy(seed: 5)
-        let initiator = try StreamInitiator(responder: key.publicKey, entropy: &entropy)
-        let hello = initiator.firstMessage
-        let channel = try await ClientBootstrap(group: group)
-            .channelOption(ChannelOptions.autoRead, value: false)
-            .channelOption(ChannelOptions.socketOption(.so_rcvbuf), value: 4096)
-            .connect(to: try #require(listener.localAddress)).get()
-        try await channel.writeAndFlush(ByteBuffer(bytes: hello)).get()
+        // A peer that completes the handshake by hand and then never reads again.
+        let peer = try await ByHand(to: try #require(listener.localAddress), key.publicKey, group)
+        try await peer.channel.setOption(ChannelOptions.autoRead, value: false).get()
+        try await peer.send(peer.frames[0])
         try await server.wait("the handshake") { $0.established == 1 }
         let link = try #require(server.state.withLockedValue { $0.links.first })
         let body = [UInt8](repeating: 1, count: StreamSession.bodyLimit)
         for _ in 0..<8000 { link.send(kind: .map, body: body) }
         try await server.wait("the end of the link") { $0.closed == [.overloaded] }
-        try? await channel.close().get()
+        try? await peer.channel.close().get()
         try await listener.close()
     }
 
@@ -184,6 +179,50 @@ struct StreamLinkTests {
         try await mute.close()
     }
 
+    @Test(
+        "that is a recording of another, or of its first message, is answered as a handshake has to be and never comes about"
+    )
+    func recording() async throws {
+        let (key, identity) = (key(11), key(12))
+        let (server, client) = (Seen(), Seen())
+        var patience = StreamLink.Patience()
+        patience.handshake = .milliseconds(500)
+        let listener = try await serve(key, server, GuestBook(), patience)
+        let address = try #require(listener.localAddress)
+        let recorder = try await Recorder(before: address, group)
+        StreamLink.connect(to: .address(recorder.address), peer: key.publicKey, identity: identity, group: group) {
+            client.take($0)
+        }
+        // Comes about although neither side has anything to say.
+        try await server.wait("the link") { $0.established == 1 && $0.frames == 1 }
+        let link = try #require(client.state.withLockedValue { $0.links.first })
+        link.send(kind: .map, body: [1, 2, 3])
+        try await server.wait("its frames") { $0.frames == 2 }
+        let recording = recorder.recording
+        let first = try #require(StreamResponder.firstMessageSize(startingWith: 1))
+        #expect(recording.count == first + 2 * StreamSession.frameSize)
+
+        for (count, reason) in [(first, LinkError.handshakeStalled), (recording.count, .authenticationFailed)] {
+            server.state.withLockedValue { $0 = .init() }
+            let answer = NIOLockedValueBox<[UInt8]>([])
+            let channel = try await ClientBootstrap(group: group)
+                .channelInitializer { channel in
+                    channel.eventLoop.makeCompletedFuture {
+                        try channel.pipeline.syncOperations.addHandler(Collector(answer))
+                    }
+                }
+                .connect(to: address).get()
+            try await channel.writeAndFlush(ByteBuffer(bytes: recording.prefix(count))).get()
+            try await server.wait("the end of the link") { $0.closed == [reason] }
+            try await channel.closeFuture.get()
+            #expect(server.state.withLockedValue { $0.established == 0 && $0.frames == 0 })
+            #expect(answer.withLockedValue { $0.count } == StreamInitiator.secondMessageSize)
+        }
+        link.close()
+        try await recorder.close()
+        try await listener.close()
+    }
+
     @Test("is closed as stalled when a frame is begun and not ended in time, byte by byte too; idle it stays")
     func stalledFrame() async throws {
         let key = key(8)
@@ -193,8 +232,8 @@ struct StreamLinkTests {
             let server = Seen()
             let listener = try await serve(key, server, GuestBook(), patience)
             let peer = try await ByHand(to: try #require(listener.localAddress), key.publicKey, group)
-            try await server.wait("the handshake") { $0.established == 1 }
             try await peer.send(peer.frames[0])
+            try await server.wait("the handshake") { $0.established == 1 }
             try await Task.sleep(for: .milliseconds(1200))
             #expect(server.state.withLockedValue { $0.frames == 1 && $0.closed.isEmpty })
             // A whole one and a part of the next, and then a byte now and again.
@@ -284,4 +323,54 @@ private final class Collector: ChannelInboundHandler, Sendable {
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
         bytes.withLockedValue { $0 += Array(unwrapInboundIn(data).readableBytesView) }
     }
+}
+
+/// Stands between two ends of one connection, passes on what each sends, and keeps what the first one sent.
+private final class Recorder: Sendable {
+    private let listener: any Channel
+    private let bytes: NIOLockedValueBox<[UInt8]>
+    let address: SocketAddress
+
+    var recording: [UInt8] { bytes.withLockedValue { $0 } }
+
+    init(before target: SocketAddress, _ group: any EventLoopGroup) async throws {
+        let bytes = NIOLockedValueBox<[UInt8]>([])
+        self.bytes = bytes
+        let loop = group.next()
+        listener = try await ServerBootstrap(group: loop)
+            .childChannelInitializer { near in
+                ClientBootstrap(group: near.eventLoop)
+                    .channelInitializer { far in
+                        far.eventLoop.makeCompletedFuture {
+                            try far.pipeline.syncOperations.addHandler(PassOn(to: near, nil))
+                        }
+                    }
+                    .connect(to: target).flatMap { far in near.pipeline.addHandler(PassOn(to: far, bytes)) }
+            }
+            .bind(to: try SocketAddress(ipAddress: "127.0.0.1", port: 0)).get()
+        guard let address = listener.localAddress else { throw ChannelError.unknownLocalAddress }
+        self.address = address
+    }
+
+    func close() async throws { try await listener.close() }
+}
+
+/// Passes on what comes, and the end.
+private final class PassOn: ChannelInboundHandler, Sendable {
+    typealias InboundIn = ByteBuffer
+    private let other: any Channel
+    private let record: NIOLockedValueBox<[UInt8]>?
+
+    init(to other: any Channel, _ record: NIOLockedValueBox<[UInt8]>?) {
+        self.other = other
+        self.record = record
+    }
+
+    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        let buffer = unwrapInboundIn(data)
+        record?.withLockedValue { $0 += Array(buffer.readableBytesView) }
+        other.writeAndFlush(buffer, promise: nil)
+    }
+
+    func channelInactive(context: ChannelHandlerContext) { other.close(promise: nil) }
 }
