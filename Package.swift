@@ -101,6 +101,7 @@ let package = Package(
         .target(name: "CAllocationCounter", path: "Tests/CAllocationCounter"),
         .target(name: "Fuzz", dependencies: ["Storage", "Primitives"], path: "Tests/Fuzz", swiftSettings: strict),
         .target(name: "SecondImplementation", path: "Tests/SecondImplementation", swiftSettings: strict),
+        tests("SpecificationTests", []),
         tests("PrimitivesTests", ["Primitives", "SecondImplementation"]),
         tests("WireTests", ["Wire"]),
         tests("EnvelopeTests", ["Envelope", "CAllocationCounter", "SecondImplementation"]),
