@@ -55,6 +55,7 @@ let package = Package(
         concept("Primitives", ["CSodium"]),
         concept("Wire", ["Primitives"]),
         concept("Storage", []),
+        concept("Terminal", []),
         concept("Envelope", ["Primitives", "Wire"]),
         concept("Link", ["Primitives", "Wire", .product(name: "Crypto", package: "swift-crypto")]),
         concept("Records", ["Primitives", "Wire"]),
@@ -91,7 +92,7 @@ let package = Package(
         .executableTarget(
             name: "hulda",
             dependencies: [
-                "Node", "Agent", "Simulator", "CQREncode",
+                "Node", "Agent", "Simulator", "Terminal", "CQREncode",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "TOMLKit", package: "TOMLKit"),
             ],
@@ -104,6 +105,7 @@ let package = Package(
         tests("SpecificationTests", []),
         tests("PrimitivesTests", ["Primitives", "SecondImplementation"]),
         tests("WireTests", ["Wire"]),
+        tests("TerminalTests", ["Terminal", "SecondImplementation"]),
         tests("EnvelopeTests", ["Envelope", "CAllocationCounter", "SecondImplementation"]),
         tests("LinkTests", ["Link", "CAllocationCounter", "SecondImplementation"]),
         tests("RecordsTests", ["Records", "Fuzz", "SecondImplementation"]),
@@ -127,7 +129,8 @@ let package = Package(
         tests(
             "OverlayTests",
             [
-                "hulda", "Node", "Home", "Agent", "Transport", "Federation", "Envelope", "LMDB", "Simulator", "Storage",
+                "hulda", "Terminal", "Node", "Home", "Agent", "Transport", "Federation", "Envelope", "LMDB",
+                "Simulator", "Storage",
                 "Fuzz", "SecondImplementation",
             ]),
     ],

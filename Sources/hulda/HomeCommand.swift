@@ -162,7 +162,7 @@ struct HomeCommand: AsyncParsableCommand {
                             closesAfter: home.report.closesAfter?.seconds)
                         output.print(row) {
                             "\(VisibleText.of(row.home))  \(row.state)"
-                                + (row.closesAfter.map { ", closed when empty after \(Terminal.date($0))" } ?? "")
+                                + (row.closesAfter.map { ", closed when empty after \(LocalTime.text($0))" } ?? "")
                                 + (row.account.map { "  account \($0)" } ?? "")
                         }
                     }

@@ -1,5 +1,6 @@
 import ArgumentParser
 import Glibc
+import Terminal
 
 @main
 struct Hulda: AsyncParsableCommand {
@@ -15,8 +16,12 @@ struct Hulda: AsyncParsableCommand {
                         hulda audit membership FILE… checks who is in the map, and whether nodes have the same
 
             Completion scripts: hulda --generate-completion-script bash|zsh|fish
-            Exit codes follow sysexits.h: 64 usage, 65 data, 68 unknown user, 69 service unavailable, 75 try again \
-            later (nothing is lost), 77 permission or passphrase, 78 configuration.
+            Exit codes follow sysexits.h:
+            64 wrong use                    65 wrong data                 66 a file cannot be read
+            68 unknown user or cluster      69 no network                 70 a fault of hulda itself
+            71 the system refused           73 exists, or is taken        74 the disk
+            75 not yet, nothing is lost     76 a contradiction            77 passphrase or permission
+            78 the configuration            130 Ctrl-C at a question
             """,
         version: "hulda 0.1.0",
         subcommands: [
@@ -27,21 +32,28 @@ struct Hulda: AsyncParsableCommand {
 
     static func main() async {
         do {
+            try CommandName.check(CommandLine.arguments.dropFirst(), in: Hulda.self)
             var command = try await asyncParseAsRoot()
             if var command = command as? any AsyncParsableCommand {
                 try await command.run()
             } else {
                 try command.run()
             }
+        } catch let code as ExitCode {
+            Glibc.exit(code.rawValue)
         } catch {
-            if isForPrograms, exitCode(for: error) == SysExit.usage, !(error is ExitCode) {
+            let code = exitCode(for: error)
+            // Help that was asked for is text of our own, on standard output.
+            guard code != .success else { exit(withError: error) }
+            if isForPrograms, code == SysExit.usage {
                 // The last line says where to read on.
                 let next = fullMessage(for: error).split(separator: "\n").last.map(String.init) ?? ""
                 OutputOptions.printFailure(message(for: error), next: String(next.drop { $0 == " " }))
             } else {
-                exit(withError: error)
+                // What it repeats of the arguments may have been pasted.
+                OutputOptions.tell(fullMessage(for: error))
             }
-            Glibc.exit(exitCode(for: error).rawValue)
+            Glibc.exit(code.rawValue)
         }
     }
 

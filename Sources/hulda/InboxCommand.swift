@@ -131,10 +131,14 @@ struct InboxCommand: AsyncParsableCommand {
             let text = String(decoding: message.body, as: UTF8.self)
             output.print(
                 Received(
-                    from: message.sender.text, id: message.messageID.hex, sent: message.sent.seconds,
-                    received: message.received.seconds, text: text)
+                    from: message.sender.text, id: message.messageID.hex, sent: LocalTime.utc(message.sent.seconds),
+                    received: LocalTime.utc(message.received.seconds), text: text)
             ) {
-                "\(Terminal.date(message.sent.seconds))  \(message.sender.text)\n  \(Terminal.safe(text))"
+                """
+                From \(message.sender.text)
+                \(LocalTime.text(message.sent.seconds)), message \(message.messageID.short)
+                \(OutputOptions.message(text))
+                """
             }
         }
     }
@@ -144,11 +148,14 @@ struct InboxCommand: AsyncParsableCommand {
             let text = String(decoding: message.body, as: UTF8.self)
             output.print(
                 Sent(
-                    to: message.recipient.text, id: message.messageID.hex, created: message.created.seconds,
-                    state: "\(message.state)", text: text)
+                    to: message.recipient.text, id: message.messageID.hex,
+                    created: LocalTime.utc(message.created.seconds), state: "\(message.state)", text: text)
             ) {
-                "\(Terminal.date(message.created.seconds))  \(message.state)  "
-                    + "\(message.recipient.text)\n  \(Terminal.safe(text))"
+                """
+                To \(message.recipient.text)
+                \(LocalTime.text(message.created.seconds)), message \(message.messageID.short), \(message.state)
+                \(OutputOptions.message(text))
+                """
             }
         }
     }
@@ -156,16 +163,21 @@ struct InboxCommand: AsyncParsableCommand {
     private struct Received: Encodable {
         let from: String
         let id: String
-        let sent: UInt64
-        let received: UInt64
+        let sent: String
+        let received: String
         let text: String
     }
 
     private struct Sent: Encodable {
         let to: String
         let id: String
-        let created: UInt64
+        let created: String
         let state: String
         let text: String
     }
+}
+
+extension Bytes16 {
+    /// The beginning of a message's ID that people read and type.
+    var short: String { String(hex.prefix(8)) }
 }

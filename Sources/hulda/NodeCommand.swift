@@ -95,7 +95,7 @@ struct NodeCommand: AsyncParsableCommand {
                         "log_level: there is no level \(configuration.logLevel)",
                         next: "Use trace, debug, info, notice, warning or error.", code: SysExit.config)
                 }
-                var logger = Logger(label: "hulda", factory: { StreamLogHandler.standardError(label: $0) })
+                var logger = Logger(label: "hulda", factory: { LegibleLog(StreamLogHandler.standardError(label: $0)) })
                 logger.logLevel = level
                 let node: NodeRuntime
                 do {

@@ -2,6 +2,7 @@ import ArgumentParser
 import Federation
 import FoundationEssentials
 import Node
+import Terminal
 import Transport
 
 extension NodeCommand {
@@ -148,17 +149,9 @@ enum MapText {
     }
 }
 
-/// Text that others wrote, made fit for a terminal: what moves the cursor, changes colours or turns the direction of
-/// writing becomes a visible sign.
+/// Text that others wrote, within a line: see ForeignText, which may be used directly.
 enum VisibleText {
     static func of(_ text: String) -> String {
-        String(String.UnicodeScalarView(text.unicodeScalars.map { isVisible($0) ? $0 : "\u{FFFD}" }))
-    }
-
-    private static func isVisible(_ scalar: Unicode.Scalar) -> Bool {
-        switch scalar.properties.generalCategory {
-        case .control, .format, .lineSeparator, .paragraphSeparator, .surrogate, .privateUse, .unassigned: false
-        default: true
-        }
+        text.shown
     }
 }

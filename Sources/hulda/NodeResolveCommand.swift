@@ -56,7 +56,7 @@ enum ResolutionText {
         if let record = resolution.record {
             let age = record.ageSeconds.map { ", published \(duration($0)) ago" } ?? ""
             lines.append(
-                "  record     sequence \(record.sequence)\(age), valid until \(Terminal.date(record.expiry))")
+                "  record     sequence \(record.sequence)\(age), valid until \(LocalTime.text(record.expiry))")
             lines += record.homes.map { "  home       \(name($0)), server \($0.server.prefix(16))" }
             lines.append("  introduction policy: \(record.isOpen ? "open" : "restricted")")
         }

@@ -2,6 +2,7 @@ import ArgumentParser
 import FoundationEssentials
 import Glibc
 import NIOCore
+import Terminal
 
 /// Exit codes after sysexits.h.
 enum SysExit {
@@ -69,13 +70,25 @@ struct OutputOptions: ParsableArguments {
 
     /// Prints `value` as one line of JSON, or the lines of `text`.
     func print(_ value: some Encodable, to descriptor: Int32 = STDOUT_FILENO, text: () -> String) {
-        if json {
-            let encoder = JSONEncoder()
-            encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
-            if let data = try? encoder.encode(value) { write(String(decoding: data, as: UTF8.self), descriptor) }
-        } else {
-            write(text(), descriptor)
-        }
+        write(json ? OutputOptions.line(value) : ForeignText.page(text()), descriptor)
+    }
+
+    /// One line of JSON: keys in order, slashes as they are, and what a terminal must not be shown as `\uXXXX`.
+    private static func line(_ value: some Encodable) -> String {
+        let encoder = JSONEncoder()
+        encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
+        return ForeignText.json(String(decoding: (try? encoder.encode(value)) ?? Data(), as: UTF8.self))
+    }
+
+    /// The lines of a message that somebody wrote, as wide as the terminal.
+    static func message(_ text: String) -> String {
+        ForeignText.block(text, on: Screen(descriptor: STDOUT_FILENO))
+    }
+
+    /// A word to a person beside the results, on standard error: the state of things, a warning.
+    static func tell(_ text: String) {
+        let screen = Screen(descriptor: STDERR_FILENO)
+        StandardStream.write(ForeignText.paragraph(text, on: screen) + "\n", to: STDERR_FILENO)
     }
 
     /// What could not be written was not shown: the program ends, so that nothing counts as read.
@@ -97,7 +110,11 @@ struct OutputOptions: ParsableArguments {
             if json {
                 OutputOptions.printFailure(failure.message, next: failure.next)
             } else {
-                StandardStream.write("hulda: \(failure.message)\n       \(failure.next)\n", to: STDERR_FILENO)
+                let screen = Screen(descriptor: STDERR_FILENO)
+                for line in ["hulda: \(failure.message)", "       \(failure.next)"] {
+                    StandardStream.write(
+                        ForeignText.paragraph(line, on: screen, hanging: 7) + "\n", to: STDERR_FILENO)
+                }
             }
             throw failure.code
         }
@@ -105,7 +122,6 @@ struct OutputOptions: ParsableArguments {
 
     /// An error as one line of JSON on standard error.
     static func printFailure(_ message: String, next: String) {
-        let data = (try? JSONEncoder().encode(["error": message, "next": next])) ?? Data()
-        StandardStream.write(String(decoding: data, as: UTF8.self) + "\n", to: STDERR_FILENO)
+        StandardStream.write(line(["error": message, "next": next]) + "\n", to: STDERR_FILENO)
     }
 }

@@ -39,7 +39,7 @@ struct ResolveCommand: AsyncParsableCommand {
                     \(report.waves == 1 ? "wave" : "waves"), \
                     \(report.answered) answered, each over its own path of \(report.pathLength) hops\
                     \(report.usedFallback ? ", found by the iterative fallback" : "")
-                      record     sequence \(report.sequence), valid until \(Terminal.date(report.expiry))
+                      record     sequence \(report.sequence), valid until \(LocalTime.text(report.expiry))
                       introduction policy: \(report.body.policy == 1 ? "open" : "restricted")
                     """
                 }

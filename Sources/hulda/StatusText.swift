@@ -1,4 +1,5 @@
 import Node
+import Terminal
 
 /// A node's statement as text.
 enum StatusText {
@@ -84,10 +85,10 @@ enum StatusText {
 
     /// Lines in which every column has the width of its longest cell.
     static func columns(_ rows: [[String]]) -> [String] {
-        let widths = (rows.first ?? []).indices.map { column in rows.map { $0[column].count }.max() ?? 0 }
+        let widths = (rows.first ?? []).indices.map { column in rows.map { DisplayWidth.cells($0[column]) }.max() ?? 0 }
         return rows.map { row in
             let cells = zip(row, widths).map { cell, width in
-                cell + String(repeating: " ", count: width - cell.count)
+                cell + String(repeating: " ", count: width - DisplayWidth.cells(cell))
             }
             let line = cells.joined(separator: "  ")
             return String(line.reversed().drop { $0 == " " }.reversed())
