@@ -61,11 +61,8 @@ struct AgentFiles {
 
     /// Writes with mode 0600; replaces the file as a whole or not at all.
     func write(_ text: String, to path: String) throws(AgentFailure) {
-        do {
-            try Data(text.utf8).write(to: URL(fileURLWithPath: path), options: .atomic)
-            try FileManager.default.setAttributes([.posixPermissions: 0o600], ofItemAtPath: path)
-        } catch {
-            throw .storage(directory: directory, reason: FileFailure.reason(error))
+        do throws(DurableFile.Failure) { try DurableFile.write(text, to: path) } catch {
+            throw .storage(directory: directory, reason: error.reason)
         }
     }
 

@@ -63,10 +63,8 @@ final class NodeKeys: Sendable {
     ) throws -> ServerCertificate {
         let certificate = ServerCertificate(
             server: server.publicKey, expiry: now.seconds + certificateLifetime, cluster: cluster.key)
-        do {
-            try Data(certificate.encode()).write(to: URL(fileURLWithPath: path), options: .atomic)
-        } catch {
-            throw NodeError.unreadable(path: path, reason: FileFailure.reason(error))
+        do throws(DurableFile.Failure) { try DurableFile.write(certificate.encode(), to: path) } catch {
+            throw NodeError.unreadable(path: path, reason: error.reason)
         }
         return certificate
     }

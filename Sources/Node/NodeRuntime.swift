@@ -80,6 +80,7 @@ public final class NodeRuntime: Sendable {
         self.logger = logger
         let directory = configuration.dataDirectory
         try NodeFiles.makeDirectory(directory)
+        DurableFile.sweep(directory)
         let now = Timestamp.now()
         var entropy = Entropy.system()
         let environment: LMDBEnvironment

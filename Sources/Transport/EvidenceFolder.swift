@@ -16,10 +16,12 @@ public struct EvidenceFolder: Sendable {
         do {
             try FileManager.default.createDirectory(
                 atPath: path, withIntermediateDirectories: true, attributes: [.posixPermissions: 0o700])
-            try Data(evidence).write(to: URL(fileURLWithPath: file), options: .atomic)
+            try DurableFile.write(evidence, to: file)
             logger.warning(
                 "somebody contradicted himself; check it with: hulda audit evidence FILE", metadata: ["file": "\(file)"]
             )
+        } catch let failure as DurableFile.Failure {
+            logger.error("evidence could not be written to \(failure)")
         } catch {
             logger.error("evidence could not be written to \(file): \(FileFailure.reason(error))")
         }

@@ -23,24 +23,26 @@ public enum KeyFile {
 
     /// The key in the file at `path`; when there is no file, a new random key is written first.
     public static func loadOrCreate(_ path: String, count: Int, entropy: inout Entropy) throws(Failure) -> SecretBytes {
-        if access(path, F_OK) == 0 { return try load(path, count: count) }
+        if access(path, F_OK) == 0 {
+            // Of a key that was put back from elsewhere after a cut: it is a secret of nobody.
+            DurableFile.discardAside(of: path)
+            return try load(path, count: count)
+        }
         var fresh = SecretBytes(count: count)
         fresh.withUnsafeMutableBytes { entropy.fill($0) }
         try create(path, fresh)
         return fresh
     }
 
-    /// Writes `secret` to a new file with mode 0600, and syncs it and its folder.
+    /// Writes `secret` to a new file with mode 0600, as a whole or not at all (``DurableFile``).
     public static func create(_ path: String, _ secret: borrowing SecretBytes) throws(Failure) {
-        let descriptor = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o600)
-        guard descriptor >= 0 else { throw .unreadable(path: path, reason: reason(errno)) }
-        defer { close(descriptor) }
-        let reason = secret.withUnsafeBytes { writeAndSync(descriptor, $0) } ?? syncFolder(of: path)
-        if let reason {
-            // A part of a key would be taken for a damaged one at the next start.
-            unlink(path)
-            throw .unreadable(path: path, reason: reason)
+        let failure = secret.withUnsafeBytes { bytes -> DurableFile.Failure? in
+            do throws(DurableFile.Failure) { try DurableFile.write(bytes, to: path, ifPresent: .kept) } catch {
+                return error
+            }
+            return nil
         }
+        if let failure { throw .unreadable(path: path, reason: failure.reason) }
     }
 
     /// - Returns: why not all is on the medium; `nil` when it is.
@@ -56,13 +58,9 @@ public enum KeyFile {
         return fsync(descriptor) == 0 ? nil : reason(errno)
     }
 
-    /// That a file was made or removed is on the medium when its folder is.
     private static func syncFolder(of path: String) -> String? {
-        let folder = path.lastIndex(of: "/").map { String(path[...$0]) } ?? "."
-        let descriptor = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
-        guard descriptor >= 0 else { return reason(errno) }
-        defer { close(descriptor) }
-        return fsync(descriptor) == 0 ? nil : reason(errno)
+        let code = DurableFile.syncFolder(of: path)
+        return code == 0 ? nil : reason(code)
     }
 
     private static func reason(_ code: Int32) -> String { String(cString: strerror(code)) }

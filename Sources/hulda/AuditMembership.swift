@@ -4,6 +4,7 @@ import FoundationEssentials
 import Node
 import Primitives
 import Records
+import Transport
 
 extension AuditCommand {
     struct Membership: AsyncParsableCommand {
@@ -87,9 +88,9 @@ extension AuditCommand {
         private func write(_ evidence: [EquivocationEvidence], to folder: String) throws {
             for piece in evidence {
                 let path = "\(folder)/\(piece.fileName)"
-                do { try Data(piece.encode()).write(to: URL(fileURLWithPath: path)) } catch {
+                do throws(DurableFile.Failure) { try DurableFile.write(piece.encode(), to: path, mode: 0o644) } catch {
                     throw Failure(
-                        "\(path) cannot be written",
+                        "\(path) cannot be written: \(error.reason)",
                         next: "Check that the directory is there and that you may write in it.",
                         code: SysExit.cantCreate)
                 }

@@ -22,11 +22,15 @@ enum ConfigurationFile {
     }
 
     static func write(_ configuration: NodeConfiguration, to path: String) throws {
-        do {
-            try TOMLEncoder().encode(configuration).write(toFile: path, atomically: true, encoding: .utf8)
+        do throws(DurableFile.Failure) {
+            let text: String
+            do { text = try TOMLEncoder().encode(configuration) } catch {
+                throw DurableFile.Failure(path: path, reason: "\(error)")
+            }
+            try DurableFile.write(text, to: path)
         } catch {
             throw Failure(
-                "\(path) cannot be written: \(FileFailure.reason(error))",
+                "\(error.path) cannot be written: \(error.reason)",
                 next: "Check free space and that you may write there.", code: SysExit.cantCreate)
         }
     }

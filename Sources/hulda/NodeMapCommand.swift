@@ -66,9 +66,12 @@ extension NodeCommand {
         private func writeProof(_ question: String, to path: String) async throws {
             let client = NodeClient(try ConfigurationFile.read(config.path))
             let (file, proof) = try await client.membership(of: question)
-            do { try Data(file).write(to: URL(fileURLWithPath: path), options: .withoutOverwriting) } catch {
+            do throws(DurableFile.Failure) {
+                // For others to check.
+                try DurableFile.write(file, to: path, mode: 0o644, ifPresent: .kept)
+            } catch {
                 throw Failure(
-                    "\(path) cannot be written: \(FileFailure.reason(error))",
+                    "\(path) cannot be written: \(error.reason)",
                     next: "Choose another file; none is overwritten.", code: SysExit.cantCreate)
             }
             output.print(MembershipRow(file: path, proof, trusted: nil)) {

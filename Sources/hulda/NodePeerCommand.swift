@@ -173,12 +173,11 @@ struct PeerFile {
     func change(_ body: (inout [PeerLink]) throws -> Void) async throws -> Bool {
         var links = try links()
         try body(&links)
-        do {
-            try BootstrapList(links: links).text.write(
-                toFile: NodeFiles.peersPath(configuration), atomically: true, encoding: .utf8)
+        do throws(DurableFile.Failure) {
+            try DurableFile.write(BootstrapList(links: links).text, to: NodeFiles.peersPath(configuration))
         } catch {
             throw Failure(
-                "\(NodeFiles.peersPath(configuration)) cannot be written: \(FileFailure.reason(error))",
+                "\(error.path) cannot be written: \(error.reason)",
                 next: "Check free space and that you may write there.", code: SysExit.cantCreate)
         }
         // A node that does not run reads the list when it starts.

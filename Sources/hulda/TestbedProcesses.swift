@@ -58,11 +58,11 @@ struct Testbed {
             links.append(try NodeFailureText.translate { try NodeRuntime.prepare(bare) })
             try ConfigurationFile.write(configuration, to: configuration.dataDirectory + "/node.toml")
         }
-        do {
-            try BootstrapList(links: links).text.write(toFile: bootstrapPath, atomically: true, encoding: .utf8)
+        do throws(DurableFile.Failure) {
+            try DurableFile.write(BootstrapList(links: links).text, to: bootstrapPath)
         } catch {
             throw Failure(
-                "\(bootstrapPath) cannot be written: \(FileFailure.reason(error))",
+                "\(error.path) cannot be written: \(error.reason)",
                 next: "Check free space and that you may write there.", code: SysExit.cantCreate)
         }
     }
@@ -102,7 +102,7 @@ struct Testbed {
                 "cannot start \(member.name): \(String(cString: strerror(status)))",
                 next: "Check that the disk is not full and that more processes may be started.", code: SysExit.os)
         }
-        try "\(pid)\n".write(toFile: member.pidPath, atomically: true, encoding: .utf8)
+        try DurableFile.write("\(pid)\n", to: member.pidPath)
     }
 
     /// The end of a member's log.
