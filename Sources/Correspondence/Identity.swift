@@ -109,10 +109,14 @@ public final class Identity: Sendable {
 
     /// What proves to `gateway` that the mailbox of `epoch` is this agent's. Unrelated between gateways and epochs.
     func mailboxSecret(gateway: NodeID, epoch: UInt64) -> Bytes32 {
+        Identity.mailboxSecret(from: mailbox, gateway: gateway, epoch: epoch)
+    }
+
+    static func mailboxSecret(from key: borrowing SecretBytes, gateway: NodeID, epoch: UInt64) -> Bytes32 {
         var writer = Writer(capacity: 40)
         writer.fixed(gateway)
         writer.uint64(epoch)
-        let secret = BLAKE2b.deriveKey(from: mailbox, Domain("hulda/mbox-sec"), context: writer.bytes)
+        let secret = BLAKE2b.deriveKey(from: key, Domain("hulda/mbox-sec"), context: writer.bytes)
         return secret.withUnsafeBytes { Bytes32(raw: $0) ?? Bytes32() }
     }
 

@@ -60,7 +60,14 @@ struct SealedFragment: Hashable, Sendable {
     func seal(
         to recipient: NetworkID, key: X25519PublicKey, sender: borrowing SigningKey, entropy: inout Entropy
     ) throws(SealError) -> [UInt8] {
-        let ephemeral = X25519PrivateKey(&entropy)
+        try seal(to: recipient, key: key, sender: sender, ephemeral: X25519PrivateKey(&entropy))
+    }
+
+    /// - Parameter ephemeral: a fresh key; fixed only in tests with known answers.
+    func seal(
+        to recipient: NetworkID, key: X25519PublicKey, sender: borrowing SigningKey,
+        ephemeral: consuming X25519PrivateKey
+    ) throws(SealError) -> [UInt8] {
         let sealKey: SecretBytes
         do throws(PrimitiveError) {
             let shared = try ephemeral.sharedSecret(with: key)

@@ -105,6 +105,7 @@ public struct HomeCore: TimedCore, Sendable {
         let request: HomeRequest
         do throws(WireError) { request = try HomeRequest(decoding: body) } catch {
             counters.malformed += 1
+            if let refusal = HomeCore.refusal(of: body, error) { answer(.refused(refusal), blocks, &effects) }
             return
         }
         switch request {
@@ -123,6 +124,13 @@ public struct HomeCore: TimedCore, Sendable {
         case .name(let request):
             answer(try name(request, now, &store), blocks, &effects)
         }
+    }
+
+    /// What is said about a request that cannot be read: its sender can then tell a home that does not know it from an
+    /// envelope that was lost. Nothing about what is no request at all.
+    private static func refusal(of body: [UInt8], _ error: WireError) -> HomeAnswer.Refusal? {
+        guard let kind = body.first, (1...HomeRequest.highestKind).contains(kind) else { return nil }
+        return error == .unknownKind(kind) ? .unsupported : .malformed
     }
 
     private func answer(_ answer: HomeAnswer, _ blocks: [ReplyBlock], _ effects: inout [HomeEffect]) {

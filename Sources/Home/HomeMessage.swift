@@ -4,6 +4,9 @@ import Wire
 
 /// What comes to a home in an envelope (specs/home.md, "Requests").
 public enum HomeRequest: Hashable, Sendable {
+    /// Kinds of requests, known or not, are at most this; answers lie above.
+    public static let highestKind: UInt8 = 64
+
     /// Opens an account for an operational key; opening it again changes nothing.
     case register(Registration)
     /// The owner is there: here are reply blocks, and these items arrived.
@@ -219,7 +222,8 @@ public enum HomeAnswer: Hashable, Sendable {
         public var blob: [UInt8]
     }
 
-    public enum Refusal: UInt8, Sendable, Error {
+    public enum Refusal: UInt8, CaseIterable, Sendable, Error {
+        /// A request of a known kind that does not have its layout.
         case malformed = 1
         case unknownAccount = 2
         case wrongSignature = 3
@@ -241,6 +245,8 @@ public enum HomeAnswer: Hashable, Sendable {
         case noMoreNames = 12
         /// Names are signed for the present epoch and, near its end, for the next.
         case wrongEpoch = 13
+        /// A request (1 to ``HomeRequest/highestKind``) that this home does not know.
+        case unsupported = 14
     }
 
     public init(decoding bytes: [UInt8]) throws(WireError) {

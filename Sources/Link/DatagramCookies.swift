@@ -98,7 +98,7 @@ struct CookieSource: ~Copyable, Sendable {
         self.changed = now
     }
 
-    private static func cookie(_ address: SocketAddress, _ secret: borrowing SecretBytes) -> Bytes16 {
+    static func cookie(_ address: SocketAddress, _ secret: borrowing SecretBytes) -> Bytes16 {
         var writer = Writer(capacity: SocketAddress.encodedSize)
         address.encode(&writer)
         return secret.withUnsafeBytes {

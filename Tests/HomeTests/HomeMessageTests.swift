@@ -82,6 +82,28 @@ import Wire
         #expect(try fixture.deliver([1]).isAccepted)
     }
 
+    @Test("a request that a home cannot read is refused as malformed, one of a later kind as unsupported")
+    func unreadable() throws {
+        var fixture = Fixture(seed: 24)
+        let block = try fixture.block()
+        var entropy = Entropy(seed: 25)
+        for request in try HomeMessageTests.requests(fixture.owner, &entropy) {
+            for body in [request.encode() + [0], Array(request.encode().dropLast())] {
+                let answers = try fixture.request(body, [block])
+                #expect(answers.map(\.1) == [.refused(.malformed)] && answers.map(\.0) == [block])
+            }
+        }
+        for kind in [8, 9, HomeRequest.highestKind] as [UInt8] {
+            #expect(try fixture.request([kind, 1, 2, 3], [block]).map(\.1) == [.refused(.unsupported)])
+        }
+        // No requests: an answer would answer an answer.
+        for body in [[], [0], [HomeRequest.highestKind + 1], [69, 1]] as [[UInt8]] {
+            #expect(try fixture.request(body, [block]).isEmpty)
+        }
+        #expect(try fixture.request([8], []).isEmpty)
+        #expect(fixture.home.counters.malformed > 25)
+    }
+
     static func requests(_ key: borrowing SigningKey, _ entropy: inout Entropy) throws -> [HomeRequest] {
         [
             .register(home: entropy.bytes(), token: "sesame", key: key),
