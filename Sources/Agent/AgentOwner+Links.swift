@@ -35,7 +35,11 @@ extension AgentOwner {
             links[link.id] = link
             handle(.linkUp(link: link.id, peer: peer.map { BLAKE2b.h(Domain("hulda/node-link"), $0.bytes) }))
         case .frame(let link, let kind, let body):
-            if FrameKind(rawValue: kind) == .map { handle(.message(link: link.id, body)) }
+            switch FrameKind(kind, body: body) {
+            case .map: handle(.message(link: link.id, body))
+            case .idle: break
+            case .envelope, .claim, .claimed, .reply, nil: refuse(link)
+            }
         case .closed(let link, let reason):
             note(reason)
             forget(link)
@@ -87,14 +91,19 @@ extension AgentOwner {
     }
 
     private func receive(_ kind: UInt8, _ body: [UInt8], _ link: StreamLink) {
-        switch FrameKind(rawValue: kind) {
+        switch FrameKind(kind, body: body) {
         case .map: handle(.message(link: link.id, body))
         case .reply:
             guard let id = Bytes16(body.prefix(16)) else { return }
             handle(.reply(id: id, payload: Array(body.dropFirst(16))))
         case .claimed, .idle: break
-        case .envelope, .claim, nil: link.close()
+        case .envelope, .claim, nil: refuse(link)
         }
+    }
+
+    private func refuse(_ link: StreamLink) {
+        noteUnexpectedFrame()
+        link.close()
     }
 
     /// Waits longer each time; after some tries the core chooses another gateway.

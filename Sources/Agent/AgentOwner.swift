@@ -77,6 +77,8 @@ final class AgentOwner: @unchecked Sendable {
         if let failure { linkFailures["link.failed.\(failure.label)", default: 0] += 1 }
     }
 
+    func noteUnexpectedFrame() { linkFailures["frame.unexpected", default: 0] += 1 }
+
     // MARK: Life
 
     /// Begins with the map; and with the gateways, unless they are to wait until the home is known.

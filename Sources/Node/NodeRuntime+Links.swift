@@ -59,7 +59,7 @@ extension NodeRuntime {
 
     /// A frame, on the link's own event loop: envelopes are opened here, in parallel.
     private func receive(_ kind: UInt8, _ body: [UInt8], _ link: StreamLink) {
-        switch FrameKind(rawValue: kind) {
+        switch FrameKind(kind, body: body) {
         case .envelope:
             unwrap(body, link)
         case .map:

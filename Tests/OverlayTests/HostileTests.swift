@@ -103,18 +103,26 @@ import Wire
         let envelope = try Wrap.forward(path: [hop], command: .drop, content: [], entropy: &entropy)
         for _ in 0..<3 { peer.send(.envelope, envelope) }
         for _ in 0..<20 { peer.send(.envelope, entropy.array(Geometry.envelopeSize)) }
-        peer.send(.envelope, [1, 2, 3])
-        for size in [0, 1, 100, 2608] { peer.send(.map, entropy.array(size)) }
+        for size in [1, 100, 2608] { peer.send(.map, entropy.array(size)) }
+        // A summary and a sketch that end after the kind.
+        for kind in [1, 7] as [UInt8] { peer.send(.map, [kind]) }
         try await peer.wait { try overlay.status(1).mix.replays >= 2 }
         var status = try overlay.status(1)
         #expect(status.mix.received - before >= 1)
         #expect(status.counters["envelope.refused.mac", default: 0] >= 20)
-        #expect(status.counters["envelope.refused.size", default: 0] == 1)
         #expect(status.counters["map.malformed", default: 0] + status.counters["map.from_agents", default: 0] >= 1)
 
-        // An agent has no business sending replies: the link is closed.
-        peer.send(.reply, [])
+        // An agent has no business sending replies: the link is closed, as for a body of another size than its kind's.
+        peer.send(.reply, [UInt8](repeating: 0, count: 2064))
         try await peer.wait { try await peer.isClosed }
+        let wrong: [(FrameKind, Int)] = [(.claim, 31), (.envelope, 100), (.map, 0), (.map, 2609)]
+        for (kind, size) in wrong {
+            let other = try await Stranger(overlay)
+            other.send(kind, [UInt8](repeating: 0, count: size))
+            try await other.wait { try await other.isClosed }
+        }
+        let unexpected = try overlay.status(1).counters["frame.unexpected", default: 0]
+        #expect(unexpected == 5)
 
         try overlay.kill(1)
         try overlay.restart()
