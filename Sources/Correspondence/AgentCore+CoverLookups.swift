@@ -43,7 +43,7 @@ extension AgentCore {
     private mutating func auditReplicas(_ now: Timestamp, _ entropy: inout Entropy) {
         guard let user = try? BlindedID(identity.id, epoch: now.epoch) else { return }
         counters.audits += 1
-        askFirstWave(of: user.key, now, &entropy, .audit(user.key, sequence: settings.sequence))
+        askFirstWave(of: user.key, now, &entropy, .audit(user.key, number: settings.sequence))
     }
 
     private mutating func askFirstWave(
@@ -61,20 +61,22 @@ extension AgentCore {
 
     /// A holder's answer to a question for the own record. Where it lacks the record, that is published anew.
     mutating func auditAnswered(
-        _ answer: DirectoryMessage, key: VerifyingKey, sequence: UInt64, _ now: Timestamp,
+        _ answer: DirectoryMessage, key: VerifyingKey, number: UInt64, _ now: Timestamp,
         _ store: inout some (KeyValueStore & ~Copyable)
     ) throws(StorageError) {
         switch answer {
         case .record(let bytes):
-            let record = try? DirectoryRecord(decoding: bytes)
-            if let record, record.blindedKey == key, record.sequence >= sequence { return }
+            if let record = try? DirectoryRecord(decoding: bytes), record.blindedKey == key {
+                let base = SequenceBase(user: identity.user.publicKey, epoch: record.epoch)
+                if base.seconds(of: record.sequence) >= number { return }
+            }
         case .missing, .absent: break
         default:
             counters.malformedAnswers += 1
             return
         }
         counters.replicasMissing += 1
-        guard settings.sequence == sequence, now >= coverLookups.nextRepublication else { return }
+        guard settings.sequence == number, now >= coverLookups.nextRepublication else { return }
         coverLookups.nextRepublication = now.adding(milliseconds: CoverLookups.pause)
         settings.nextPublish = min(settings.nextPublish, now)
         try settings.save(&store)

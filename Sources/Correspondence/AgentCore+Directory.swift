@@ -9,8 +9,6 @@ import Wire
 extension AgentCore {
     /// Before the next epoch begins, its record is published this much ahead, in seconds (design section 5).
     static let publishAhead: UInt64 = 3 * 3600
-    /// A record outlives its epoch by this, in seconds.
-    static let recordGrace: UInt64 = 2 * 3600
 
     // MARK: Publishing
 
@@ -52,8 +50,8 @@ extension AgentCore {
         var epochs = [now.epoch]
         if nextEpoch <= now { epochs.append(now.epoch + 1) }
         for epoch in epochs {
-            let expiry = min(
-                (epoch + 1) * Timestamp.secondsPerEpoch + AgentCore.recordGrace, now.adding(seconds: 26 * 3600).seconds)
+            let expiry = DirectoryRecord.expiry(ofEpoch: epoch)
+            let sequence = SequenceBase(user: identity.user.publicKey, epoch: epoch).sequence(at: settings.sequence)
             do {
                 let body = RecordBody(
                     home: first.node, account: account, second: second, serial: identity.serial,
@@ -61,12 +59,11 @@ extension AgentCore {
                     operationalExpiry: now.seconds + 90 * 86_400,
                     policy: 1, prekeys: Bytes32(), user: identity.user)
                 let record = try DirectoryRecord.seal(
-                    body: body, user: identity.user, epoch: epoch, sequence: settings.sequence, expiry: expiry,
-                    entropy: &entropy)
+                    body: body, user: identity.user, epoch: epoch, sequence: sequence, entropy: &entropy)
                 for home in homes { settings.update(home.node) { $0.listedUntil = max($0.listedUntil, expiry) } }
                 publications[epoch] = Publication(
-                    epoch: epoch, record: record.encode(), sequence: settings.sequence, homes: homes.map(\.node),
-                    holders: network.holders(of: record.blindedKey, epoch: epoch), now: now)
+                    epoch: epoch, record: record.encode(), sequence: sequence, number: settings.sequence,
+                    homes: homes.map(\.node), holders: network.holders(of: record.blindedKey, epoch: epoch), now: now)
             } catch {
                 counters.unbuildable += 1
             }
@@ -95,8 +92,8 @@ extension AgentCore {
         guard publication.epoch == now.epoch else { return }
         if publication.isSufficient {
             try handOver(to: publication.homes, now, &store)
-            if settings.publishedSequence != publication.sequence {
-                settings.publishedSequence = publication.sequence
+            if settings.publishedSequence != publication.number {
+                settings.publishedSequence = publication.number
                 try settings.save(&store)
             }
             tellPublished(publication, now, &effects)

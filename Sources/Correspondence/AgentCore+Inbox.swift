@@ -71,8 +71,8 @@ extension AgentCore {
                 try published(answer, epoch: epoch, holder: holder, now, &effects, &store)
             } else if case .publishName(let label, let epoch, let holder) = purpose {
                 namePublished(answer, NameKey(label: label, epoch: epoch), holder: holder, now, &effects)
-            } else if case .audit(let key, let sequence) = purpose {
-                try auditAnswered(answer, key: key, sequence: sequence, now, &store)
+            } else if case .audit(let key, let number) = purpose {
+                try auditAnswered(answer, key: key, number: number, now, &store)
             }
             return
         default: break

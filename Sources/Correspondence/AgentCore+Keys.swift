@@ -5,9 +5,9 @@ import Wire
 
 /// Replacing the operational, sealing and mailbox keys (specs/agent.md, "Replacing keys").
 extension AgentCore {
-    /// Seconds for which a sealing key that was replaced is kept at least: records with it expire within 26 hours, and
+    /// Seconds for which a sealing key that was replaced is kept at least: records with it expire within 30 hours, and
     /// an hour is for clocks and what is under way.
-    static let retiredLeast: UInt64 = 27 * 3600
+    static let retiredLeast: UInt64 = DirectoryRecord.lifetime + 3600
     /// Seconds after which it is destroyed in any case: what was sealed to it has expired at every home.
     static let retiredMost: UInt64 = 31 * 86_400
 

@@ -32,8 +32,8 @@ extension AgentCore {
         }
         let secret = query.secret
         let lookup = Lookup<NetworkID>(
-            blindedKey: key, rings: network.rings(of: key, epoch: now.epoch), directories: directories, now: now,
-            entropy: &entropy
+            blindedKey: key, sequences: secret.sequences(epoch: now.epoch),
+            rings: network.rings(of: key, epoch: now.epoch), directories: directories, now: now, entropy: &entropy
         ) { record throws(RecordError) in try NameRecord.open(record, secret) }
         nameLookups[label] = NameLookup(query: query, lookup: lookup, requests: [request])
     }

@@ -12,11 +12,11 @@ struct AgentSettings: Sendable {
 
     /// The servers at which the user has, or wants, accounts; those that are named first come first.
     var homes: [HomeAccount] = []
-    /// Sequence of the last record.
+    /// Number of the last publication: its second, or one more than the last number.
     var sequence: UInt64 = 0
     /// When records are published next.
     var nextPublish = Timestamp(seconds: 0)
-    /// Sequence of the last record that enough holders took. The first version kept an epoch here.
+    /// Number of the last publication that enough holders took.
     var publishedSequence: UInt64 = 0
 
     /// Whether there is a home that a record can name.

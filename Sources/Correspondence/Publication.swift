@@ -17,6 +17,8 @@ package struct Publication: Sendable {
     let epoch: UInt64
     let record: [UInt8]
     let sequence: UInt64
+    /// Counts the agent's publications: the records of two epochs that are made together have one.
+    let number: UInt64
     /// The homes that the record names.
     let homes: [NodeID]
     package private(set) var stored: Set<NodeID> = []
@@ -35,11 +37,13 @@ package struct Publication: Sendable {
     private var isOver = false
 
     package init(
-        epoch: UInt64, record: [UInt8], sequence: UInt64 = 0, homes: [NodeID] = [], holders: [NodeID], now: Timestamp
+        epoch: UInt64, record: [UInt8], sequence: UInt64 = 0, number: UInt64 = 0, homes: [NodeID] = [],
+        holders: [NodeID], now: Timestamp
     ) {
         self.epoch = epoch
         self.record = record
         self.sequence = sequence
+        self.number = number
         self.homes = homes
         self.holders = holders
         nextTry = now
@@ -154,7 +158,7 @@ struct AwaitedRecord: Sendable {
     enum Change: Sendable {
         case opened(NodeID)
         case removed(NodeID)
-        /// Keys were replaced when this was the last sequence.
+        /// Keys were replaced when this was the last publication's number.
         case rotated(after: UInt64)
     }
 
@@ -166,7 +170,7 @@ struct AwaitedRecord: Sendable {
         switch change {
         case .opened(let home): publication.homes.contains(home)
         case .removed(let home): !publication.homes.contains(home)
-        case .rotated(let sequence): publication.sequence > sequence
+        case .rotated(let number): publication.number > number
         }
     }
 }

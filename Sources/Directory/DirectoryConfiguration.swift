@@ -93,8 +93,6 @@ public struct DirectoryCounters: CounterSet {
     public var queued: UInt64 = 0
     /// Records refused because those who bring them have used up their share.
     public var overQuota: UInt64 = 0
-    /// Records refused because a higher sequence of an expired one is remembered.
-    public var belowFloor: UInt64 = 0
     /// Puts that have to come again with a puzzle solved, and solutions that were good enough.
     public var puzzlesDemanded: UInt64 = 0
     public var puzzlesAccepted: UInt64 = 0

@@ -210,11 +210,6 @@ extension DirectoryCore {
             counters.notNewer += 1
             return .notNewer
         }
-        let floor = try old == nil ? RecordStore.floor(record.blindedKey, epoch: record.epoch, store) : 0
-        guard record.sequence >= floor else {
-            counters.belowFloor += 1
-            return .notNewer
-        }
         let usage = try RecordStore.usage(.all, store)
         let isFull =
             usage.bytes >= UInt64(configuration.byteLimit) || usage.records >= UInt64(configuration.recordLimit)

@@ -19,9 +19,7 @@ extension DirectoryCore {
         }
         for id in iterations.keys.sorted() { try advance(id, now, &effects, &store) }
         if now >= nextSweep, !clock.isOnTrial(now) {
-            let expired = try RecordStore.sweep(
-                now, limit: DirectoryCore.sweepLimit,
-                floorLimit: RecordStore.floorFactor * configuration.recordLimit, &store)
+            let expired = try RecordStore.sweep(now, limit: DirectoryCore.sweepLimit, &store)
             counters.expired += UInt64(expired)
             // When many expire together the rest follows in the next rounds.
             let isDone = expired < DirectoryCore.sweepLimit

@@ -37,6 +37,8 @@ package struct Lookup<Content: Sendable>: Sendable {
     /// Servers that are asked to search on the agent's behalf when no holder has the record.
     private static var fallbackServers: Int { 2 }
 
+    /// From where the sequences of the records count.
+    private let sequences: SequenceBase
     /// Decrypts a record whose signature is right.
     private let open: @Sendable (DirectoryRecord) throws(RecordError) -> Content
     package let epoch: UInt64
@@ -76,13 +78,15 @@ package struct Lookup<Content: Sendable>: Sendable {
     /// - Parameters:
     ///   - rings: the holders by ring; a wave asks as many of each.
     ///   - directories: all directory servers, for the fallback.
+    ///   - sequences: tells how old a record is.
     ///   - test: for a direct lookup: all holders are asked at once, and this says when the answers are enough.
     package init(
-        blindedKey: VerifyingKey, rings: [[NodeID]], directories: [NodeID], test: AnswerTest? = nil, now: Timestamp,
-        entropy: inout Entropy,
+        blindedKey: VerifyingKey, sequences: SequenceBase, rings: [[NodeID]], directories: [NodeID],
+        test: AnswerTest? = nil, now: Timestamp, entropy: inout Entropy,
         open: @escaping @Sendable (DirectoryRecord) throws(RecordError) -> Content
     ) {
         self.open = open
+        self.sequences = sequences
         self.blindedKey = blindedKey
         epoch = now.epoch
         started = now
@@ -231,7 +235,8 @@ package struct Lookup<Content: Sendable>: Sendable {
     /// Whether the publisher, who refreshes every 8 to 12 hours, should have published again since.
     private func looksOld(_ habits: LookupHabits, _ now: Timestamp) -> Bool {
         guard let best else { return false }
-        return now.seconds > best.record.sequence && now.seconds - best.record.sequence >= habits.staleAge
+        let published = sequences.seconds(of: best.record.sequence)
+        return now.seconds > published && now.seconds - published >= habits.staleAge
     }
 
     /// A negative result is believed when enough holders have signed it.
@@ -259,7 +264,8 @@ extension Lookup where Content == RecordBody {
         now: Timestamp, entropy: inout Entropy
     ) {
         self.init(
-            blindedKey: user.key, rings: rings, directories: directories, test: test, now: now, entropy: &entropy
+            blindedKey: user.key, sequences: user.sequences, rings: rings, directories: directories, test: test,
+            now: now, entropy: &entropy
         ) { record throws(RecordError) in
             let body = try record.open(by: user)
             guard body.serial >= serialFloor else { throw .revoked(serial: body.serial) }

@@ -3,20 +3,16 @@ import Records
 import Storage
 import Wire
 
-/// The records that this server holds, in the store, with what is needed to find the expired ones, to count them by who
-/// brought them, and to refuse older ones later. Nothing here is scanned from end to end (specs/directory.md, "Storage").
+/// The records that this server holds, in the store, with what is needed to find the expired ones and to count them by who
+/// brought them. An expired record does not come back: all records of its epoch are refused from then on. Nothing here is scanned from end to end (specs/directory.md, "Storage").
 enum RecordStore {
     /// A' → the record.
     static let table = Table("directory/records")
     /// Expiry, high byte first ‖ A' → the group that the record counts for.
     static let expiries = Table("directory/expiry")
-    /// Epoch, high byte first ‖ A' → the highest sequence of a record that is gone.
-    static let floors = Table("directory/floors")
     /// Group → records 8 ‖ bytes 8.
     static let quotas = Table("directory/quotas")
-    static let tables = [table, expiries, floors, quotas]
-    /// Floors kept for each record that may be kept.
-    static let floorFactor = 4
+    static let tables = [table, expiries, quotas]
 
     /// Who brought a record: all agents together, the servers of one address prefix, or all servers whose address is not
     /// proven, so that nobody fills the share of a prefix whose addresses he forges.
@@ -84,16 +80,9 @@ enum RecordStore {
         }
     }
 
-    /// The lowest sequence that is taken for a key of which no record is held.
-    static func floor(
-        _ key: VerifyingKey, epoch: UInt64, _ store: borrowing some (KeyValueStore & ~Copyable)
-    ) throws(StorageError) -> UInt64 {
-        try store.get(floors, bigEndian(epoch) + key.bytes.bytes).flatMap { number($0) } ?? 0
-    }
-
-    /// Deletes what has expired, at most `limit` records, and floors of epochs whose records nobody takes any more.
+    /// Deletes what has expired, at most `limit` records.
     static func sweep(
-        _ now: Timestamp, limit: Int, floorLimit: Int, _ store: inout some (KeyValueStore & ~Copyable)
+        _ now: Timestamp, limit: Int, _ store: inout some (KeyValueStore & ~Copyable)
     ) throws(StorageError) -> Int {
         var outdated: [(key: [UInt8], group: [UInt8])] = []
         let end = bigEndian(now.seconds) + [UInt8](repeating: 0xff, count: Bytes32.count)
@@ -108,26 +97,8 @@ enum RecordStore {
             guard let bytes = try store.get(table, recordKey), let record = try? DirectoryRecord(decoding: bytes)
             else { continue }
             try remove(record, key, number(group).map { Group(number: $0) } ?? .agents, &store)
-            try store.put(floors, bigEndian(record.epoch) + recordKey, bigEndian(record.sequence))
         }
-        try sweepFloors(now, limit: limit, floorLimit: floorLimit, &store)
         return outdated.count
-    }
-
-    private static func sweepFloors(
-        _ now: Timestamp, limit: Int, floorLimit: Int, _ store: inout some (KeyValueStore & ~Copyable)
-    ) throws(StorageError) {
-        // Records of the last epoch are still taken.
-        let oldest = bigEndian(now.epoch > 0 ? now.epoch - 1 : 0)
-        var surplus = max(0, try store.count(floors) - floorLimit)
-        var done: [[UInt8]] = []
-        try store.scan(floors, from: [0]) { key, _ in
-            guard done.count < 2 * limit, key.lexicographicallyPrecedes(oldest) || surplus > 0 else { return false }
-            surplus -= 1
-            done.append(key)
-            return true
-        }
-        for key in done { try store.delete(floors, key) }
     }
 
     private static func remove(

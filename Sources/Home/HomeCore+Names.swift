@@ -11,13 +11,11 @@ extension HomeCore {
     static let nameRest: UInt64 = 30 * 86_400
     /// Names in all; those that rest count.
     static let nameLimit = 200_000
-    /// A record outlives its epoch by this, in seconds.
-    private static let nameGrace: UInt64 = 2 * 3600
 
     /// Signs the record of a name; `nil` refuses all names.
     public typealias NameSigner =
         @Sendable (
-            _ label: Bytes32, _ pointer: [UInt8], _ epoch: UInt64, _ sequence: UInt64, _ expiry: UInt64
+            _ label: Bytes32, _ pointer: [UInt8], _ epoch: UInt64, _ published: UInt64
         ) -> DirectoryRecord?
 
     mutating func name(
@@ -73,10 +71,7 @@ extension HomeCore {
         let end = (now.epoch + 1) * Timestamp.secondsPerEpoch
         let isNext = request.epoch == now.epoch + 1 && end - now.seconds <= DirectoryRecord.lead
         guard request.epoch == now.epoch || isNext else { return nil }
-        let expiry = min(
-            (request.epoch + 1) * Timestamp.secondsPerEpoch + HomeCore.nameGrace,
-            now.adding(seconds: DirectoryRecord.lifetime).seconds)
-        return nameSigner?(request.label, request.pointer, request.epoch, now.seconds, expiry)
+        return nameSigner?(request.label, request.pointer, request.epoch, now.seconds)
     }
 
     /// Nobody gets the name for a while: others may still write to its old owner by it.

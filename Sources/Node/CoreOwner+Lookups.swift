@@ -53,9 +53,10 @@ extension CoreOwner {
         switch report.ending {
         case .found(let record, let body):
             resolution.result = .found
+            let published = SequenceBase(user: report.id.key, epoch: record.epoch).seconds(of: record.sequence)
             resolution.record = .init(
                 sequence: record.sequence, expiry: record.expiry,
-                ageSeconds: record.sequence <= now.seconds ? now.seconds - record.sequence : nil,
+                ageSeconds: published <= now.seconds ? now.seconds - published : nil,
                 serial: body.serial, isOpen: body.policy == 1, homes: body.homes.map { place($0.node) })
         case .missing: resolution.result = .missing
         case .unanswered: break

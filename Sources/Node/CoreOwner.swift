@@ -145,9 +145,9 @@ final class CoreOwner: @unchecked Sendable {
         self.directory = directory
         self.directory.sign = { keys.server.sign($0) }
         home = HomeCore(node: keys.nodeID, configuration: configuration)
-        home.nameSigner = { label, pointer, epoch, sequence, expiry in
+        home.nameSigner = { label, pointer, epoch, published in
             try? NameRecord.seal(
-                label: label, pointer: pointer, server: keys.server, epoch: epoch, sequence: sequence, expiry: expiry)
+                label: label, pointer: pointer, server: keys.server, epoch: epoch, published: published)
         }
         endpoint = DatagramEndpoint(key: keys.link.key.copy(), entropy: &entropy)
         certify(keys)

@@ -31,11 +31,11 @@ public struct NodeResolution: Codable, Sendable {
     }
 
     public struct Record: Codable, Sendable {
-        /// By which two records are told apart; agents take the second of publication.
+        /// By which two records of one day are told apart.
         public var sequence: UInt64
         /// Seconds since 1970.
         public var expiry: UInt64
-        /// Seconds since it was published; missing when the sequence is no second of the past.
+        /// Seconds since it was published; missing when that is no second of the past.
         public var ageSeconds: UInt64?
         /// Grows when the user's keys are replaced.
         public var serial: UInt64

@@ -2,23 +2,24 @@ import Primitives
 import Wire
 
 /// A user's record as the directory holds it: signed under a key that is blinded for one epoch, its body encrypted
-/// under the ID (specs/directory.md, "Record"). A holder learns neither the ID nor the body.
+/// under the ID (specs/directory.md, "Record"). A holder learns neither the ID nor the body. All records have one size,
+/// and no field but the version is the same in two records of one key's owner of two days.
 public struct DirectoryRecord: Hashable, Sendable {
     private static let version: UInt8 = 1
-    /// Bytes of ciphertext, tag included: bodies are padded to the smaller class that fits.
-    static let sizeClasses = [512, 768]
-    /// A record lasts at most this long, in seconds.
-    public static let lifetime: UInt64 = 26 * 3600
-    /// Clocks may differ by this much, in seconds.
-    public static let clockSkew: UInt64 = 600
+    /// Bytes of ciphertext, tag included: all bodies are padded to it.
+    static let ciphertextSize = 512
+    /// Bytes of a record.
+    public static let size = 1 + 8 + 8 + 32 + 24 + ciphertextSize + 64
     /// Records of the next epoch are taken this long before it begins, in seconds.
     public static let lead: UInt64 = 4 * 3600
+    /// A record outlives its epoch by this, in seconds: a lookup that began before midnight ends after it.
+    public static let grace: UInt64 = 2 * 3600
+    /// The longest time, in seconds, from the first moment at which a record is taken until it expires.
+    public static let lifetime: UInt64 = lead + Timestamp.secondsPerEpoch + grace
 
     /// Days since 1970.
     public let epoch: UInt64
-    /// Seconds since 1970.
-    public let expiry: UInt64
-    /// Of two records of one key the higher sequence counts.
+    /// Of two records of one key the higher sequence counts; a ``SequenceBase`` says what it tells of time.
     public let sequence: UInt64
     /// `A' = b·A`, under which the record is found and signed.
     public let blindedKey: VerifyingKey
@@ -28,42 +29,39 @@ public struct DirectoryRecord: Hashable, Sendable {
 
     /// Encrypts and signs a record.
     public static func seal(
-        body: RecordBody, user: borrowing SigningKey, epoch: UInt64, sequence: UInt64, expiry: UInt64,
-        entropy: inout Entropy
+        body: RecordBody, user: borrowing SigningKey, epoch: UInt64, sequence: UInt64, entropy: inout Entropy
     ) throws(RecordError) -> DirectoryRecord {
         let factor = BlindingFactor(Domain("hulda/blind"), key: user.publicKey, epoch: epoch)
         let key = BlindedSigningKey(user, factor)
         return try seal(
             plain: body.encode(), bodyKey: bodyKey(user.publicKey, epoch), nonce: entropy.bytes(), key: key,
-            epoch: epoch, sequence: sequence, expiry: expiry)
+            epoch: epoch, sequence: sequence)
     }
 
     /// Pads, encrypts and signs a body of any kind.
     static func seal(
         plain body: [UInt8], bodyKey: borrowing SecretBytes, nonce: Bytes24, key: borrowing BlindedSigningKey,
-        epoch: UInt64, sequence: UInt64, expiry: UInt64
+        epoch: UInt64, sequence: UInt64
     ) throws(RecordError) -> DirectoryRecord {
         var plain = body
-        guard let size = sizeClasses.first(where: { plain.count + XChaChaPoly.tagSize <= $0 }) else {
-            throw .oversize(plain.count)
-        }
-        plain.append(contentsOf: repeatElement(0, count: size - XChaChaPoly.tagSize - plain.count))
-        let head = header(epoch: epoch, expiry: expiry, sequence: sequence, blindedKey: key.publicKey)
+        let room = ciphertextSize - XChaChaPoly.tagSize - plain.count
+        guard room >= 0 else { throw .oversize(plain.count) }
+        plain.append(contentsOf: repeatElement(0, count: room))
+        let head = header(epoch: epoch, sequence: sequence, blindedKey: key.publicKey)
         let ciphertext = XChaChaPoly.seal(plain, key: bodyKey, nonce: nonce, associated: head)
         let unsigned = DirectoryRecord(
-            epoch: epoch, expiry: expiry, sequence: sequence, blindedKey: key.publicKey, nonce: nonce,
-            ciphertext: ciphertext, signature: Signature(Bytes64()))
+            epoch: epoch, sequence: sequence, blindedKey: key.publicKey, nonce: nonce, ciphertext: ciphertext,
+            signature: Signature(Bytes64()))
         return DirectoryRecord(
-            epoch: epoch, expiry: expiry, sequence: sequence, blindedKey: key.publicKey, nonce: nonce,
-            ciphertext: ciphertext, signature: key.sign(unsigned.unsignedBytes()))
+            epoch: epoch, sequence: sequence, blindedKey: key.publicKey, nonce: nonce, ciphertext: ciphertext,
+            signature: key.sign(unsigned.unsignedBytes()))
     }
 
     private init(
-        epoch: UInt64, expiry: UInt64, sequence: UInt64, blindedKey: VerifyingKey, nonce: Bytes24,
-        ciphertext: [UInt8], signature: Signature
+        epoch: UInt64, sequence: UInt64, blindedKey: VerifyingKey, nonce: Bytes24, ciphertext: [UInt8],
+        signature: Signature
     ) {
         self.epoch = epoch
-        self.expiry = expiry
         self.sequence = sequence
         self.blindedKey = blindedKey
         self.nonce = nonce
@@ -73,51 +71,55 @@ public struct DirectoryRecord: Hashable, Sendable {
 
     /// Reads the layout; believe it only after ``verify(at:)``.
     public init(decoding bytes: [UInt8]) throws(RecordError) {
-        guard bytes.count <= Limits.recordSize else { throw .oversize(bytes.count) }
+        guard bytes.count <= DirectoryRecord.size else { throw .oversize(bytes.count) }
         do throws(WireError) {
             var reader = Reader(bytes)
             let version = try reader.uint8()
             guard version == DirectoryRecord.version else { throw WireError.unknownKind(version) }
             epoch = try reader.uint64()
-            expiry = try reader.uint64()
             sequence = try reader.uint64()
             blindedKey = VerifyingKey(try reader.fixed())
             nonce = try reader.fixed()
-            ciphertext = try reader.prefixed(limit: Limits.recordSize, field: "ciphertext")
-            guard DirectoryRecord.sizeClasses.contains(ciphertext.count) else {
-                throw WireError.outOfRange(field: "ciphertext")
-            }
+            ciphertext = try reader.bytes(DirectoryRecord.ciphertextSize)
             signature = Signature(try reader.fixed())
             try reader.finish()
         } catch { throw .malformed(error) }
     }
 
+    /// Seconds since 1970 until which the records of an epoch are believed: the same for all of them.
+    public static func expiry(ofEpoch epoch: UInt64) -> UInt64 {
+        let (days, isPast) = epoch.addingReportingOverflow(1)
+        let (seconds, isTooLarge) = days.multipliedReportingOverflow(by: Timestamp.secondsPerEpoch)
+        return isPast || isTooLarge || seconds > .max - grace ? .max : seconds + grace
+    }
+
+    /// Seconds since 1970 until which it is believed.
+    public var expiry: UInt64 { DirectoryRecord.expiry(ofEpoch: epoch) }
+
     /// The dates and the sequence of an encoded record that was decoded before, for who serves it as it is; `nil` when it cannot be one.
     public static func dates(of bytes: [UInt8]) -> (epoch: UInt64, expiry: UInt64, sequence: UInt64)? {
         var reader = Reader(bytes)
-        guard bytes.count <= Limits.recordSize, (try? reader.uint8()) == version, let epoch = try? reader.uint64(),
-            let expiry = try? reader.uint64(), let sequence = try? reader.uint64()
+        guard bytes.count == size, (try? reader.uint8()) == version, let epoch = try? reader.uint64(),
+            let sequence = try? reader.uint64()
         else { return nil }
-        return (epoch, expiry, sequence)
+        return (epoch, expiry(ofEpoch: epoch), sequence)
     }
 
     public func encode() -> [UInt8] {
         unsignedBytes() + signature.bytes.bytes
     }
 
-    /// Checks the epoch and the dates: cheap, so done before the signature.
+    /// Checks the epoch: cheap, so done before the signature.
     public func checkTime(at now: Timestamp) throws(RecordError) {
         let isNext =
             epoch == now.epoch + 1
             && now.seconds % Timestamp.secondsPerEpoch >= Timestamp.secondsPerEpoch - DirectoryRecord.lead
-        // Yesterday's record serves until it expires: a lookup that began before midnight ends after it.
         let isLast = now.epoch > 0 && epoch == now.epoch - 1
         guard epoch == now.epoch || isNext || isLast else { throw .wrongEpoch(epoch) }
         guard expiry > now.seconds else { throw .expired }
-        guard expiry - now.seconds <= DirectoryRecord.lifetime + DirectoryRecord.clockSkew else { throw .lastsTooLong }
     }
 
-    /// Checks the dates and the signature under the blinded key.
+    /// Checks the epoch and the signature under the blinded key.
     public func verify(at now: Timestamp) throws(RecordError) {
         try checkTime(at: now)
         guard blindedKey.isValid(signature, for: unsignedBytes()) else { throw .wrongSignature }
@@ -136,7 +138,7 @@ public struct DirectoryRecord: Hashable, Sendable {
 
     /// The padded body.
     func open(bodyKey: borrowing SecretBytes) throws(RecordError) -> [UInt8] {
-        let head = DirectoryRecord.header(epoch: epoch, expiry: expiry, sequence: sequence, blindedKey: blindedKey)
+        let head = DirectoryRecord.header(epoch: epoch, sequence: sequence, blindedKey: blindedKey)
         do throws(PrimitiveError) {
             return try XChaChaPoly.open(ciphertext, key: bodyKey, nonce: nonce, associated: head)
         } catch { throw .wrongBody }
@@ -150,24 +152,20 @@ public struct DirectoryRecord: Hashable, Sendable {
             from: secret, Domain("hulda/dir-key"), context: withUnsafeBytes(of: epoch.littleEndian) { Array($0) })
     }
 
-    static func header(
-        epoch: UInt64, expiry: UInt64, sequence: UInt64, blindedKey: VerifyingKey
-    ) -> [UInt8] {
-        var writer = Writer(capacity: 57)
+    static func header(epoch: UInt64, sequence: UInt64, blindedKey: VerifyingKey) -> [UInt8] {
+        var writer = Writer(capacity: 49)
         writer.uint8(version)
         writer.uint64(epoch)
-        writer.uint64(expiry)
         writer.uint64(sequence)
         writer.fixed(blindedKey.bytes)
         return writer.bytes
     }
 
     private func unsignedBytes() -> [UInt8] {
-        var writer = Writer(capacity: 1024)
-        writer.append(
-            DirectoryRecord.header(epoch: epoch, expiry: expiry, sequence: sequence, blindedKey: blindedKey))
+        var writer = Writer(capacity: DirectoryRecord.size)
+        writer.append(DirectoryRecord.header(epoch: epoch, sequence: sequence, blindedKey: blindedKey))
         writer.fixed(nonce)
-        writer.prefixed(ciphertext)
+        writer.append(ciphertext)
         return writer.bytes
     }
 }

@@ -96,20 +96,21 @@ public enum NameRecord {
     }
 
     /// Signs a record. The same input gives the same record.
+    /// - Parameter published: seconds since 1970.
     public static func seal(
-        label: Bytes32, pointer: [UInt8], server: borrowing SigningKey, epoch: UInt64, sequence: UInt64, expiry: UInt64
+        label: Bytes32, pointer: [UInt8], server: borrowing SigningKey, epoch: UInt64, published: UInt64
     ) throws(RecordError) -> DirectoryRecord {
         let key = BlindedSigningKey(server, factor(server.publicKey, label, epoch))
         var writer = Writer(capacity: 160)
         writer.uint8(version)
         writer.prefixed(pointer)
-        let head = DirectoryRecord.header(
-            epoch: epoch, expiry: expiry, sequence: sequence, blindedKey: key.publicKey)
+        let sequence = SequenceBase(label: label, epoch: epoch).sequence(at: published)
+        let head = DirectoryRecord.header(epoch: epoch, sequence: sequence, blindedKey: key.publicKey)
         // No randomness is at hand, and none is needed: another head or pointer has another nonce.
         let hash = BLAKE2b.h(Domain("hulda/name-non"), head + writer.bytes).bytes
         return try DirectoryRecord.seal(
             plain: writer.bytes, bodyKey: bodyKey(label, epoch), nonce: Bytes24(hash.prefix(24)) ?? Bytes24(), key: key,
-            epoch: epoch, sequence: sequence, expiry: expiry)
+            epoch: epoch, sequence: sequence)
     }
 
     /// The ID that the name leads to.

@@ -4,13 +4,11 @@ import Wire
 /// Why a directory record is not believed.
 public enum RecordError: Error, Equatable, Sendable {
     case malformed(WireError)
-    /// More than ``Limits/recordSize`` bytes.
+    /// More than ``DirectoryRecord/size`` bytes, or a body that does not fit into it.
     case oversize(Int)
     /// Not of this or the next epoch.
     case wrongEpoch(UInt64)
     case expired
-    /// It claims to last longer than 26 hours.
-    case lastsTooLong
     /// The signature does not fit the blinded key.
     case wrongSignature
     /// The body was not encrypted for this user key and epoch, or was changed.
@@ -24,9 +22,6 @@ public enum RecordError: Error, Equatable, Sendable {
 }
 
 /// What a record says of its user, to those who know the ID (design section 5, "Body").
-///
-/// Two versions are read. Version 1 names one home and no serial; it is written whenever it says all there is to say,
-/// so that agents that know only version 1 keep finding everybody who has one home and never changed his keys.
 public struct RecordBody: Hashable, Sendable {
     /// A server at which the user has an account, and the account there.
     public struct Home: Hashable, Sendable {
@@ -39,6 +34,7 @@ public struct RecordBody: Hashable, Sendable {
         }
     }
 
+    private static let version: UInt8 = 1
     /// Homes in one body.
     public static let homeLimit = 2
 
@@ -87,41 +83,29 @@ public struct RecordBody: Hashable, Sendable {
 
     init(decoding bytes: [UInt8]) throws(WireError) {
         var reader = Reader(bytes)
-        switch try reader.uint8() {
-        case 1:
-            serial = 0
-            first = try RecordBody.home(&reader)
-            second = nil
-        case 2:
-            serial = try reader.uint64()
-            let count = Int(try reader.uint8())
-            guard (1...RecordBody.homeLimit).contains(count) else { throw .outOfRange(field: "homes") }
-            first = try RecordBody.home(&reader)
-            second = count == 2 ? try RecordBody.home(&reader) : nil
-            guard second?.node != first.node else { throw .outOfRange(field: "homes") }
-            // What version 1 can say is said in version 1: no statement has two forms.
-            guard second != nil || serial > 0 else { throw .outOfRange(field: "version") }
-        case let version: throw .unknownKind(version)
-        }
+        let version = try reader.uint8()
+        guard version == RecordBody.version else { throw .unknownKind(version) }
+        serial = try reader.uint64()
+        let count = Int(try reader.uint8())
+        guard (1...RecordBody.homeLimit).contains(count) else { throw .outOfRange(field: "homes") }
+        first = try RecordBody.home(&reader)
+        second = count == 2 ? try RecordBody.home(&reader) : nil
+        guard second?.node != first.node else { throw .outOfRange(field: "homes") }
         sealing = X25519PublicKey(try reader.fixed())
         operational = VerifyingKey(try reader.fixed())
         operationalExpiry = try reader.uint64()
         certificate = Signature(try reader.fixed())
         policy = try reader.uint8()
         prekeys = try reader.fixed()
-        // What follows is padding of the size class, or fields of a later version.
+        // What follows is padding.
         _ = reader.rest()
     }
 
     func encode() -> [UInt8] {
         var writer = Writer(capacity: 288)
-        if second == nil, serial == 0 {
-            writer.uint8(1)
-        } else {
-            writer.uint8(2)
-            writer.uint64(serial)
-            writer.uint8(UInt8(truncatingIfNeeded: homes.count))
-        }
+        writer.uint8(RecordBody.version)
+        writer.uint64(serial)
+        writer.uint8(UInt8(truncatingIfNeeded: homes.count))
         for home in homes { RecordBody.encode(home, &writer) }
         writer.fixed(sealing.bytes)
         writer.fixed(operational.bytes)
@@ -132,7 +116,7 @@ public struct RecordBody: Hashable, Sendable {
         return writer.bytes
     }
 
-    /// Whether the user certified the keys, and in version 2 the homes and the serial.
+    /// Whether the user certified the keys, the homes and the serial.
     func isCertified(by user: VerifyingKey) -> Bool {
         user.isValid(
             certificate,
@@ -149,23 +133,20 @@ public struct RecordBody: Hashable, Sendable {
         writer.fixed(home.account)
     }
 
-    /// What the user signs. Version 1: `H("hulda/opkey", user ‖ operational ‖ sealing ‖ expiry)`; version 2:
-    /// `H("hulda/opkey-2", user ‖ serial ‖ operational ‖ sealing ‖ expiry ‖ count ‖ homes)`.
+    /// What the user signs: `H("hulda/opkey", user ‖ serial ‖ operational ‖ sealing ‖ expiry ‖ count ‖ homes)`.
     private static func message(
         _ user: VerifyingKey, _ first: Home, _ second: Home?, _ serial: UInt64, operational: VerifyingKey,
         sealing: X25519PublicKey, expiry: UInt64
     ) -> [UInt8] {
-        let isFirstVersion = second == nil && serial == 0
         var writer = Writer(capacity: 216)
         writer.fixed(user.bytes)
-        if !isFirstVersion { writer.uint64(serial) }
+        writer.uint64(serial)
         writer.fixed(operational.bytes)
         writer.fixed(sealing.bytes)
         writer.uint64(expiry)
-        if isFirstVersion { return BLAKE2b.h(Domain("hulda/opkey"), writer.bytes).bytes }
         writer.uint8(second == nil ? 1 : 2)
         encode(first, &writer)
         if let second { encode(second, &writer) }
-        return BLAKE2b.h(Domain("hulda/opkey-2"), writer.bytes).bytes
+        return BLAKE2b.h(Domain("hulda/opkey"), writer.bytes).bytes
     }
 }

@@ -55,7 +55,7 @@ struct HomeCommand: AsyncParsableCommand {
             abstract: "Move to another home; your ID stays, and no message is lost.",
             discussion: """
                 The account at the old home is closed by itself, by any later command that connects, when every record \
-                that named it has expired (27 hours) and nothing waits there any more. When the old home is dead for \
+                that named it has expired (30 hours) and nothing waits there any more. When the old home is dead for \
                 good, moving works all the same; messages that only it had are lost with it.
 
                 A friendly address belongs to the cluster that gave it. The new home is asked for the same names; those \
@@ -95,7 +95,7 @@ struct HomeCommand: AsyncParsableCommand {
                     output.print(moved) {
                         guard isLeaving else { return "\(opening.cluster) is your home already; nothing was left." }
                         return """
-                            Your record names \(opening.cluster) now. The old home is collected from for another 27 hours and then \
+                            Your record names \(opening.cluster) now. The old home is collected from for up to 30 hours and then \
                             closed.
                             \(names.map { text($0) + "\n" }.joined())\
                             Next: keep reading messages as always; hulda home list shows how far it is.

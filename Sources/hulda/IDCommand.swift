@@ -140,7 +140,7 @@ struct IDCommand: AsyncParsableCommand {
             discussion: """
                 Your homes take the new key by the word of your ID's key, which a thief of the other keys does not have; \
                 from then on the old ones open nothing there. People who have seen your new record refuse the old one. \
-                Messages that were sealed to the old key can be read for 27 hours and until your homes are empty; then \
+                Messages that were sealed to the old key can be read for 31 hours and until your homes are empty; then \
                 that key is destroyed. Your ID stays.
 
                 Example: hulda id rotate

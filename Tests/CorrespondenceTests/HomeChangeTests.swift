@@ -104,7 +104,7 @@ import Wire
     static func outlast(_ world: inout World) throws {
         for agent in 0..<2 { world.kill(agent: agent) }
         for index in world.servers.indices { world.kill(index) }
-        try world.run(seconds: 28 * 3600)
+        try world.run(seconds: 32 * 3600)
         for index in world.servers.indices { try world.restart(index) }
         for agent in 0..<2 { try world.start(agent: agent) }
     }

@@ -40,10 +40,10 @@ private final class SharedKey: Sendable {
     func sign(_ message: [UInt8]) -> Signature { key.sign(message) }
 
     func name(
-        _ label: Bytes32, _ pointer: [UInt8], _ epoch: UInt64, _ sequence: UInt64, _ expiry: UInt64
+        _ label: Bytes32, _ pointer: [UInt8], _ epoch: UInt64, _ published: UInt64
     ) -> DirectoryRecord? {
         try? NameRecord.seal(
-            label: label, pointer: pointer, server: key, epoch: epoch, sequence: sequence, expiry: expiry)
+            label: label, pointer: pointer, server: key, epoch: epoch, published: published)
     }
 }
 
@@ -131,7 +131,7 @@ struct SimulatedServer {
     private mutating func signsMisses() {
         let key = SharedKey(keys.server)
         directory.sign = { key.sign($0) }
-        home.nameSigner = { key.name($0, $1, $2, $3, $4) }
+        home.nameSigner = { key.name($0, $1, $2, $3) }
     }
 
     private static func descriptor(

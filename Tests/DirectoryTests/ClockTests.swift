@@ -23,7 +23,7 @@ struct ClockTests {
     @Test("still has the records that were not over, and serves them")
     func records() throws {
         var server = try LoneServer(seed: 340)
-        let record = try server.record(lasting: 20 * 3600)
+        let record = try server.record()
         #expect(try server.ask(.put(record: record.encode())) == .stored(sequence: 1))
         _ = try server.wake()
         let question = DirectoryMessage.findValue(key: record.blindedKey, epoch: server.now.epoch, place: 0)
@@ -42,7 +42,7 @@ struct ClockTests {
     @Test("forgets what is over when the clock stays where it leapt to")
     func leap() throws {
         var server = try LoneServer(seed: 341)
-        _ = try server.ask(.put(record: server.record(lasting: 20 * 3600).encode()))
+        _ = try server.ask(.put(record: server.record().encode()))
         _ = try server.wake()
         server.now = server.now.adding(seconds: ClockTests.day)
         _ = try server.wake()

@@ -226,7 +226,7 @@ struct Publisher: ~Copyable {
     init(_ entropy: inout Entropy) { user = SigningKey(&entropy) }
 
     func record(
-        _ now: Timestamp, epoch: UInt64? = nil, sequence: UInt64 = 1, lasting: UInt64 = 3600, entropy: inout Entropy
+        _ now: Timestamp, epoch: UInt64? = nil, sequence: UInt64 = 1, entropy: inout Entropy
     ) throws -> DirectoryRecord {
         let operational = SigningKey(&entropy)
         let body = RecordBody(
@@ -234,7 +234,6 @@ struct Publisher: ~Copyable {
             operational: operational.publicKey, operationalExpiry: now.seconds + 90 * 86_400, policy: 1,
             prekeys: Bytes32(), user: user)
         return try DirectoryRecord.seal(
-            body: body, user: user, epoch: epoch ?? now.epoch, sequence: sequence, expiry: now.seconds + lasting,
-            entropy: &entropy)
+            body: body, user: user, epoch: epoch ?? now.epoch, sequence: sequence, entropy: &entropy)
     }
 }

@@ -68,8 +68,8 @@ struct LoneServer: ~Copyable {
         return out
     }
 
-    mutating func record(sequence: UInt64 = 1, lasting: UInt64 = 3600) throws -> DirectoryRecord {
+    mutating func record(sequence: UInt64 = 1) throws -> DirectoryRecord {
         let publisher = Publisher(&entropy)
-        return try publisher.record(now, sequence: sequence, lasting: lasting, entropy: &entropy)
+        return try publisher.record(now, sequence: sequence, entropy: &entropy)
     }
 }

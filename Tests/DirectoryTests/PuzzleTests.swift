@@ -221,7 +221,7 @@ struct PuzzleTests {
         var server = try LoneServer(seed: 404, configuration)
         let publisher = Publisher(&server.entropy)
         func renewed(_ sequence: UInt64, _ server: inout LoneServer) throws -> DirectoryRecord {
-            try publisher.record(server.now, sequence: sequence, lasting: 3600, entropy: &server.entropy)
+            try publisher.record(server.now, sequence: sequence, entropy: &server.entropy)
         }
         #expect(try server.ask(.put(record: renewed(1, &server).encode())) == .stored(sequence: 1))
         for _ in 0..<3 { #expect(try server.ask(.put(record: server.record().encode())) == .stored(sequence: 1)) }

@@ -122,7 +122,7 @@ import Wire
     func putOff() throws {
         var server = try LoneServer(seed: 76)
         _ = try server.map(of: 20)
-        let record = try server.record(lasting: 20 * 3600)
+        let record = try server.record()
         #expect(try server.ask(.put(record: record.encode())) == .stored(sequence: 1))
         server.core.nextSettle = server.now
         var settled: UInt64?

@@ -66,7 +66,7 @@ struct RowFuzzTests {
         let whole = server.store
         #expect(try whole.count(RecordStore.table) == 6)
         let tables = [
-            RecordStore.table, RecordStore.expiries, RecordStore.floors, RecordStore.quotas, DirectoryCore.contactTable,
+            RecordStore.table, RecordStore.expiries, RecordStore.quotas, DirectoryCore.contactTable,
             SharedRandomStore.valueTable, SharedRandomStore.roundTable, ClusterHistory.table,
         ]
         let noon = server.now

@@ -79,8 +79,6 @@ import Wire
             let wrong = try publisher.record(now, epoch: epoch, entropy: &network.entropy)
             #expect(try network.ask(0, .put(record: forged(wrong))) == .refused(.wrongEpoch))
         }
-        let long = try publisher.record(now, lasting: 27 * 3600, entropy: &network.entropy)
-        #expect(try network.ask(0, .put(record: forged(long))) == .refused(.wrongEpoch))
         #expect(try network.ask(0, .put(record: forged(record))) == .refused(.wrongSignature))
         #expect(network.members[0].core.counters.wrongSignature == 1)
         #expect(try network.ask(0, .put(record: record.encode())) == .stored(sequence: 5))
@@ -135,22 +133,22 @@ import Wire
     func expiry() throws {
         var network = try DirectoryNetwork.joined(seed: 4, 3)
         let publisher = Publisher(&network.entropy)
-        let record = try publisher.record(network.now, lasting: 600, entropy: &network.entropy)
+        let record = try publisher.record(network.now, entropy: &network.entropy)
         _ = try network.ask(0, .put(record: record.encode()))
-        network.now = network.now.adding(seconds: 599)
+        #expect(record.expiry == (record.epoch + 1) * 86_400 + 2 * 3600)
+        network.now = Timestamp(seconds: record.expiry - 1)
         let get = DirectoryMessage.get(key: record.blindedKey, epoch: record.epoch)
         #expect(try network.ask(0, get) != .missing)
         network.now = network.now.adding(seconds: 1)
         #expect(try network.ask(0, get) == .missing)
         #expect(try network.ask(0, .put(record: record.encode())) == .refused(.expired))
-        network.now = network.now.adding(seconds: 601)
+        network.now = network.now.adding(seconds: 901)
         try network.handle(0, .wake)
         #expect(try DirectoryCore.recordCount(network.members[0].store) == 0)
         #expect(network.members[0].core.counters.expired == 1)
 
         network.now = Timestamp(seconds: (network.now.epoch + 1) * 86_400 - 3 * 3600)
-        let early = try publisher.record(
-            network.now, epoch: network.now.epoch + 1, lasting: 20 * 3600, entropy: &network.entropy)
+        let early = try publisher.record(network.now, epoch: network.now.epoch + 1, entropy: &network.entropy)
         #expect(try network.ask(0, .put(record: early.encode())) == .stored(sequence: 1))
         #expect(early.blindedKey != record.blindedKey)
     }

@@ -64,8 +64,8 @@ struct TwentyHolders: ~Copyable {
             prekeys: Bytes32(), user: user)
         return .record(
             try DirectoryRecord.seal(
-                body: body, user: user, epoch: TwentyHolders.start.epoch, sequence: published,
-                expiry: published + 80_000, entropy: &entropy
+                body: body, user: user, epoch: TwentyHolders.start.epoch,
+                sequence: id.sequences.sequence(at: published), entropy: &entropy
             ).encode())
     }
 }

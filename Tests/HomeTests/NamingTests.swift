@@ -19,11 +19,10 @@ import Wire
 
     /// Signs with a key of the seed, as the node would.
     static func sign(_ fixture: inout Fixture) {
-        fixture.home.nameSigner = { label, pointer, epoch, sequence, expiry in
+        fixture.home.nameSigner = { label, pointer, epoch, published in
             var entropy = Entropy(seed: 77)
             return try? NameRecord.seal(
-                label: label, pointer: pointer, server: SigningKey(&entropy), epoch: epoch, sequence: sequence,
-                expiry: expiry)
+                label: label, pointer: pointer, server: SigningKey(&entropy), epoch: epoch, published: published)
         }
     }
 

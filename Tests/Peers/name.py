@@ -14,7 +14,7 @@ import sys
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
 from primitives import argon2id, blake2b, blind, ed25519
-from record import cipher
+from record import cipher, sequence_base
 
 
 def seal(key, nonce, associated, plain):
@@ -22,7 +22,7 @@ def seal(key, nonce, associated, plain):
     return aead.encrypt(short, plain, associated)
 
 
-def case(name, server_seed, user_seed, nonce, operations, memory, epoch, sequence, expiry):
+def case(name, server_seed, user_seed, nonce, operations, memory, epoch, published):
     server = blind(server_seed, b"hulda/blind", 0, b"")["public"]
     user = blind(user_seed, b"hulda/blind", 0, b"")["public"]
     salt = blake2b(32, b"", b"hulda/name-salt", server)[:16]
@@ -35,11 +35,12 @@ def case(name, server_seed, user_seed, nonce, operations, memory, epoch, sequenc
 
     body = b"\x01" + struct.pack("<H", len(pointer)) + pointer
     blinded = blind(server_seed, b"hulda/name-bld", epoch, b"", label)["blinded"]
-    head = b"\x01" + struct.pack("<QQQ", epoch, expiry, sequence) + blinded
+    sequence = sequence_base(label, b"hulda/name-seq", epoch) + published
+    head = b"\x01" + struct.pack("<QQ", epoch, sequence) + blinded
     record_nonce = blake2b(32, b"", b"hulda/name-non", head + body)[:24]
     body_key = blake2b(32, label, b"hulda/name-key", struct.pack("<Q", epoch))
     ciphertext = seal(body_key, record_nonce, head, body + bytes(512 - 16 - len(body)))
-    unsigned = head + record_nonce + struct.pack("<H", len(ciphertext)) + ciphertext
+    unsigned = head + record_nonce + ciphertext
     signature = blind(server_seed, b"hulda/name-bld", epoch, unsigned, label)["signature"]
     values = {
         "serverSeed": server_seed,
@@ -55,7 +56,7 @@ def case(name, server_seed, user_seed, nonce, operations, memory, epoch, sequenc
     }
     out = {key: value.hex() for key, value in values.items()}
     return dict(
-        out, name=name, operations=operations, memoryKiB=memory, epoch=epoch, sequence=sequence, expiry=expiry
+        out, name=name, operations=operations, memoryKiB=memory, epoch=epoch, sequence=sequence, published=published
     )
 
 
@@ -67,9 +68,9 @@ def write_vectors(path):
         ("a", 1, 8, 0, 0),
         ("0.very-long-name.of-32-characters", 1, 64, 2**32, 2**40),
     )
-    for name, operations, memory, epoch, sequence in plans:
+    for name, operations, memory, epoch, published in plans:
         server, user, nonce = source.randbytes(32), source.randbytes(32), source.randbytes(24)
-        cases.append(case(name[:32], server, user, nonce, operations, memory, epoch, sequence, epoch * 86_400 + 93_600))
+        cases.append(case(name[:32], server, user, nonce, operations, memory, epoch, published))
     with open(path, "w") as file:
         json.dump({"cases": cases}, file, indent=2)
         file.write("\n")

@@ -52,42 +52,41 @@ def body_key(user, epoch):
     return blake2b(32, user, b"hulda/dir-key", struct.pack("<Q", epoch))
 
 
+def sequence_base(key, domain, epoch):
+    """To which the second of publication is added."""
+    return struct.unpack("<Q", blake2b(32, key, domain, struct.pack("<Q", epoch))[:8])[0] >> 2
+
+
 def certificate_message(user, serial, homes, operational, sealing, expiry):
-    if serial == 0 and len(homes) == 1:
-        return blake2b(32, b"", b"hulda/opkey", user + operational + sealing + expiry)
     text = user + struct.pack("<Q", serial) + operational + sealing + expiry + bytes([len(homes)]) + b"".join(homes)
-    return blake2b(32, b"", b"hulda/opkey-2", text)
+    return blake2b(32, b"", b"hulda/opkey", text)
 
 
 def body_head(serial, homes):
-    """What stands before the fields that both versions have; version 1 where it says everything."""
-    if serial == 0 and len(homes) == 1:
-        return b"\x01" + homes[0]
-    return b"\x02" + struct.pack("<Q", serial) + bytes([len(homes)]) + b"".join(homes)
+    """What stands before the keys."""
+    return b"\x01" + struct.pack("<Q", serial) + bytes([len(homes)]) + b"".join(homes)
 
 
 def read_head(plain):
     """Serial, homes, and where the other fields begin."""
-    if plain[0] == 1:
-        return 0, [plain[1:49]], 49
     (serial,) = struct.unpack("<Q", plain[1:9])
     count, homes = plain[9], [plain[10:58], plain[58:106]][: plain[9]]
-    if plain[0] != 2 or count not in (1, 2) or (count == 1 and serial == 0) or len({h[:32] for h in homes}) != count:
+    if plain[0] != 1 or count not in (1, 2) or len({h[:32] for h in homes}) != count:
         raise ValueError("head of the body")
     return serial, homes, 10 + 48 * count
 
 
-def seal(seed, epoch, expiry, sequence, nonce, serial, homes, fields, size):
+def seal(seed, epoch, published, nonce, serial, homes, fields):
     user = blind(seed, b"hulda/blind", epoch, b"")["public"]
     keys = fields["operational"], fields["sealing"], fields["operationalExpiry"]
     fields = dict(fields, certificate=ed25519(seed, certificate_message(user, serial, homes, *keys)))
     plain = body_head(serial, homes) + b"".join(fields[name] for name, _ in FIELDS)
-    plain += bytes(size - 16 - len(plain))
+    plain += bytes(496 - len(plain))
     blinded = blind(seed, b"hulda/blind", epoch, b"")["blinded"]
-    head = b"\x01" + struct.pack("<QQQ", epoch, expiry, sequence) + blinded
+    base = sequence_base(user, b"hulda/dir-seq", epoch)
+    head = b"\x01" + struct.pack("<QQ", epoch, base + published) + blinded
     aead, short = cipher(body_key(user, epoch), nonce)
-    ciphertext = aead.encrypt(short, plain, head)
-    unsigned = head + nonce + struct.pack("<H", len(ciphertext)) + ciphertext
+    unsigned = head + nonce + aead.encrypt(short, plain, head)
     signature = blind(seed, b"hulda/blind", epoch, unsigned)["signature"]
     return {
         "user": user,
@@ -96,24 +95,23 @@ def seal(seed, epoch, expiry, sequence, nonce, serial, homes, fields, size):
         "body": plain,
         "record": unsigned + signature,
         "homes": b"".join(homes),
+        "base": struct.pack("<Q", base),
         **fields,
     }
 
 
 def open_record(user, record):
     """The fields of a record after every check that needs no clock; raises when one fails."""
-    version, epoch, expiry, sequence = struct.unpack("<BQQQ", record[:25])
-    blinded, nonce = record[25:57], record[57:81]
-    (size,) = struct.unpack("<H", record[81:83])
-    ciphertext, signature = record[83 : 83 + size], record[83 + size :]
-    if version != 1 or size not in (512, 768) or len(signature) != 64:
+    version, epoch, sequence = struct.unpack("<BQQ", record[:17])
+    blinded, nonce, ciphertext, signature = record[17:49], record[49:73], record[73:585], record[585:]
+    if version != 1 or len(signature) != 64:
         raise ValueError("layout")
     b = number(blake2b(64, b"", b"hulda/blind", user + struct.pack("<Q", epoch))) % L
     if compress(multiply(b, decompress(user))) != blinded:
         raise ValueError("blinded key")
     Ed25519PublicKey.from_public_bytes(blinded).verify(signature, record[:-64])
     aead, short = cipher(body_key(user, epoch), nonce)
-    plain = aead.decrypt(short, ciphertext, record[:57])
+    plain = aead.decrypt(short, ciphertext, record[:49])
     serial, homes, place = read_head(plain)
     fields = {"homes": b"".join(homes)}
     for name, length in FIELDS:
@@ -123,33 +121,33 @@ def open_record(user, record):
     message = certificate_message(user, serial, homes, *keys)
     Ed25519PublicKey.from_public_bytes(user).verify(fields["certificate"], message)
     out = {name: value.hex() for name, value in fields.items()}
-    return dict(out, serial=str(serial), epoch=str(epoch), expiry=str(expiry), sequence=str(sequence))
+    published = sequence - sequence_base(user, b"hulda/dir-seq", epoch)
+    return dict(out, serial=str(serial), epoch=str(epoch), sequence=str(sequence), published=str(published))
 
 
 def write_vectors(path):
     source = random.Random(20261123)
     cases = []
     plans = (
-        (0, 0, 512, 0, 1),
-        (20_780, 7, 512, 0, 1),
-        (2**32, 2**64 - 1, 768, 0, 1),
-        (20_781, 8, 512, 0, 2),
-        (20_781, 9, 512, 1, 1),
-        (20_782, 10, 512, 2**64 - 1, 2),
+        (0, 0, 0, 1),
+        (20_780, 1_795_392_001, 0, 1),
+        (2**32, 2**40, 0, 1),
+        (20_781, 1_795_480_000, 0, 2),
+        (20_781, 1_795_480_001, 1, 1),
+        (20_782, 1_795_560_000, 2**64 - 1, 2),
     )
-    for epoch, sequence, size, serial, count in plans:
+    for epoch, published, serial, count in plans:
         seed, nonce = source.randbytes(32), source.randbytes(24)
         fields = {name: source.randbytes(length) for name, length in FIELDS if name != "certificate"}
         fields["policy"] = b"\x01"
-        expiry = (epoch * 86_400 + 26 * 3600) % 2**64
         homes = [source.randbytes(48) for _ in range(count)]
-        made = seal(seed, epoch, expiry, sequence, nonce, serial, homes, fields, size)
+        made = seal(seed, epoch, published, nonce, serial, homes, fields)
         case = {"seed": seed, "nonce": nonce, **made}
         case = {name: value.hex() for name, value in case.items()}
-        cases.append(
-            dict(case, serial=str(serial), epoch=str(epoch), expiry=str(expiry), sequence=str(sequence))
-        )
-        assert open_record(made["user"], made["record"])["homes"] == case["homes"]
+        opened = open_record(made["user"], made["record"])
+        assert opened["homes"] == case["homes"] and opened["published"] == str(published)
+        numbers = {name: opened[name] for name in ("serial", "epoch", "sequence", "published")}
+        cases.append(dict(case, **numbers))
     with open(path, "w") as file:
         json.dump({"cases": cases}, file, indent=2)
         file.write("\n")

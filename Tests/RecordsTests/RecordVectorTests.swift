@@ -8,7 +8,7 @@ import Wire
 /// One record of specs/vectors/record.json: everything in hexadecimal but the three numbers.
 private struct Case: Decodable {
     let seed, user, blinded, record, homes, sealing, operational, operationalExpiry, certificate: String
-    let policy, prekeys, serial, epoch, expiry, sequence: String
+    let policy, prekeys, serial, epoch, sequence, published: String
 
     static func all() throws -> [Case] {
         struct File: Decodable { let cases: [Case] }
@@ -37,15 +37,16 @@ struct RecordVectorTests {
             let record = try DirectoryRecord(decoding: encoded)
             #expect(record.encode() == encoded)
             #expect(
-                ["\(record.epoch)", "\(record.expiry)", "\(record.sequence)"] == [
-                    made.epoch, made.expiry, made.sequence,
-                ])
+                ["\(record.epoch)", "\(record.sequence)"] == [made.epoch, made.sequence])
             try record.verify(at: Timestamp(seconds: record.epoch * 86_400 + 43_200))
 
             var seed = try bytes(made.seed)
             let user = try SigningKey(seed: SecretBytes(taking: &seed))
             #expect(user.publicKey.bytes.hex == made.user)
             #expect(record.blindedKey.bytes.hex == made.blinded)
+            let base = SequenceBase(user: user.publicKey, epoch: record.epoch)
+            #expect("\(base.seconds(of: record.sequence))" == made.published)
+            #expect(try base.sequence(at: #require(UInt64(made.published))) == record.sequence)
             let factor = BlindingFactor(Domain("hulda/blind"), key: user.publicKey, epoch: record.epoch)
             let signature = BlindedSigningKey(user, factor).sign(Array(encoded.dropLast(64)))
             #expect(signature == record.signature)
@@ -81,15 +82,16 @@ struct RecordVectorTests {
                 operational: SigningKey(&entropy).publicKey, operationalExpiry: UInt64(entropy.below(1 << 40)),
                 policy: 1, prekeys: entropy.bytes(), user: user)
             let epoch = UInt64(entropy.below(1 << 30))
+            let published = UInt64(entropy.below(1 << 40))
+            let sequence = SequenceBase(user: user.publicKey, epoch: epoch).sequence(at: published)
             let record = try DirectoryRecord.seal(
-                body: body, user: user, epoch: epoch, sequence: UInt64(entropy.below(1 << 50)),
-                expiry: epoch * 86_400 + 5, entropy: &entropy)
+                body: body, user: user, epoch: epoch, sequence: sequence, entropy: &entropy)
             requests.append(["user": user.publicKey.bytes.hex, "record": Hex.encode(record.encode())])
             expected.append([
                 "homes": homes(of: body), "serial": "\(body.serial)", "sealing": body.sealing.bytes.hex,
                 "operational": body.operational.bytes.hex, "operationalExpiry": hex(body.operationalExpiry),
                 "certificate": body.certificate.bytes.hex, "policy": "01", "prekeys": body.prekeys.hex,
-                "epoch": "\(record.epoch)", "expiry": "\(record.expiry)", "sequence": "\(record.sequence)",
+                "epoch": "\(record.epoch)", "sequence": "\(record.sequence)", "published": "\(published)",
             ])
         }
         #expect(try Peer("record").answers(to: requests) == expected)

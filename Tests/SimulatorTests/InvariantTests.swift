@@ -121,7 +121,7 @@ import Wire
                 user: user)
             return try DirectoryRecord.seal(
                 body: body, user: user, epoch: Timestamp(seconds: 20_000 * 86_400).epoch, sequence: sequence,
-                expiry: Timestamp(seconds: 20_000 * 86_400).seconds + 3600, entropy: &entropy)
+                entropy: &entropy)
         }
         let old = try record(1)
         let new = try record(2)

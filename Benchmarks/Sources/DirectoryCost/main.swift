@@ -91,7 +91,7 @@ func fill(_ path: String, _ count: Int) throws -> (LMDBEnvironment, [VerifyingKe
             operational: VerifyingKey(entropy.bytes()), operationalExpiry: now.seconds + 86_400, policy: 1,
             prekeys: Bytes32(), user: user)
         let record = try DirectoryRecord.seal(
-            body: body, user: user, epoch: now.epoch, sequence: 1, expiry: now.seconds + 86_400, entropy: &entropy)
+            body: body, user: user, epoch: now.epoch, sequence: 1, entropy: &entropy)
         try store.write { (store: inout LMDBTransaction) throws(StorageError) in
             try store.put(tables[0], record.blindedKey.bytes.bytes, record.encode())
         }

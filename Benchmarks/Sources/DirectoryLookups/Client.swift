@@ -46,8 +46,7 @@ final class Client {
                 sealing: X25519PublicKey(entropy.bytes()), operational: VerifyingKey(entropy.bytes()),
                 operationalExpiry: now.seconds + 86_400, policy: 1, prekeys: Bytes32(), user: user)
             let record = try DirectoryRecord.seal(
-                body: body, user: user, epoch: now.epoch, sequence: now.seconds, expiry: now.seconds + 86_400,
-                entropy: &entropy)
+                body: body, user: user, epoch: now.epoch, sequence: now.seconds, entropy: &entropy)
             let rings = placement.rings(of: record.blindedKey).map { ring in
                 ring.compactMap { node in servers.first { $0.node == node } }
             }

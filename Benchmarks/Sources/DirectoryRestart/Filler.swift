@@ -68,11 +68,10 @@ final class Filler {
         var writer = Writer(capacity: 1024)
         writer.uint8(1)
         writer.uint64(epoch)
-        writer.uint64(now.seconds + DirectoryRecord.lifetime)
         writer.uint64(now.seconds)
         writer.fixed(key.publicKey.bytes)
         writer.append(entropy.array(24))
-        writer.prefixed(entropy.array(512))
+        writer.append(entropy.array(512))
         keys.append(key.publicKey)
         writer.fixed(key.sign(writer.bytes).bytes)
         return writer.bytes

@@ -13,8 +13,7 @@ extension Operation {
             sealing: X25519PublicKey(entropy.value.bytes()), operational: VerifyingKey(entropy.value.bytes()),
             operationalExpiry: now.seconds + 86_400, policy: 1, prekeys: Bytes32(), user: user)
         let record = try DirectoryRecord.seal(
-            body: body, user: user, epoch: now.epoch, sequence: 1, expiry: now.seconds + 86_400,
-            entropy: &entropy.value)
+            body: body, user: user, epoch: now.epoch, sequence: 1, entropy: &entropy.value)
         let encoded = record.encode()
         try record.verify(at: now)
         _ = try record.open(by: BlindedID(id, epoch: now.epoch))

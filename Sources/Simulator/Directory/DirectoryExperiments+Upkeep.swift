@@ -159,9 +159,9 @@ extension DirectoryWorld {
     @discardableResult
     func refresh(_ index: Int) throws(DirectoryExperimentError) -> Int {
         var user = users[index]
-        let record = try user.record(published: max(now.seconds, user.sequence + 1), epoch: now.epoch)
+        user.published = max(now.seconds, user.published + 1)
+        let record = try user.record(published: user.published, epoch: now.epoch)
         user.record = record.encode()
-        user.sequence = record.sequence
         let stored = try publish(user)
         if stored > 0 { users[index] = user }
         return stored

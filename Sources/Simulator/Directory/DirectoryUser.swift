@@ -6,13 +6,14 @@ import Wire
 struct DirectoryUser: Sendable {
     let seed: UInt64
     let blinded: BlindedID
-    /// The record that lookups ought to find, and its sequence.
+    /// The record that lookups ought to find, and when it was published.
     var record: [UInt8]
-    var sequence: UInt64
+    var published: UInt64
 
+    var sequence: UInt64 { blinded.sequences.sequence(at: published) }
     var blindedKey: VerifyingKey { blinded.key }
 
-    /// - Parameter published: seconds since 1970; the sequence, as agents choose it.
+    /// - Parameter published: seconds since 1970.
     init(seed: UInt64, published: UInt64, epoch: UInt64) throws(DirectoryExperimentError) {
         var entropy = Entropy(seed: seed)
         let key = SigningKey(&entropy)
@@ -21,7 +22,7 @@ struct DirectoryUser: Sendable {
             blinded = try BlindedID(NetworkID(key: key.publicKey), epoch: epoch)
         } catch { throw .record(error) }
         record = try DirectoryUser.sign(key, published: published, epoch: epoch, &entropy).encode()
-        sequence = published
+        self.published = published
     }
 
     /// The user's record as published at another time.
@@ -36,7 +37,6 @@ struct DirectoryUser: Sendable {
     private static func sign(
         _ user: borrowing SigningKey, published: UInt64, epoch: UInt64, _ entropy: inout Entropy
     ) throws(DirectoryExperimentError) -> DirectoryRecord {
-        let expiry = min((epoch + 1) * Timestamp.secondsPerEpoch + 2 * 3600, published + DirectoryRecord.lifetime)
         let operational = SigningKey(&entropy)
         let body = RecordBody(
             home: entropy.bytes(), account: entropy.bytes(), sealing: X25519PublicKey(entropy.bytes()),
@@ -44,7 +44,8 @@ struct DirectoryUser: Sendable {
             prekeys: Bytes32(), user: user)
         do throws(RecordError) {
             return try DirectoryRecord.seal(
-                body: body, user: user, epoch: epoch, sequence: published, expiry: expiry, entropy: &entropy)
+                body: body, user: user, epoch: epoch,
+                sequence: SequenceBase(user: user.publicKey, epoch: epoch).sequence(at: published), entropy: &entropy)
         } catch { throw .record(error) }
     }
 }

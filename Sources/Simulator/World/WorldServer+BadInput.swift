@@ -22,7 +22,7 @@ extension WorldServer {
         ).encode()
     }
 
-    /// A record that somebody signed for a day that has not come, or for longer than records last.
+    /// A record that somebody signed for a day that has not come.
     func futureRecord(_ now: Timestamp, _ entropy: inout Entropy) -> [UInt8]? {
         let clock = clock(now)
         let user = SigningKey(&entropy)
@@ -31,10 +31,9 @@ extension WorldServer {
             home: nodeID, account: entropy.bytes(), sealing: X25519PrivateKey(&entropy).publicKey,
             operational: operational.publicKey, operationalExpiry: clock.seconds + 90 * 86_400, policy: 1,
             prekeys: Bytes32(), user: user)
-        let isOfToday = entropy.below(2) == 0
+        let epoch = clock.epoch + 2 + UInt64(entropy.below(2))
         return try? DirectoryRecord.seal(
-            body: body, user: user, epoch: isOfToday ? clock.epoch : clock.epoch + 2, sequence: clock.seconds,
-            expiry: clock.seconds + (isOfToday ? 2 : 1) * DirectoryRecord.lifetime, entropy: &entropy
+            body: body, user: user, epoch: epoch, sequence: clock.seconds, entropy: &entropy
         ).encode()
     }
 }
