@@ -89,6 +89,8 @@ public struct DirectoryCounters: CounterSet {
     public var busy: UInt64 = 0
     /// Requests refused because a prefix, or all envelopes together, sent too many a second.
     public var overRate: UInt64 = 0
+    /// Calls that this core gave up by itself, because nobody said what became of them.
+    public var callsOverdue: UInt64 = 0
     /// Records that waited for a signature check.
     public var queued: UInt64 = 0
     /// Records refused because those who bring them have used up their share.

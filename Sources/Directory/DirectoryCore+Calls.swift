@@ -20,6 +20,7 @@ extension DirectoryCore {
         let wait = wait(for: call)
         calls[id] = Pending(
             call: call, endpoint: endpoint, started: now, deadline: now.adding(milliseconds: wait), isNamed: isNamed)
+        nextOverdue = nextOverdue ?? now.adding(milliseconds: DirectoryCore.callLifetime)
         if case .iteration = call, let deadline = calls[id]?.deadline {
             nextDeadline = min(nextDeadline ?? deadline, deadline)
         }
@@ -142,6 +143,21 @@ extension DirectoryCore {
         guard let call = calls.removeValue(forKey: id)?.call else { return }
         counters.callsFailed += 1
         try callFailed(call, now, &entropy, &effects, &store)
+    }
+
+    /// Gives up calls on which the driver has not reported: else each of them would take a place for ever.
+    mutating func giveUpOverdue(
+        _ now: Timestamp, _ entropy: inout Entropy, _ effects: inout [DirectoryEffect],
+        _ store: inout some (KeyValueStore & ~Copyable)
+    ) throws(StorageError) {
+        guard let due = nextOverdue, due <= now else { return }
+        let end = { (call: Pending) in call.started.adding(milliseconds: DirectoryCore.callLifetime) }
+        for id in calls.keys.sorted() {
+            guard let pending = calls[id], end(pending) <= now else { continue }
+            counters.callsOverdue += 1
+            try failed(id, now, &entropy, &effects, &store)
+        }
+        nextOverdue = calls.values.map(end).min()
     }
 
     private mutating func callFailed(

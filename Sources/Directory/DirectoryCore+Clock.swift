@@ -23,6 +23,7 @@ extension DirectoryCore {
                 deadline: $0.deadline.earlier(by: amount), isNamed: $0.isNamed)
         }
         nextDeadline = nextDeadline?.earlier(by: amount)
+        nextOverdue = nextOverdue?.earlier(by: amount)
         checkDue = checkDue?.earlier(by: amount)
         anchorCheck = anchorCheck?.earlier(by: amount)
         settleDue = settleDue?.earlier(by: amount)

@@ -23,6 +23,9 @@ public struct DirectoryCore: TimedCore, Sendable {
     static let meetingLimit = 64
     /// The same of one address prefix.
     static let prefixMeetingLimit = 8
+    /// Milliseconds after which a call is given up here, whatever its driver says of it: the driver does so after a tenth
+    /// of that, but what it says may be lost.
+    static let callLifetime: UInt64 = 30_000
     /// Milliseconds before the first repetition of a join, doubled up to the refresh interval.
     static let firstJoinWait: UInt64 = 2000
 
@@ -158,6 +161,8 @@ public struct DirectoryCore: TimedCore, Sendable {
     var nextRound: Timestamp
     /// The earliest deadline of a search's call.
     var nextDeadline: Timestamp?
+    /// When it is looked next which calls nobody has reported on.
+    var nextOverdue: Timestamp?
     var nextRefresh: Timestamp
     var nextSweep: Timestamp
     var stored: [Contact] = []
@@ -266,6 +271,7 @@ public struct DirectoryCore: TimedCore, Sendable {
             try randomise(.message(link: link, body), now, &entropy, &effects, &store)
         case .wake:
             try timeOut(now, &effects, &store)
+            try giveUpOverdue(now, &entropy, &effects, &store)
             checkDue = nil
             try checkWaiting(now, &entropy, &effects, &store)
             if now >= nextRound {
@@ -280,7 +286,7 @@ public struct DirectoryCore: TimedCore, Sendable {
         // Whatever comes meanwhile does not put it off.
         checkDue = waiting.isEmpty ? nil : checkDue ?? now.adding(milliseconds: DirectoryCore.queueInterval)
         let lookupDue = lookups.values.map(\.deadline).min()
-        nextWake = [nextDeadline, checkDue, random.nextWake, lookupDue].reduce(nextRound) { first, due in
+        nextWake = [nextDeadline, nextOverdue, checkDue, random.nextWake, lookupDue].reduce(nextRound) { first, due in
             due.map { min(first, $0) } ?? first
         }
         return effects

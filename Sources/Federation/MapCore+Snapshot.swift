@@ -341,9 +341,10 @@ extension MapCore {
             + certificate.serverID.bytes.bytes
     }
 
-    /// Two roots of each cluster that may speak, of two epochs, and what is to be forgotten beside them.
     /// Epochs of which shared random values and speakers are kept.
     private static let keptEpochs = 4
+    /// Roots that are read at the start: two of each cluster that may speak, of two epochs, and as many outdated ones, which
+    /// are deleted.
     private static let restoredRoots = 16 * SpeakerList.takenLimit
 
     /// A cluster's identifier, as in the gossip of descriptors.

@@ -8,7 +8,7 @@ import Wire
 extension CoreOwner {
     /// Whether an effect need not wait for a commit; else it is remembered.
     func isDue(_ effect: Effect) -> Bool {
-        if case .directory(let effect) = effect, !effect.awaitsCommit { return true }
+        guard effect.awaitsCommit else { return true }
         return commits.admit(effect, of: effect.part)
     }
 
@@ -68,7 +68,7 @@ extension CoreOwner {
 
     /// What a core knows although the disk does not: others of this node learn of it all the same, since no core says
     /// it twice.
-    private func tellAgain(_ dropped: [Effect]) {
+    func tellAgain(_ dropped: [Effect]) {
         var isChanged = false
         for effect in dropped {
             switch effect {

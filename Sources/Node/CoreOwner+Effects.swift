@@ -91,7 +91,8 @@ extension CoreOwner {
     }
 
     func token(_ answerer: Answerer) -> UInt64? {
-        guard answerers.count < CoreOwner.answererLimit else {
+        // Not without a place for the request that it is for, either.
+        guard answerers.count < CoreOwner.answererLimit, events.count < CoreOwner.eventLimit else {
             ledger.count("core.overload")
             return nil
         }

@@ -47,6 +47,11 @@ extension CoreOwner {
     }
 
     func linkUp(_ link: StreamLink, peer: NodeID?) {
+        // What a link says of itself is never dropped later, so that there is room for it is seen to here.
+        guard events.count < CoreOwner.eventLimit else {
+            ledger.count("core.overload")
+            return link.close()
+        }
         links[link.id] = link
         handle(.map(.linkUp(link: link.id, peer: peer)))
         if peer != nil { handle(.directory(.linkUp(link.id))) }

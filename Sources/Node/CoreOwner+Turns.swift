@@ -9,10 +9,11 @@ import Wire
 /// What arrives together is handled together, and stored before anybody is told of it.
 extension CoreOwner {
     func handle(_ event: Event) {
-        guard events.count < CoreOwner.eventLimit else {
+        guard !event.isInput || events.count < CoreOwner.eventLimit else {
             ledger.count("core.overload")
             return
         }
+        if event.isWake, !wakesWaiting.insert(event.part).inserted { return }
         events.append(event)
         guard !isDraining else { return }
         isDraining = true
@@ -26,23 +27,26 @@ extension CoreOwner {
         var batch = spareEvents
         spareEvents = []
         swap(&batch, &events)
+        wakesWaiting = []
+        retryDue = nil
         let now = Timestamp.now()
+        var effects: [Effect] = []
+        var handled = 0
         do throws(StorageError) {
             var store = BufferedStore(
                 try environment.beginReading(), sealed: commits.sealed, open: commits.takeOpen())
-            var effects: [Effect] = []
             for event in batch {
                 let operations = store.operations
                 try handle(event, now, &effects, &store)
                 if store.operations > operations { commits.noteWrite(of: event.part, isUrgent: event.part == .home) }
+                handled += 1
+                failures = 0
             }
             commits.giveBack(store.finish())
             effects.removeAll { !isDue($0) }
             perform(effects)
         } catch {
-            // Nothing of the turn is on disk, so none of its effects may happen; those who asked will ask again.
-            forget(commits.discardOpen())
-            for case .directory(.request(_, _, let token, _)) in batch { answerers[token] = nil }
+            abandon(batch[handled...], effects, now)
             if refusal.failed("\(error)", now) { logger.error("the store could not be read: \(error)") }
             ledger.count("core.storage.failed")
         }
@@ -50,6 +54,29 @@ extension CoreOwner {
         spareEvents = batch
         commit()
         scheduleWake()
+    }
+
+    /// A turn could not be ended. Nothing of it is on disk, so of its effects those happen that promise nothing: a call that
+    /// a core believes to be under way has to be made.
+    /// - Parameter rest: the event at which the turn failed, and those after it. Who asked something will ask again;
+    ///   everything else comes once more.
+    func abandon(_ rest: ArraySlice<Event>, _ effects: [Effect], _ now: Timestamp) {
+        let lost = commits.discardOpen() + effects.filter(\.awaitsCommit)
+        forget(lost)
+        for case .directory(.request(_, _, let token, _)) in rest { answerers[token] = nil }
+        failures += 1
+        var again = rest.filter { !$0.isInput }
+        if failures > CoreOwner.failureLimit, let first = rest.first {
+            // It may be a damaged entry of the store that only this event reads: the others have to go on.
+            failures = 0
+            if !first.isInput { again.removeFirst() }
+            ledger.count("core.event.failed")
+        }
+        for wake in again where wake.isWake { wakesWaiting.insert(wake.part) }
+        events.insert(contentsOf: again, at: 0)
+        if !events.isEmpty { retryDue = now.adding(milliseconds: CoreOwner.retryDelay) }
+        perform(effects.filter { !$0.awaitsCommit })
+        tellAgain(lost)
     }
 
     private func handle(
@@ -89,7 +116,10 @@ extension CoreOwner {
         note(endpoint.nextWake)
         note(tellingDue)
         note(publications.due)
-        guard let due else { return }
+        note(retryDue)
+        guard var due else { return }
+        // The cores' events wait for the disk then, and its answer begins the next turn.
+        if commits.isBehind, commits.isWriting { due = max(due, .now().adding(milliseconds: CoreOwner.behindDelay)) }
         if let wakeDue, wakeDue <= due { return }
         wakeDue = due
         loop.wake(in: max(1, min(due.milliseconds(since: .now()), 60_000))) { [unowned self] in wake() }
@@ -105,6 +135,10 @@ extension CoreOwner {
         if directory.isDue(now) { handle(.directory(.wake)) }
         if home.isDue(now) { handle(.home(.wake)) }
         if let due = tellingDue, due <= now { tellOfMap() }
+        if let due = retryDue, due <= now, !events.isEmpty, !isDraining {
+            isDraining = true
+            loop.execute { self.drain() }
+        }
         publish()
         commit()
         if !isDraining { scheduleWake() }

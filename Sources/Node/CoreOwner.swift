@@ -41,6 +41,23 @@ final class CoreOwner: @unchecked Sendable {
             case .home: .home
             }
         }
+
+        /// Whether anybody outside causes it, as often as he likes. Such events are dropped when too many wait. Of all
+        /// others there are as many as this server has calls, links and timers, and none of them may be lost: who waits
+        /// for one would wait for ever.
+        var isInput: Bool {
+            switch self {
+            case .map(.message), .directory(.request), .directory(.frame), .home(.request): true
+            case .map, .publish, .directory, .home: false
+            }
+        }
+
+        var isWake: Bool {
+            switch self {
+            case .map(.wake), .directory(.wake), .home(.wake): true
+            case .map, .publish, .directory, .home: false
+            }
+        }
     }
 
     enum Effect: Sendable {
@@ -49,6 +66,11 @@ final class CoreOwner: @unchecked Sendable {
         case published([UInt8])
         case directory(DirectoryEffect)
         case home(HomeEffect)
+
+        /// Whether it may happen only when what was written before it is on disk.
+        var awaitsCommit: Bool {
+            if case .directory(let effect) = self { effect.awaitsCommit } else { true }
+        }
 
         var part: CommitQueue<Effect>.Part {
             switch self {
@@ -65,8 +87,14 @@ final class CoreOwner: @unchecked Sendable {
     }
 
     static let tables = MapCore.tables + DirectoryCore.tables + HomeCore.tables
-    /// Events that wait for a turn; beyond it requests are dropped and counted.
+    /// Events that wait for a turn; beyond it those from outside are dropped and counted.
     static let eventLimit = 65_536
+    /// Turns that may fail at one event before it is given up.
+    static let failureLimit = 3
+    /// Milliseconds after which a turn that failed is tried again.
+    static let retryDelay: UInt64 = 1000
+    /// Milliseconds between two looks at the clock while the disk is behind: events wait then.
+    static let behindDelay: UInt64 = 100
     /// Answers that wait for the directory's searches.
     static let answererLimit = 4096
     /// Up to so many servers every change of the map is told at once.
@@ -87,6 +115,11 @@ final class CoreOwner: @unchecked Sendable {
     var ports: Ports?
     var entropy = Entropy.system()
     var events: [Event] = []
+    /// Parts whose wake is among the events: one does for all.
+    var wakesWaiting: Set<CommitQueue<Effect>.Part> = []
+    /// Turns that failed at the same event, one after the other, and when the next is tried.
+    var failures = 0
+    var retryDue: Timestamp?
     /// Empty: the room of the last turn's.
     var spareEvents: [Event] = []
     var commits = CommitQueue<Effect>()
