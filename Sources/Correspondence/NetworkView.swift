@@ -147,7 +147,8 @@ struct NetworkView: Sendable {
             guard let key = server.mixKey(epoch: now.epoch) else { throw .mapTooSmall(clusters: clusterCount) }
             let delay =
                 mixRange.contains(index) ? entropy.exponential(mean: configuration.meanDelay) : 0
-            hops.append(Hop(node: server.nodeID, key: key, delayMilliseconds: UInt32(min(delay, 60_000))))
+            let cut = UInt32(min(delay, Double(RoutingBlock.longestDelay)))
+            hops.append(Hop(node: server.nodeID, key: key, delayMilliseconds: cut))
         }
         return hops
     }

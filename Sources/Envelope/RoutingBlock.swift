@@ -19,6 +19,10 @@ public enum Command: UInt8, Sendable, CaseIterable {
 /// The instructions for one hop, readable by that hop alone (specs/envelope.md, "Routing block").
 public struct RoutingBlock: Hashable, Sendable {
     public var command: Command
+    /// The longest that a relay holds an envelope, in milliseconds; it cuts a longer delay. Two hundred times the mean
+    /// that agents draw, so that only an attacker's envelopes meet it.
+    public static let longestDelay: UInt32 = 10_000
+
     /// Milliseconds that the hop holds the envelope before it forwards it.
     public var delayMilliseconds: UInt32
     /// The next hop's node ID, or the mailbox handle in its first 16 bytes.

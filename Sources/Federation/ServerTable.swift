@@ -31,6 +31,9 @@ public struct ServerTable: Sendable {
         return server
     }
 
+    /// Whether a server is in it, without decoding anything.
+    public func contains(_ node: NodeID) -> Bool { glance(MapCore.name(node))?.nodeID == node }
+
     /// All, decoded.
     public var all: [ServerDescriptor] { slots.indices.compactMap(server(at:)) }
 

@@ -37,6 +37,9 @@ public struct NodeConfiguration: Codable, Sendable, Equatable {
     /// The highest version of the map's gossip that this node speaks; pinned to the old one while a federation is
     /// upgraded server by server (specs/map.md, "Versions").
     public var wireVersion: Int
+    /// Whether the node's statement lists the addresses of agents: `hulda testbed up` sets it for its tests, and it is
+    /// refused for a server that others than this machine can reach.
+    public var testbedAddresses: Bool
     /// `trace`, `debug`, `info`, `notice`, `warning`, `error`.
     public var logLevel: String
 
@@ -60,6 +63,7 @@ public struct NodeConfiguration: Codable, Sendable, Equatable {
         case records
         case loopsPerMinute = "loops_per_minute"
         case wireVersion = "wire_version"
+        case testbedAddresses = "testbed_addresses"
         case logLevel = "log_level"
     }
 
@@ -75,6 +79,7 @@ public struct NodeConfiguration: Codable, Sendable, Equatable {
         records = NodeConfiguration.defaultRecords
         loopsPerMinute = 6
         wireVersion = Int(MapVersion.highest)
+        testbedAddresses = false
         logLevel = "info"
     }
 
@@ -95,6 +100,7 @@ public struct NodeConfiguration: Codable, Sendable, Equatable {
         records = try values.decodeIfPresent(Int.self, forKey: .records) ?? NodeConfiguration.defaultRecords
         loopsPerMinute = try values.decodeIfPresent(Int.self, forKey: .loopsPerMinute) ?? 6
         wireVersion = try values.decodeIfPresent(Int.self, forKey: .wireVersion) ?? Int(MapVersion.highest)
+        testbedAddresses = try values.decodeIfPresent(Bool.self, forKey: .testbedAddresses) ?? false
         logLevel = try values.decodeIfPresent(String.self, forKey: .logLevel) ?? "info"
     }
 }
@@ -130,10 +136,22 @@ extension NodeConfiguration {
         guard (0...6000).contains(loopsPerMinute) else {
             throw .configuration(field: "loops_per_minute", reason: "must be from 0 to 6000")
         }
+        guard !testbedAddresses || isOnLoopback else {
+            throw .configuration(
+                field: "testbed_addresses",
+                reason: "lists the addresses of users, and is for a testbed on loopback addresses alone: remove it")
+        }
     }
 }
 
 extension NodeConfiguration {
+    /// Whether only this machine can reach the server.
+    private var isOnLoopback: Bool {
+        [listen, listenDatagram, advertise, advertiseDatagram].compactMap(\.self).allSatisfy {
+            $0.hasPrefix("127.") || $0.hasPrefix("[::1]")
+        }
+    }
+
     /// What ``knownServers`` may have.
     static let knownServerLimit = 16
 

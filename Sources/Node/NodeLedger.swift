@@ -47,6 +47,14 @@ final class NodeLedger: Sendable {
         }
     }
 
+    /// Whether a server is on the map. Asked for each envelope that goes on.
+    func knows(_ node: NodeID) -> Bool {
+        state.withLockedValue { state in
+            if let change = state.changed[node] { return change != nil }
+            return state.servers.contains(node)
+        }
+    }
+
     func node(linkKey: X25519PublicKey) -> NodeID? {
         state.withLockedValue { state in
             if let node = state.changedKeys[linkKey] { return node }

@@ -24,16 +24,29 @@ extension NodeRuntime {
             if let reason { ledger.count("link.failed.\(reason.label)") }
             guard let link else { return }
             cores.enqueue { $0.linkDown(link.id) }
-            relay.enqueue { $0.agentClosed(link.id) }
+            relay.enqueue { $0.guestClosed(link.id) }
         }
+    }
+
+    /// The pace at which a link that another opened is read: that of an agent, but for a server on the map, which sends for
+    /// many agents. A stranger's key makes nobody a server; one that comes onto the map is recognised when it needs it.
+    func pace(of peer: X25519PublicKey?, _ link: UInt64) -> FramePace? {
+        guard let node = peer.flatMap({ ledger.node(linkKey: $0) }) else { return NodeRuntime.guestPace }
+        relay.enqueue { $0.serverOpened(node, link) }
+        return nil
+    }
+
+    /// Whether an envelope can go on to a node. Whoever wrote its path chose that, so one that is on no map is refused
+    /// and counted; as is this server itself, to which no path leads twice in a row.
+    func canForward(to node: NodeID) -> Bool {
+        if node != keys.nodeID, ledger.knows(node) { return true }
+        ledger.count("relay.next_hop_unknown")
+        return false
     }
 
     /// Opens the link to a node that the relay wants.
     func connect(to node: NodeID) {
-        guard let endpoint = endpoint(of: node) else {
-            relay.enqueue { $0.peerClosed(node) }
-            return
-        }
+        guard let endpoint = endpoint(of: node) else { return relay.enqueue { $0.peerUnreachable(node) } }
         StreamLink.connect(to: endpoint.place, peer: endpoint.key, identity: keys.link, group: group) {
             [weak self] event in
             self?.opened(node, event)
@@ -52,7 +65,7 @@ extension NodeRuntime {
             relay.enqueue { $0.drain(node) }
         case .closed(let link, let reason):
             if let reason { ledger.count("link.failed.\(reason.label)") }
-            relay.enqueue { $0.peerClosed(node) }
+            relay.enqueue { $0.peerClosed(node, link?.id) }
             if let link { cores.enqueue { $0.linkDown(link.id) } }
         }
     }
@@ -66,7 +79,8 @@ extension NodeRuntime {
             toCores { $0.frame(body, on: link.id) }
         case .claim:
             guard let secret = Bytes32(body) else { return refuse(link) }
-            toRelay { $0.claim(secret, link) }
+            // An agent whose claim is lost would wait for replies in vain; without a link it claims again.
+            if !toRelay({ $0.claim(secret, link) }) { link.close() }
         case .idle:
             break
         case .claimed, .reply, nil:
@@ -91,6 +105,9 @@ extension NodeRuntime {
         }
         switch result {
         case .success(let opened):
+            let routing = opened.unwrapped.routing
+            // Before a place, a tag or a link is spent on it.
+            guard routing.command != .relay || canForward(to: routing.target) else { return }
             let processed = envelope
             toRelay { $0.accept(processed, opened.unwrapped, epoch: opened.epoch, from: link.id) }
         case .failure(let error):

@@ -41,10 +41,9 @@ extension NodeRuntime {
             }
         guard let relays else { return nil }
         var path: [Hop] = relays.compactMap { server in
-            server.mixKey(epoch: now.epoch).map {
-                Hop(
-                    node: server.nodeID, key: $0,
-                    delayMilliseconds: UInt32(min(entropy.exponential(mean: NodeRuntime.meanDelay), 60_000)))
+            let delay = min(entropy.exponential(mean: NodeRuntime.meanDelay), Double(RoutingBlock.longestDelay))
+            return server.mixKey(epoch: now.epoch).map {
+                Hop(node: server.nodeID, key: $0, delayMilliseconds: UInt32(delay))
             }
         }
         path.append(Hop(node: keys.nodeID, key: ownKey))

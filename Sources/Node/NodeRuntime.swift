@@ -28,6 +28,10 @@ public final class NodeRuntime: Sendable {
     static let coreBacklogLimit = 16_384
     /// The most links that others open.
     static let guestLimit = 8192
+    /// How fast the links of agents, and of servers that are on no map, are read: a quarter more than the fastest
+    /// profile sends (10 a second; design, section 8), so that a Poisson process of that rate never waits, with a burst
+    /// for what gathers while an agent's network is away.
+    static let guestPace = FramePace(perSecond: 12.5, burst: 64)
 
     public let configuration: NodeConfiguration
     let keys: NodeKeys
@@ -127,7 +131,7 @@ public final class NodeRuntime: Sendable {
         do throws(StorageError) {
             relay = try RelayOwner(
                 loop: relayThread.next(), journal: ReplayJournal(journal, thread: journalThread, logger: logger),
-                logger: logger)
+                visitors: configuration.testbedAddresses ? VisitorList() : nil, logger: logger)
             cores = try CoreOwner(
                 loop: loop, environment: environment, keys: keys, descriptor: descriptor.encode(),
                 admission: Admission(roots: roots), home: home, map: map,
@@ -142,12 +146,14 @@ public final class NodeRuntime: Sendable {
 
     private func open(_ addresses: NodeAddresses) async throws {
         let report: @Sendable (StreamEvent) -> Void = { [weak self] event in self?.accepted(event) }
+        let pace: StreamLink.Pace = { [weak self] peer, link in self?.pace(of: peer, link) }
         // As many again are left for links to others, the stores and the operator.
         let descriptors = FileDescriptors.raise(to: 2 * NodeRuntime.guestLimit)
         let guests = GuestBook(limit: min(NodeRuntime.guestLimit, descriptors / 2))
         let stream = try await NodeAddresses.listening(addresses.listen) {
             try await StreamLink.serve(
-                addresses.listen.nio(), key: self.keys.link, group: self.group, guests: guests, report: report)
+                addresses.listen.nio(), key: self.keys.link, group: self.group, guests: guests, pace: pace,
+                report: report)
         }
         state.withLockedValue { $0.channels.append(stream) }
         let cores = self.cores
@@ -174,7 +180,7 @@ public final class NodeRuntime: Sendable {
         let (relay, named, own) = (self.relay, self.named, keys.link.publicKey)
         cores.enqueue { [weak self] cores in
             cores.ports = .init(
-                start: { envelope, node in relay.enqueue { $0.start(envelope, to: node) } },
+                start: { [weak self] envelope, node in self?.start(envelope, to: node) },
                 mapChanged: { [weak self] in self?.openGossipLinks() },
                 measure: { targets, epoch, until in
                     relay.enqueue { $0.measure(targets, epoch: epoch, until: until) }
@@ -184,6 +190,9 @@ public final class NodeRuntime: Sendable {
         try announce(addresses)
         startTimers(addresses)
         openGossipLinks()
+        if configuration.testbedAddresses {
+            logger.warning("testbed_addresses is set: this server lists the addresses of its users in its statement")
+        }
         logger.notice(
             "listening",
             metadata: [
@@ -209,14 +218,26 @@ public final class NodeRuntime: Sendable {
 
     var uptimeSeconds: UInt64 { Timestamp.now().milliseconds(since: started) / 1000 }
 
+    /// An envelope that this server starts. A user chose its first hop, who wrote the reply block.
+    private func start(_ envelope: [UInt8], to node: NodeID) {
+        guard canForward(to: node) else { return }
+        relay.enqueue { $0.start(envelope, to: node) }
+    }
+
     /// Hands something that came from the network to the relay's loop, unless too much waits there.
-    func toRelay(_ body: @escaping @Sendable (RelayOwner) -> Void) {
-        guard relayBacklog.enter() else { return ledger.count("relay.backlog") }
+    /// - Returns: whether it did.
+    @discardableResult
+    func toRelay(_ body: @escaping @Sendable (RelayOwner) -> Void) -> Bool {
+        guard relayBacklog.enter() else {
+            ledger.count("relay.backlog")
+            return false
+        }
         let backlog = relayBacklog
         relay.enqueue { relay in
             backlog.leave()
             body(relay)
         }
+        return true
     }
 
     /// Hands something that came from the network to the cores' loop, unless too much waits there.

@@ -16,15 +16,20 @@ public struct NodeStatus: Codable, Sendable {
         public var epoch: UInt64
     }
 
-    /// As a gateway: addresses of agents, and their mailboxes.
+    /// As a gateway: how many agents there are, and never which.
     public struct Gateway: Codable, Sendable {
-        public var agentAddresses: [String]
-        public var agentAddressesSeen: Int
-        /// Agents that fetched the map here and have their mailbox elsewhere.
-        public var mapAddresses: [String]
+        /// Links of agents that stand now, and those of them with a mailbox here.
+        public var agents: Int
+        public var agentsWithMailbox: Int
         public var mailboxes: Int
+        /// Replies that wait in mailboxes.
+        public var repliesWaiting: Int
         public var envelopesFromAgents: UInt64
         public var repliesToAgents: UInt64
+        /// On a testbed only (``NodeConfiguration/testbedAddresses``): addresses of agents that had a mailbox here.
+        public var agentAddresses: [String]?
+        /// On a testbed only: those of agents that fetched the map here and had their mailbox elsewhere.
+        public var mapAddresses: [String]?
     }
 
     /// As a mix: neighbours only.
@@ -135,7 +140,7 @@ public struct NodeStatus: Codable, Sendable {
     init(server: Server, counters: [String: UInt64]) {
         self.server = server
         gateway = .init(
-            agentAddresses: [], agentAddressesSeen: 0, mapAddresses: [], mailboxes: 0, envelopesFromAgents: 0,
+            agents: 0, agentsWithMailbox: 0, mailboxes: 0, repliesWaiting: 0, envelopesFromAgents: 0,
             repliesToAgents: 0)
         mix = .init(neighbours: [], received: 0, forwarded: 0, dropped: 0, replays: 0, waiting: 0)
         home = .init(accounts: [], items: 0, replyBlocks: 0)

@@ -32,8 +32,10 @@ final class RelayOwner: @unchecked Sendable {
     private var wanted: Set<NodeID> = []
     private var mailboxes = Mailboxes()
     private var agents: [UInt64: StreamLink] = [:]
-    private var agentAddresses: Set<String> = []
-    private var mapAddresses: Set<String> = []
+    /// The links of servers that are on the map.
+    private var servers: [UInt64: NodeID] = [:]
+    /// `nil` but on a testbed.
+    private var visitors: VisitorList?
     private var agentEnvelopes: UInt64 = 0
     private var agentReplies: UInt64 = 0
     private let journal: ReplayJournal
@@ -41,23 +43,26 @@ final class RelayOwner: @unchecked Sendable {
     private var lastTicket: UInt64 = 0
     private var journaling = false
     private var wakeTask: Scheduled<Void>?
+    private var isExpiring = false
     var probeTask: Scheduled<Void>?
     var entropy = Entropy.system()
     var ports: Ports?
     private let logger: Logger
 
-    /// Different agent addresses remembered for the node's statement.
-    private static let addressLimit = 100_000
+    /// Seconds between two looks at how long envelopes have waited for a link, while any wait.
+    private static let expiryInterval: Int64 = 5
 
-    init(loop: any EventLoop, journal: ReplayJournal, logger: Logger) throws(StorageError) {
+    init(
+        loop: any EventLoop, journal: ReplayJournal, visitors: VisitorList?, logger: Logger
+    ) throws(StorageError) {
         self.loop = loop
         self.journal = journal
+        self.visitors = visitors
         self.logger = logger
         var entropy = Entropy.system()
-        core = RelayCore(entropy: &entropy)
-        for entry in try journal.restore(from: Timestamp.now().epoch &- 1) {
-            core.restore(epoch: entry.epoch, tag: entry.tag)
-        }
+        var core = RelayCore(entropy: &entropy)
+        try journal.restore(from: Timestamp.now().epoch &- 1) { core.restore(epoch: $0.epoch, tag: $0.tag) }
+        self.core = core
     }
 
     /// Runs `body` on the owner's loop.
@@ -68,7 +73,8 @@ final class RelayOwner: @unchecked Sendable {
     /// An envelope that was unwrapped on a link's own loop.
     func accept(_ envelope: [UInt8], _ unwrapped: Unwrapped, epoch: UInt64, from link: UInt64) {
         if agents[link] != nil { agentEnvelopes += 1 }
-        perform(core.accept(envelope, unwrapped, epoch: epoch, now: .now()))
+        let source = servers[link].map { EnvelopeSource.server($0) } ?? .guest(link: link)
+        perform(core.accept(envelope, unwrapped, epoch: epoch, from: source, now: .now()))
     }
 
     /// An envelope that this server starts: a reply of its home or directory.
@@ -97,6 +103,7 @@ final class RelayOwner: @unchecked Sendable {
         }
         commitJournal()
         scheduleWake()
+        scheduleExpiry()
     }
 
     private func follow(_ directive: PeerLinks.Directive?) {
@@ -104,6 +111,17 @@ final class RelayOwner: @unchecked Sendable {
         case .connect(let node): ports?.connect(node)
         case .send(let link, let envelope): link.send(kind: .envelope, body: envelope)
         case nil: break
+        }
+    }
+
+    /// Envelopes for a server that does not answer are dropped in time.
+    private func scheduleExpiry() {
+        guard !isExpiring, links.waiting > 0 else { return }
+        isExpiring = true
+        loop.scheduleTask(in: .seconds(RelayOwner.expiryInterval)) {
+            self.isExpiring = false
+            self.links.expire(now: .now())
+            self.scheduleExpiry()
         }
     }
 
@@ -139,6 +157,7 @@ final class RelayOwner: @unchecked Sendable {
     // MARK: Links
 
     func established(_ node: NodeID, _ link: StreamLink) {
+        servers[link.id] = node
         for directive in links.established(node, link) { follow(directive) }
     }
 
@@ -146,12 +165,20 @@ final class RelayOwner: @unchecked Sendable {
         for directive in links.drain(node) { follow(directive) }
     }
 
-    func peerClosed(_ node: NodeID) {
+    /// A link to a server ended, or none came about.
+    func peerClosed(_ node: NodeID, _ link: UInt64?) {
+        if let link { servers[link] = nil }
         guard let wait = links.closed(node, now: .now()) else { return }
         loop.scheduleTask(in: .milliseconds(Int64(wait))) {
             self.follow(self.links.retry(node, isWanted: self.wanted.contains(node)))
         }
     }
+
+    /// The server left the map before a link to it was opened.
+    func peerUnreachable(_ node: NodeID) { links.unreachable(node) }
+
+    /// A server on the map opened a link, or one that had opened one came onto the map.
+    func serverOpened(_ node: NodeID, _ link: UInt64) { servers[link] = node }
 
     /// Opens no more links; called before the loops end on which they would be opened.
     func openNoMore() async {
@@ -177,22 +204,16 @@ final class RelayOwner: @unchecked Sendable {
 
     func agentOpened(_ link: StreamLink) {
         agents[link.id] = link
-        RelayOwner.remember(link, in: &mapAddresses)
-    }
-
-    private static func remember(_ link: StreamLink, in addresses: inout Set<String>) {
-        guard let address = link.remote.flatMap({ SocketAddress($0) }), addresses.count < addressLimit else { return }
-        addresses.insert(address.host)
+        visitors?.opened(link)
     }
 
     func claim(_ secret: Bytes32, _ link: StreamLink) {
-        guard agents[link.id] != nil, let claimed = mailboxes.claim(secret, link: link.id, now: .now()) else {
-            link.close()
-            return
-        }
-        RelayOwner.remember(link, in: &agentAddresses)
-        link.send(kind: .claimed, body: claimed.handle.bytes)
-        for reply in claimed.waiting { send(reply, link) }
+        guard agents[link.id] != nil,
+            case .claimed(let handle, let waiting) = mailboxes.claim(secret, link: link.id, now: .now())
+        else { return link.close() }
+        visitors?.claimed(link)
+        link.send(kind: .claimed, body: handle.bytes)
+        for reply in waiting { send(reply, link) }
     }
 
     /// An agent's socket takes replies again.
@@ -206,8 +227,10 @@ final class RelayOwner: @unchecked Sendable {
         journal.forget(before: epoch)
     }
 
-    func agentClosed(_ id: UInt64) {
+    /// A link that an agent or a server had opened ended.
+    func guestClosed(_ id: UInt64) {
         agents[id] = nil
+        servers[id] = nil
         mailboxes.disconnect(link: id, now: .now())
     }
 
@@ -226,10 +249,9 @@ final class RelayOwner: @unchecked Sendable {
     func fill(_ status: inout NodeStatus) {
         let counters = core.counters
         status.gateway = .init(
-            agentAddresses: agentAddresses.sorted().prefix(1000).map(\.self), agentAddressesSeen: agentAddresses.count,
-            mapAddresses: mapAddresses.subtracting(agentAddresses).sorted().prefix(1000).map(\.self),
-            mailboxes: mailboxes.count, envelopesFromAgents: agentEnvelopes,
-            repliesToAgents: agentReplies)
+            agents: agents.count, agentsWithMailbox: mailboxes.linkCount, mailboxes: mailboxes.count,
+            repliesWaiting: mailboxes.waiting, envelopesFromAgents: agentEnvelopes, repliesToAgents: agentReplies,
+            agentAddresses: visitors?.agentAddresses, mapAddresses: visitors?.mapAddresses)
         status.mix = .init(
             neighbours: links.connected.map { String($0.hex.prefix(16)) }.sorted(), received: counters.accepted,
             forwarded: counters.forwarded, dropped: links.dropped, replays: counters.replays, waiting: core.waiting)
@@ -237,5 +259,6 @@ final class RelayOwner: @unchecked Sendable {
         status.counters.merge(counters.sums) { _, new in new }
         status.counters["links.dropped"] = links.dropped
         status.counters["mailbox.replies.dropped"] = mailboxes.droppedReplies
+        status.counters["mailbox.claims.refused"] = mailboxes.refusedClaims
     }
 }

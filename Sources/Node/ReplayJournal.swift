@@ -55,46 +55,55 @@ final class ReplayJournal: Sendable {
     }
 
     /// Deletes the tags of epochs before `epoch`, whose keys are destroyed.
+    ///
+    /// There can be millions of them and envelopes wait for this thread, so each transaction deletes a bounded number,
+    /// and the tags that wait are written between two of them. What a stop leaves is deleted after the next start.
     func forget(before epoch: UInt64) {
-        thread.submit { [environment, logger] state in
+        thread.submit { [self] state in
             guard case .active = state else { return }
             do throws(StorageError) {
-                try environment.write { (transaction: inout LMDBTransaction) throws(StorageError) in
-                    var outdated: [[UInt8]] = []
-                    try transaction.scan(ReplayJournal.table, from: []) { key, _ in
-                        guard let entry = ReplayJournal.entry(key), entry.epoch < epoch else { return false }
-                        outdated.append(key)
-                        return true
-                    }
-                    for key in outdated { try transaction.delete(ReplayJournal.table, key) }
-                }
+                if try deleteSome(before: epoch) { forget(before: epoch) }
             } catch {
                 logger.error("replay journal: \(error)")
             }
         }
     }
 
-    /// Every tag of epochs from `epoch` on; older ones are deleted, their keys being gone.
-    func restore(from epoch: UInt64) throws(StorageError) -> [Entry] {
-        var entries: [Entry] = []
+    /// Tags deleted in one transaction.
+    static let deletionLimit = 4096
+
+    /// - Returns: whether there may be more.
+    private func deleteSome(before epoch: UInt64) throws(StorageError) -> Bool {
         var outdated: [[UInt8]] = []
         try environment.write { (transaction: inout LMDBTransaction) throws(StorageError) in
             try transaction.scan(ReplayJournal.table, from: []) { key, _ in
-                if let entry = ReplayJournal.entry(key), entry.epoch >= epoch {
-                    entries.append(entry)
-                } else {
-                    outdated.append(key)
-                }
-                return true
+                // What is no tag was not written by this program and is of no use to it.
+                if let entry = ReplayJournal.entry(key), entry.epoch >= epoch { return false }
+                outdated.append(key)
+                return outdated.count < ReplayJournal.deletionLimit
             }
             for key in outdated { try transaction.delete(ReplayJournal.table, key) }
         }
-        return entries
+        return outdated.count == ReplayJournal.deletionLimit
+    }
+
+    /// Hands every tag of epochs from `epoch` on to `body`, one by one; older ones, whose keys are gone, are deleted
+    /// bit by bit.
+    func restore(from epoch: UInt64, _ body: (Entry) -> Void) throws(StorageError) {
+        try environment.read { (transaction: inout LMDBTransaction) throws(StorageError) in
+            try transaction.scan(ReplayJournal.table, from: ReplayJournal.prefix(epoch)) { key, _ in
+                if let entry = ReplayJournal.entry(key) { body(entry) }
+                return true
+            }
+        }
+        forget(before: epoch)
     }
 
     /// Big-endian epoch, so that entries of one epoch lie together, then the tag.
-    private static func key(_ entry: Entry) -> [UInt8] {
-        (0..<8).map { UInt8(truncatingIfNeeded: entry.epoch >> UInt64(56 - 8 * $0)) } + entry.tag.bytes
+    private static func key(_ entry: Entry) -> [UInt8] { prefix(entry.epoch) + entry.tag.bytes }
+
+    private static func prefix(_ epoch: UInt64) -> [UInt8] {
+        (0..<8).map { UInt8(truncatingIfNeeded: epoch >> UInt64(56 - 8 * $0)) }
     }
 
     private static func entry(_ key: [UInt8]) -> Entry? {

@@ -19,7 +19,7 @@ public enum RelayEffect: Sendable, Equatable {
 public struct RelayCounters: CounterSet {
     public static let family = "relay"
     public static let names = [
-        "overflow": "relay.queue.overflow",
+        "overflow": "relay.queue.overflow", "overShare": "relay.queue.over_share",
         "loopsStarted": "relay.loops.started", "loopsReturned": "relay.loops.returned",
         "loopsLost": "relay.loops.lost",
         "probesStarted": "relay.probes.started", "probesReturned": "relay.probes.returned",
@@ -30,8 +30,10 @@ public struct RelayCounters: CounterSet {
     public var delivered: UInt64 = 0
     public var covers: UInt64 = 0
     public var replays: UInt64 = 0
-    /// Dropped because the queue was full.
+    /// Dropped because its half of the queue, for servers or guests, was full.
     public var overflow: UInt64 = 0
+    /// Dropped because its sender held its share of the queue.
+    public var overShare: UInt64 = 0
     /// Dropped because the epoch's filter was full, or its key is gone.
     public var refused: UInt64 = 0
     /// A command that this version does not know how to carry out.
@@ -49,21 +51,28 @@ public struct RelayCounters: CounterSet {
     public init() {}
 }
 
+/// Over whose link an envelope came.
+public enum EnvelopeSource: Hashable, Sendable {
+    /// A server on the map, over whichever of its links.
+    case server(Bytes32)
+    /// An agent's link, or that of a server which is on no map yet.
+    case guest(link: UInt64)
+}
+
 /// A mix: refuses replays, holds each envelope for the time that its sender drew, and forwards by due time
 /// (specs/relay.md). Unwrapping is done before, on any thread, by ``MixKeyRing/unwrap(_:now:)``.
 public struct RelayCore: TimedCore, Sendable {
-    /// The longest delay accepted, in milliseconds; a longer one is cut.
-    public static let longestDelay: UInt32 = 60_000
     /// Milliseconds after which an own loop is given up.
     static let loopDeadline: UInt64 = 120_000
     static let loopLimit = 1024
 
-    private let capacity: Int
     private let filterLimit: Int
     private var filters: [UInt64: ReplayFilter] = [:]
     private var queue = Heap<Held>()
-    /// Due, but their tags are not on disk yet; ascending by ticket.
+    /// Due, but their tags are not on disk yet; in the order in which they fell due.
     private var overdue: [Held] = []
+    /// Places of `queue` and `overdue` by sender: one half for servers, one for guests.
+    private var shares: QueueShares
     private var ticket: UInt64 = 0
     private var journaledTicket: UInt64 = 0
     private var loops: [Bytes16: Timestamp] = [:]
@@ -76,6 +85,7 @@ public struct RelayCore: TimedCore, Sendable {
     private struct Held: Comparable, Sendable {
         let due: UInt64
         let ticket: UInt64
+        let source: EnvelopeSource
         let action: RelayEffect
 
         static func < (left: Held, right: Held) -> Bool { (left.due, left.ticket) < (right.due, right.ticket) }
@@ -86,7 +96,7 @@ public struct RelayCore: TimedCore, Sendable {
     ///   - capacity: the most envelopes held; about 2.7 kB each.
     ///   - filterLimit: the most tags remembered of one epoch; 16 bytes each.
     public init(capacity: Int = 65_536, filterLimit: Int = 1 << 26, entropy: inout Entropy) {
-        self.capacity = capacity
+        shares = QueueShares(capacity: capacity)
         self.filterLimit = filterLimit
         filterSeed = entropy.bytes()
     }
@@ -105,79 +115,97 @@ public struct RelayCore: TimedCore, Sendable {
         filters = filters.filter { $0.key >= epoch }
     }
 
-    /// Takes an envelope that was unwrapped.
+    /// Takes an envelope that was unwrapped. The driver has refused one whose next hop is on no map.
     /// - Parameters:
     ///   - envelope: what unwrapping left: the next hop's envelope, or the opened payload at its end.
     ///   - epoch: of the key that opened it.
     public mutating func accept(
-        _ envelope: [UInt8], _ unwrapped: Unwrapped, epoch: UInt64, now: Timestamp
+        _ envelope: [UInt8], _ unwrapped: Unwrapped, epoch: UInt64, from source: EnvelopeSource, now: Timestamp
     ) -> [RelayEffect] {
         follow(now)
-        guard waiting < capacity else {
-            counters.overflow += 1
-            return []
-        }
-        switch remember(unwrapped.replayTag, epoch) {
-        case .fresh: break
-        case .replay:
-            counters.replays += 1
-            return []
-        case .full:
-            counters.refused += 1
-            return []
-        }
-        counters.accepted += 1
         let routing = unwrapped.routing
         let action: RelayEffect
         var delay: UInt64 = 0
         switch routing.command {
+        case .loop, .drop, .circuit:
+            absorb(routing, now)
+            return []
         case .relay:
             action = .forward(to: routing.target, envelope: envelope)
-            delay = UInt64(min(routing.delayMilliseconds, RelayCore.longestDelay))
+            delay = UInt64(min(routing.delayMilliseconds, RoutingBlock.longestDelay))
         case .deliver:
             action = .deliver(payload: Array(envelope[Geometry.headerSize...]))
         case .reply:
             action = .reply(
                 handle: routing.handle, id: routing.id, payload: Array(envelope[Geometry.headerSize...]))
-        case .loop:
-            if loops.removeValue(forKey: routing.id) != nil {
-                counters.loopsReturned += 1
-            } else if probe?.returned(routing.id, now: now) == true {
-                counters.probesReturned += 1
-            }
-            counters.covers += 1
-            return journal(unwrapped.replayTag, epoch)
-        case .drop:
-            counters.covers += 1
-            return journal(unwrapped.replayTag, epoch)
-        case .circuit:
-            counters.unsupported += 1
-            return journal(unwrapped.replayTag, epoch)
         }
-        let effects = journal(unwrapped.replayTag, epoch)
-        queue.insert(Held(due: now.adding(milliseconds: delay).milliseconds, ticket: ticket, action: action))
-        return effects
+        guard hold(unwrapped.replayTag, epoch, source) else { return [] }
+        counters.accepted += 1
+        ticket += 1
+        queue.insert(
+            Held(due: now.adding(milliseconds: delay).milliseconds, ticket: ticket, source: source, action: action))
+        return [.journal(epoch: epoch, tag: unwrapped.replayTag, ticket: ticket)]
+    }
+
+    /// Whether an envelope is to be held: its sender has a place for it, and it is no replay.
+    ///
+    /// Every tag that waits for the disk belongs to an envelope that is held, so there are never more than places.
+    private mutating func hold(_ tag: Bytes16, _ epoch: UInt64, _ source: EnvelopeSource) -> Bool {
+        guard !shares.isFull(for: source) else {
+            counters.overflow += 1
+            return false
+        }
+        guard shares.take(for: source) else {
+            counters.overShare += 1
+            return false
+        }
+        switch remember(tag, epoch) {
+        case .fresh: return true
+        case .replay: counters.replays += 1
+        case .full: counters.refused += 1
+        }
+        shares.release(of: source)
+        return false
+    }
+
+    /// An envelope that ends here and has no effect but a count: needs no place, and no tag, for a replay of it has no
+    /// effect either. (An own loop is struck off when it comes back.)
+    private mutating func absorb(_ routing: RoutingBlock, _ now: Timestamp) {
+        counters.accepted += 1
+        guard routing.command != .circuit else {
+            counters.unsupported += 1
+            return
+        }
+        counters.covers += 1
+        guard routing.command == .loop else { return }
+        if loops.removeValue(forKey: routing.id) != nil {
+            counters.loopsReturned += 1
+        } else if probe?.returned(routing.id, now: now) == true {
+            counters.probesReturned += 1
+        }
     }
 
     /// Tags up to `ticket` are on disk: releases what is due.
     public mutating func journaled(through ticket: UInt64, now: Timestamp) -> [RelayEffect] {
-        journaledTicket = max(journaledTicket, ticket)
-        return wake(now: now)
+        var effects: [RelayEffect] = []
+        if ticket > journaledTicket {
+            journaledTicket = ticket
+            var kept: [Held] = []
+            for held in overdue {
+                if held.ticket <= ticket { release(held, &effects) } else { kept.append(held) }
+            }
+            overdue = kept
+        }
+        return effects + wake(now: now)
     }
 
     /// Releases every envelope that is due and journalled, in order of due time.
     public mutating func wake(now: Timestamp) -> [RelayEffect] {
         follow(now)
         var effects: [RelayEffect] = []
-        if !overdue.isEmpty {
-            var kept: [Held] = []
-            for held in overdue {
-                if held.ticket <= journaledTicket { release(held, &effects) } else { kept.append(held) }
-            }
-            overdue = kept
-        }
         while let first = queue.min, first.due <= now.milliseconds {
             let held = queue.removeMin()
+            // Looked at again when the disk has got on: while it refuses, there can be as many as places.
             if held.ticket <= journaledTicket { release(held, &effects) } else { overdue.append(held) }
         }
         if loops.count > 0 {
@@ -195,7 +223,8 @@ public struct RelayCore: TimedCore, Sendable {
         counters.clockTurns += 1
         var held = Heap<Held>()
         for item in queue.unordered {
-            held.insert(Held(due: item.due > amount ? item.due - amount : 0, ticket: item.ticket, action: item.action))
+            let due = item.due > amount ? item.due - amount : 0
+            held.insert(Held(due: due, ticket: item.ticket, source: item.source, action: item.action))
         }
         queue = held
         loops = loops.mapValues { $0.earlier(by: amount) }
@@ -230,12 +259,8 @@ public struct RelayCore: TimedCore, Sendable {
         }
     }
 
-    private mutating func journal(_ tag: Bytes16, _ epoch: UInt64) -> [RelayEffect] {
-        ticket += 1
-        return [.journal(epoch: epoch, tag: tag, ticket: ticket)]
-    }
-
     private mutating func release(_ held: Held, _ effects: inout [RelayEffect]) {
+        shares.release(of: held.source)
         if case .forward = held.action { counters.forwarded += 1 } else { counters.delivered += 1 }
         effects.append(held.action)
     }

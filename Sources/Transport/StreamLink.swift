@@ -45,6 +45,10 @@ public final class StreamLink: Sendable {
         public init() {}
     }
 
+    /// At which pace a link is read; `nil` for any. Asked when the other end has shown its key (`nil` for an agent), and
+    /// again whenever it is ahead of its pace. Called on the link's event loop.
+    public typealias Pace = @Sendable (_ peer: X25519PublicKey?, _ link: UInt64) -> FramePace?
+
     /// Tells links apart.
     public let id: UInt64
     public let channel: any Channel
@@ -75,7 +79,8 @@ public final class StreamLink: Sendable {
     /// ``LinkError/overloaded``.
     public static func serve(
         _ address: NIOCore.SocketAddress, key: LinkKey, group: any EventLoopGroup, guests: GuestBook = GuestBook(),
-        patience: Patience = Patience(), report: @escaping @Sendable (StreamEvent) -> Void
+        patience: Patience = Patience(), pace: @escaping Pace = { _, _ in nil },
+        report: @escaping @Sendable (StreamEvent) -> Void
     ) async throws -> any Channel {
         try await ServerBootstrap(group: group)
             .serverChannelOption(ChannelOptions.backlog, value: 256)
@@ -91,7 +96,7 @@ public final class StreamLink: Sendable {
                 }
                 return channel.eventLoop.makeCompletedFuture {
                     try channel.pipeline.syncOperations.addHandler(
-                        StreamLinkHandler(.responder(key), patience: patience, report: report))
+                        StreamLinkHandler(.responder(key), patience: patience, pace: pace, report: report))
                 }
             }
             .bind(to: address).get()

@@ -30,13 +30,16 @@ final class StreamLinkHandler: ChannelInboundHandler {
     private var lookDue: NIODeadline?
     private let report: @Sendable (StreamEvent) -> Void
     private var isFlushScheduled = false
+    private var brake: ReadBrake
 
     init(
-        _ handshake: Handshake, patience: StreamLink.Patience, report: @escaping @Sendable (StreamEvent) -> Void
+        _ handshake: Handshake, patience: StreamLink.Patience, pace: @escaping StreamLink.Pace = { _, _ in nil },
+        report: @escaping @Sendable (StreamEvent) -> Void
     ) {
         self.handshake = handshake
         self.patience = patience
         self.report = report
+        brake = ReadBrake(pace)
     }
 
     func channelActive(context: ChannelHandlerContext) {
@@ -53,7 +56,8 @@ final class StreamLinkHandler: ChannelInboundHandler {
     }
 
     func channelInactive(context: ChannelHandlerContext) {
-        if failure == nil, !isLeaving, received.readableBytes > 0 { failure = .truncated }
+        // While the link is not read, whole frames may be left.
+        if failure == nil, !isLeaving, !brake.isOn, received.readableBytes > 0 { failure = .truncated }
         session = nil
         self.context = nil
         if let link { report(.closed(link, reason: failure)) }
@@ -72,6 +76,11 @@ final class StreamLinkHandler: ChannelInboundHandler {
         guard failure == nil else { return }
         var buffer = unwrapInboundIn(data)
         received.writeBuffer(&buffer)
+        takeMessages(context)
+    }
+
+    /// Handles what has been received, as far as the link's pace allows.
+    private func takeMessages(_ context: ChannelHandlerContext) {
         var isWaiting = waitingSince != nil
         do throws(LinkError) {
             while try takeMessage(context) { isWaiting = false }
@@ -80,6 +89,25 @@ final class StreamLinkHandler: ChannelInboundHandler {
         }
         received.discardReadBytes()
         noteWait(isWaiting, context)
+    }
+
+    /// Leaves the link unread for a while.
+    private func pause(until due: NIODeadline, _ context: ChannelHandlerContext) {
+        setReading(false, context)
+        let bound = NIOLoopBound(self, eventLoop: context.eventLoop)
+        context.eventLoop.scheduleTask(deadline: due) {
+            let handler = bound.value
+            handler.brake.release()
+            guard let context = handler.context, handler.failure == nil else { return }
+            handler.takeMessages(context)
+            if !handler.brake.isOn { handler.setReading(true, context) }
+        }
+    }
+
+    private func setReading(_ isReading: Bool, _ context: ChannelHandlerContext) {
+        do { try context.channel.syncOptions?.setOption(.autoRead, value: isReading) } catch {
+            context.close(promise: nil)
+        }
     }
 
     /// What has arrived of the next message may be a part, and its rest may never come.
@@ -120,7 +148,7 @@ final class StreamLinkHandler: ChannelInboundHandler {
     private func takeMessage(_ context: ChannelHandlerContext) throws(LinkError) -> Bool {
         switch handshake {
         case .done, .answered:
-            return try takeFrame()
+            return brake.isOn ? false : try takeFrame(context)
         case .responder(let key):
             guard received.readableBytes > 0 else { return false }
             guard let size = StreamResponder.firstMessageSize(startingWith: received.readableBytesView.first) else {
@@ -131,6 +159,8 @@ final class StreamLinkHandler: ChannelInboundHandler {
             let accepted = try StreamResponder.respond(to: first, key: key.key, entropy: &entropy)
             write(accepted.reply, context)
             context.flush()
+            brake.met(accepted.peer, link: link?.id ?? 0)
+            if brake.isPaced { readSparingly(context) }
             handshake = .answered(peer: accepted.peer)
             session = accepted.takeSession()
         case .initiator(let box):
@@ -145,7 +175,7 @@ final class StreamLinkHandler: ChannelInboundHandler {
     }
 
     /// Opens a frame in the receive buffer; its body is the only copy made.
-    private func takeFrame() throws(LinkError) -> Bool {
+    private func takeFrame(_ context: ChannelHandlerContext) throws(LinkError) -> Bool {
         let size = StreamSession.frameSize
         guard received.readableBytes >= size else { return false }
         var outcome: Result<(kind: UInt8, body: [UInt8]), LinkError> = .failure(.outOfTurn)
@@ -166,7 +196,18 @@ final class StreamLinkHandler: ChannelInboundHandler {
             if let link { report(.established(link, peer: peer)) }
         }
         if let link { report(.frame(link, kind: frame.kind, body: frame.body)) }
+        if let due = brake.took(frame.kind) { pause(until: due, context) }
         return true
+    }
+
+    /// A paced link that is not read holds what has come before: little, for there may be thousands.
+    private func readSparingly(_ context: ChannelHandlerContext) {
+        let size = 2 * StreamSession.frameSize
+        do {
+            try context.channel.syncOptions?.setOption(
+                .recvAllocator, value: FixedSizeRecvByteBufferAllocator(capacity: size))
+            try context.channel.syncOptions?.setOption(.maxMessagesPerRead, value: 1)
+        } catch { context.close(promise: nil) }
     }
 
     func send(kind: UInt8, body: [UInt8]) {

@@ -114,7 +114,7 @@ struct NodeCommand: AsyncParsableCommand {
         static let configuration = CommandConfiguration(
             abstract: "What the running server has seen and done: its own statement.",
             discussion: """
-                Made from the server's own tables: as gateway, the addresses of agents; as mix, neighbours and numbers \
+                Made from the server's own tables: as gateway, the number of agents; as mix, neighbours and numbers \
                 of envelopes; as home, accounts; and a count of everything that was dropped, by reason. What each role \
                 may know stands in specs/overview.md. Exit code 69 when it does not run.
 

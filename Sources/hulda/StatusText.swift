@@ -10,7 +10,8 @@ enum StatusText {
             "  up \(server.uptimeSeconds) s, \(server.residentKiB / 1024) MiB resident, epoch \(server.epoch)",
             "  map        \(status.map.clusters) clusters, \(status.map.servers) servers; speaks version "
                 + "\(status.map.wireVersion)\(links(status.map.links))",
-            "  gateway    \(list(status.gateway.agentAddresses, "agents", " at")); \(status.gateway.mailboxes) mailboxes",
+            "  gateway    \(status.gateway.agents) links of agents, \(status.gateway.agentsWithMailbox) with a mailbox; "
+                + "\(status.gateway.mailboxes) mailboxes, \(status.gateway.repliesWaiting) replies wait",
             "  mix        received \(status.mix.received), forwarded \(status.mix.forwarded), "
                 + "dropped \(status.mix.dropped), replays \(status.mix.replays), holding \(status.mix.waiting)"
                 + (status.mix.layer.map { ", layer \($0)" } ?? ""),
@@ -19,6 +20,9 @@ enum StatusText {
             "  directory  \(status.directory.records) records, \(status.directory.contacts) contacts, "
                 + "\(status.directory.requests) requests",
         ]
+        if let addresses = status.gateway.agentAddresses {
+            lines.insert("  TESTBED    lists the addresses of its users: \(list(addresses, "agents", " at"))", at: 1)
+        }
         if let snapshot = status.map.snapshot { lines += SnapshotText.lines(snapshot) }
         if let view = status.directory.view { lines += ViewText.lines(view) }
         lines += [
@@ -71,8 +75,7 @@ enum StatusText {
             guard let status = row.status else { return [row.name, "not running", "", "", "", "", ""] }
             return [
                 row.name,
-                status.gateway.agentAddresses.isEmpty ? "none" : status.gateway.agentAddresses.joined(separator: " "),
-                status.gateway.mapAddresses.isEmpty ? "none" : status.gateway.mapAddresses.joined(separator: " "),
+                addresses(status.gateway.agentAddresses), addresses(status.gateway.mapAddresses),
                 "\(status.mix.received), \(status.mix.forwarded), \(status.mix.neighbours.count)",
                 status.home.accounts.isEmpty
                     ? "none" : status.home.accounts.map { String($0.prefix(12)) + "\u{2026}" }.joined(separator: " "),
@@ -81,6 +84,11 @@ enum StatusText {
             ]
         }
         return columns([header] + body).joined(separator: "\n")
+    }
+
+    private static func addresses(_ list: [String]?) -> String {
+        guard let list else { return "not kept" }
+        return list.isEmpty ? "none" : list.joined(separator: " ")
     }
 
     /// Lines in which every column has the width of its longest cell.

@@ -42,6 +42,7 @@ struct Testbed {
             listenDatagram: address)
         configuration.bootstrap = bootstrapPath
         configuration.storeMiB = 64
+        configuration.testbedAddresses = true
         // One contact for all would make them one family, which paths avoid (specs/map.md, "Families").
         configuration.contact = "testbed cluster \(number)"
         return configuration

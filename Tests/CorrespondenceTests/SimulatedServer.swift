@@ -184,7 +184,8 @@ struct SimulatedServer {
         do {
             let ring = self.ring
             let opened = try bytes.withUnsafeMutableBytes { try ring.unwrap($0, now: now) }
-            return relay.accept(bytes, opened.unwrapped, epoch: opened.epoch, now: now)
+            return relay.accept(
+                bytes, opened.unwrapped, epoch: opened.epoch, from: .server(Bytes32()), now: now)
         } catch {
             unopened += 1
             return []

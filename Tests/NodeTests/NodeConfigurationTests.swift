@@ -23,4 +23,25 @@ struct NodeConfigurationTests {
             }
         }
     }
+
+    @Test("keeps addresses of users on a testbed alone: not unless it is told to, and not where others reach it")
+    func testbedAddresses() throws {
+        var configuration = NodeConfiguration(
+            clusterName: "one", dataDirectory: "/nowhere", listen: "127.0.0.1:1", listenDatagram: "127.0.0.1:1")
+        #expect(!configuration.testbedAddresses)
+        configuration.testbedAddresses = true
+        try configuration.validate()
+        for address in ["192.0.2.1:1", "0.0.0.0:1", "[2001:db8::1]:1"] {
+            for field in [\NodeConfiguration.listen, \.listenDatagram] {
+                var reachable = configuration
+                reachable[keyPath: field] = address
+                #expect(throws: NodeError.self) { try reachable.validate() }
+                reachable.testbedAddresses = false
+                try reachable.validate()
+            }
+            var advertised = configuration
+            advertised.advertise = address
+            #expect(throws: NodeError.self) { try advertised.validate() }
+        }
+    }
 }

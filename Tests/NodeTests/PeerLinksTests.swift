@@ -44,6 +44,73 @@ struct PeerLinksTests {
         #expect(isConnect(empty.send([1], to: node, now: now.adding(milliseconds: wait ?? 0))))
     }
 
+    @Test("all queues together have a bound, of which a server that does not answer has only its share")
+    func commonBound() {
+        var links = PeerLinks()
+        var entropy = Entropy(seed: 31)
+        for _ in 0..<20_000 { _ = links.send([1], to: node, now: now) }
+        let share = links.waiting
+        #expect(share <= PeerLinks.capacity / 32)
+        for _ in 0..<50 {
+            let dead: Bytes32 = entropy.bytes()
+            for _ in 0..<1000 { _ = links.send([1], to: dead, now: now) }
+        }
+        let before = links.waiting
+        #expect(before < PeerLinks.capacity)
+        let honest: Bytes32 = entropy.bytes()
+        for _ in 0..<50 { _ = links.send([1], to: honest, now: now) }
+        #expect(links.waiting == before + 50)
+        #expect(links.dropped == UInt64(70_050 - links.waiting))
+        // Where no link came about fewer wait, and there are as few as before.
+        _ = links.closed(node, now: now)
+        #expect(links.waiting == before + 50 - (share - PeerLinks.failedLimit))
+        let rest = links.waiting
+        for _ in 0..<100 { _ = links.send([1], to: node, now: now) }
+        #expect(links.waiting == rest)
+    }
+
+    @Test("envelopes wait for 30 s; a server that did not answer for so long is forgotten, and so is its queue")
+    func age() {
+        var links = PeerLinks()
+        #expect(isConnect(links.send([1], to: node, now: now)))
+        _ = links.send([2], to: node, now: now.adding(seconds: 20))
+        links.expire(now: now.adding(seconds: 30))
+        #expect(links.waiting == 2)
+        links.expire(now: now.adding(seconds: 31))
+        #expect(links.waiting == 1)
+        _ = links.closed(node, now: now.adding(seconds: 31))
+        #expect(isConnect(links.retry(node, isWanted: false)))
+        _ = links.closed(node, now: now.adding(seconds: 40))
+        links.expire(now: now.adding(seconds: 51))
+        #expect(links.waiting == 0 && links.dropped == 2)
+        #expect(!isConnect(links.retry(node, isWanted: false)))
+        #expect(links.count == 0)
+
+        // What was queued by a clock that was ahead does not wait until that time has come.
+        _ = links.send([1], to: node, now: now.adding(seconds: 86_400))
+        links.expire(now: now)
+        #expect(links.waiting == 0)
+    }
+
+    @Test("of a server that has left the map nothing is kept, and nothing is tried again")
+    func unreachable() {
+        var links = PeerLinks()
+        for _ in 0..<5 { _ = links.send([1], to: node, now: now) }
+        links.unreachable(node)
+        #expect(links.count == 0 && links.waiting == 0 && links.dropped == 5)
+        #expect(links.closed(node, now: now) == nil)
+    }
+
+    @Test("there are so many at a time, and envelopes for further servers are dropped and counted")
+    func linkLimit() {
+        var links = PeerLinks()
+        var entropy = Entropy(seed: 32)
+        for _ in 0..<PeerLinks.linkLimit + 10 { _ = links.open(entropy.bytes(), now: now) }
+        #expect(links.count == PeerLinks.linkLimit)
+        #expect(!isConnect(links.send([1], to: node, now: now)))
+        #expect(links.count == PeerLinks.linkLimit && links.dropped == 1)
+    }
+
     @Test("one that was forgotten is not tried again")
     func forgotten() {
         var links = PeerLinks()

@@ -98,9 +98,9 @@ import Wire
         try await peer.wait { try overlay.status(1).directory.view.isTrusted }
         #expect(try overlay.status(1).directory.view.sources["bundled"]?.named == 4)
 
-        // Cover that ends at the node: accepted once.
+        // Something that ends at the node: accepted once.
         let hop = Hop(node: server.nodeID, key: try #require(server.mixKey(epoch: Timestamp.now().epoch)))
-        let envelope = try Wrap.forward(path: [hop], command: .drop, content: [], entropy: &entropy)
+        let envelope = try Wrap.forward(path: [hop], content: [], entropy: &entropy)
         for _ in 0..<3 { peer.send(.envelope, envelope) }
         for _ in 0..<20 { peer.send(.envelope, entropy.array(Geometry.envelopeSize)) }
         for size in [1, 100, 2608] { peer.send(.map, entropy.array(size)) }
@@ -184,7 +184,7 @@ private final class SecondMessage: ChannelInboundHandler, Sendable {
     }
 }
 
-/// An anonymous link to the first node of an overlay.
+/// An anonymous link to the first node of an overlay, or to another.
 final class Stranger: @unchecked Sendable {
     // Confined to `loop` except for construction.
     private let loop: any EventLoop
@@ -193,18 +193,24 @@ final class Stranger: @unchecked Sendable {
     private var store = MemoryStore()
     private var entropy = Entropy(seed: 1)
     private var closed = false
+    private var counts: [FrameKind: Int] = [:]
 
-    init(_ overlay: Overlay) async throws {
+    /// - Parameters:
+    ///   - number: the cluster's.
+    ///   - local: the address to connect from.
+    init(_ overlay: Overlay, to number: Int = 1, from local: String? = nil) async throws {
         loop = MultiThreadedEventLoopGroup.singleton.next()
         let list = try BootstrapList(text: String(contentsOfFile: overlay.bootstrap, encoding: .utf8))
         var configuration = MapConfiguration()
         configuration.isAgent = true
         map = try MapCore(
             configuration: configuration, admission: Admission(bootstrap: list), now: .now(), store: store)
-        let first = try #require(list.links.first)
+        let first = list.links[number - 1]
         let address = try #require(first.address).nio()
+        let local = try local.map { try NIOCore.SocketAddress(ipAddress: $0, port: 0) }
         let connected = loop.makePromise(of: Void.self)
-        StreamLink.connect(to: .address(address), peer: first.linkKey, identity: nil, group: loop) { event in
+        StreamLink.connect(to: .address(address), peer: first.linkKey, identity: nil, local: local, group: loop) {
+            event in
             switch event {
             case .established(let link, _):
                 self.link = link
@@ -212,6 +218,7 @@ final class Stranger: @unchecked Sendable {
                 connected.succeed(())
             case .frame(let link, let kind, let body):
                 if FrameKind(rawValue: kind) == .map { self.handle(.message(link: link.id, body)) }
+                if let kind = FrameKind(rawValue: kind) { self.counts[kind, default: 0] += 1 }
             case .closed:
                 self.closed = true
                 connected.fail(ChannelError.eof)
@@ -232,7 +239,33 @@ final class Stranger: @unchecked Sendable {
 
     var isClosed: Bool { get async throws { try await loop.submit { self.closed }.get() } }
 
-    /// The server that listens at the first cluster's address.
+    /// Sends all, no faster than the socket takes them.
+    func flood(_ kind: FrameKind, _ bodies: [[UInt8]]) async throws {
+        for body in bodies {
+            while true {
+                let (isFull, isClosed) = try await loop.submit { (!(self.link?.isWritable ?? true), self.closed) }.get()
+                if isClosed { return }
+                guard isFull else { break }
+                try await Task.sleep(for: .milliseconds(20))
+            }
+            send(kind, body)
+        }
+    }
+
+    /// Frames of a kind that have come.
+    func count(of kind: FrameKind) async throws -> Int { try await loop.submit { self.counts[kind] ?? 0 }.get() }
+
+    /// The servers of the map, once there are five.
+    func servers() async throws -> [ServerDescriptor] {
+        for _ in 0..<500 {
+            let servers = try await loop.submit { self.map.currentServers(at: .now()) }.get()
+            if servers.count >= 5 { return servers }
+            try await Task.sleep(for: .milliseconds(20))
+        }
+        return try #require(nil as [ServerDescriptor]?, "the map did not come")
+    }
+
+    /// The server at the other end of the link.
     func server(_ number: Int) async throws -> ServerDescriptor {
         for _ in 0..<500 {
             let servers = try await loop.submit { self.map.currentServers(at: .now()) }.get()

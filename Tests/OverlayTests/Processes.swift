@@ -115,8 +115,12 @@ struct Statement: Decodable {
     struct Mix: Decodable {
         let received: Int
         let replays: Int
+        let waiting: Int
     }
     struct Gateway: Decodable {
+        let agents: Int
+        let mailboxes: Int
+        let repliesWaiting: Int
         let agentAddresses: [String]
     }
     struct Home: Decodable {

@@ -131,6 +131,58 @@ struct StreamLinkTests {
         }
     }
 
+    /// Opens a link and sends frames: map messages and others alternate.
+    private func send(
+        _ count: Int, _ kinds: [FrameKind], pace: @escaping StreamLink.Pace,
+        until isDone: @escaping @Sendable (Seen.State) -> Bool
+    ) async throws -> Seen {
+        let key = key(11)
+        let (server, client) = (Seen(), Seen())
+        let listener = try await StreamLink.serve(
+            try SocketAddress(ipAddress: "127.0.0.1", port: 0), key: key, group: group, pace: pace
+        ) { server.take($0) }
+        let identity = self.key(12)
+        StreamLink.connect(
+            to: .address(try #require(listener.localAddress)), peer: key.publicKey, identity: identity, group: group
+        ) { client.take($0) }
+        try await client.wait("the handshake") { $0.established == 1 }
+        let link = try #require(client.state.withLockedValue { $0.links.first })
+        for index in 0..<count { link.send(kind: kinds[index % kinds.count], body: [UInt8](repeating: 1, count: 2000)) }
+        try await server.wait("the frames", isDone)
+        link.close()
+        try await listener.close()
+        return server
+    }
+
+    @Test("that is ahead of its pace is left unread, and nothing of it is lost")
+    func pace() async throws {
+        let slow = FramePace(perSecond: 0.001, burst: 5)
+        let some = try await send(40, [.envelope], pace: { _, _ in slow }, until: { $0.frames == 5 })
+        #expect(some.state.withLockedValue { $0.frames == 5 && $0.closed.allSatisfy { $0 == nil } })
+        let fast = FramePace(perSecond: 100, burst: 5)
+        _ = try await send(60, [.envelope], pace: { _, _ in fast }, until: { $0.frames == 61 })
+        // Map messages have budgets of their own.
+        _ = try await send(60, [.map], pace: { _, _ in slow }, until: { $0.frames == 61 })
+    }
+
+    @Test("has no pace any more when its other end turns out to be a server")
+    func paceEnds() async throws {
+        let asked = NIOLockedValueBox(0)
+        let identity = key(12).publicKey
+        let server = try await send(
+            60, [.envelope, .map],
+            pace: { peer, _ in
+                #expect(peer == identity)
+                let count = asked.withLockedValue { asked in
+                    asked += 1
+                    return asked
+                }
+                return count == 1 ? FramePace(perSecond: 0.001, burst: 5) : nil
+            }, until: { $0.frames == 61 })
+        #expect(server.state.withLockedValue { $0.frames } == 61)
+        #expect(asked.withLockedValue { $0 } == 2)
+    }
+
     @Test("is closed when its other end leaves more than eight mebibytes unread")
     func slowReader() async throws {
         let key = key(4)

@@ -11,7 +11,8 @@ import Synchronization
 import Transport
 import Wire
 
-/// The relay's neighbours: one that sends it envelopes, and one to which those go on.
+/// The relay's neighbour, which sends it envelopes and to which those go on: a server on the map, for a stranger's link is
+/// read at an agent's pace.
 final class Driver: Sendable {
     private struct State: ~Copyable {
         var map: MapCore
@@ -38,7 +39,6 @@ final class Driver: Sendable {
     private let check: @Sendable () throws -> Void
     private let relay: PeerLink
     private let group = MultiThreadedEventLoopGroup(numberOfThreads: 2)
-    private let source: LinkKey
     private let sink: LinkKey
     private let sinkNode: NodeID
     private let sinkMix: X25519PublicKey
@@ -55,7 +55,6 @@ final class Driver: Sendable {
         self.check = check
         self.relay = relay
         self.address = address
-        source = LinkKey(X25519PrivateKey(&entropy))
         sink = LinkKey(X25519PrivateKey(&entropy))
         sinkMix = X25519PrivateKey(&entropy).publicKey
         peer = PeerLink(clusterID: cluster.publicKey, linkKey: sink.publicKey, address: address)
@@ -78,7 +77,7 @@ final class Driver: Sendable {
         let remoteAddress = try remote.nio()
         for _ in 0..<100 where state.withLock({ $0.source == nil }) {
             try check()
-            StreamLink.connect(to: .address(remoteAddress), peer: relay.linkKey, identity: source, group: group) {
+            StreamLink.connect(to: .address(remoteAddress), peer: relay.linkKey, identity: sink, group: group) {
                 [weak self] event in
                 if case .established(let link, _) = event { self?.state.withLock { $0.source = link } }
                 self?.handle(event)

@@ -36,7 +36,8 @@ extension World {
         var path: [Hop] = []
         for relay in relays {
             guard let key = relay.mixKey(epoch: index.epoch) else { return nil }
-            let delay = min(server.entropy.exponential(mean: World.meanDelay), 60_000)
+            let delay = min(
+                server.entropy.exponential(mean: World.meanDelay), Double(RoutingBlock.longestDelay))
             path.append(Hop(node: relay.nodeID, key: key, delayMilliseconds: UInt32(delay)))
         }
         return path + [Hop(node: server.nodeID, key: own)]

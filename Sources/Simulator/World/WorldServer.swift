@@ -222,7 +222,8 @@ final class WorldServer {
         do {
             let ring = self.ring
             let opened = try bytes.withUnsafeMutableBytes { try ring.unwrap($0, now: clock) }
-            return relay.accept(bytes, opened.unwrapped, epoch: opened.epoch, now: clock)
+            return relay.accept(
+                bytes, opened.unwrapped, epoch: opened.epoch, from: .server(Bytes32()), now: clock)
         } catch {
             unopened += 1
             return []
