@@ -71,14 +71,14 @@ struct Inbox: Sendable {
         if fragment.kind == .text, size >= configuration.inboxLimit { return .noRoom }
         var body = fragment.part
         if fragment.count > 1 {
-            let key = prefix + [fragment.count, fragment.index]
+            let key = Inbox.partKey(fragment, fragment.index)
             if try store.get(Inbox.fragments, key) == nil {
                 guard try Inbox.count(of: fragment.sender, store) < Inbox.senderLimit else { return .dropped }
                 guard fragmentCount < configuration.fragmentLimit else { return .noRoom }
                 try store.put(Inbox.fragments, key, numberKey(now.milliseconds) + fragment.part)
                 fragmentCount += 1
             }
-            guard let whole = try assemble(prefix, fragment.count, &store) else { return .partial }
+            guard let whole = try assemble(fragment, &store) else { return .partial }
             body = whole
         }
         let message = StoredMessage(
@@ -97,16 +97,21 @@ struct Inbox: Sendable {
 
     /// All parts in order, which are then deleted; `nil` while one is missing.
     private mutating func assemble(
-        _ prefix: [UInt8], _ count: UInt8, _ store: inout some (KeyValueStore & ~Copyable)
+        _ fragment: SealedFragment, _ store: inout some (KeyValueStore & ~Copyable)
     ) throws(StorageError) -> [UInt8]? {
         var body: [UInt8] = []
-        for index in 0..<count {
-            guard let part = try store.get(Inbox.fragments, prefix + [count, index]) else { return nil }
+        for index in 0..<fragment.count {
+            guard let part = try store.get(Inbox.fragments, Inbox.partKey(fragment, index)) else { return nil }
             body.append(contentsOf: part.dropFirst(8))
         }
-        for index in 0..<count { try store.delete(Inbox.fragments, prefix + [count, index]) }
-        fragmentCount -= Int(count)
+        for index in 0..<fragment.count { try store.delete(Inbox.fragments, Inbox.partKey(fragment, index)) }
+        fragmentCount -= Int(fragment.count)
         return body
+    }
+
+    /// Parts that differ in number or time are not of one message.
+    private static func partKey(_ fragment: SealedFragment, _ index: UInt8) -> [UInt8] {
+        prefix(fragment) + [fragment.count] + numberKey(fragment.sent.milliseconds) + [index]
     }
 
     private static func count(

@@ -25,8 +25,8 @@ public enum SealError: Error, Equatable, Sendable {
 /// Sealed to the recipient's sealing key from a fresh ephemeral key and signed by the sender inside. There is no ratchet
 /// yet: who obtains the recipient's sealing key can open what was recorded before.
 struct SealedFragment: Hashable, Sendable {
-    /// The most parts of one message.
-    static let countLimit = 64
+    /// The most parts of one message: so many hold ``bodyLimit``.
+    static let countLimit = (bodyLimit + partLimit - 1) / partLimit
     /// Sender, signature, message ID, kind, index, count, time, length.
     private static let overhead = 32 + 64 + 16 + 1 + 1 + 1 + 8 + 2
     /// The most bytes of body in one part.
@@ -136,6 +136,19 @@ struct SealedFragment: Hashable, Sendable {
         sent = Timestamp(milliseconds: try reader.uint64())
         part = try reader.prefixed(limit: SealedFragment.partLimit, field: "part")
         guard reader.rest().allSatisfy({ $0 == 0 }) else { throw .outOfRange(field: "padding") }
+        guard hasItsSize else { throw .outOfRange(field: "part") }
+    }
+
+    /// A message has one form: its parts are full up to the last, and a receipt is the ID of a message.
+    private var hasItsSize: Bool {
+        let isLast = index + 1 == count
+        return switch kind {
+        case .receipt: count == 1 && part.count == Bytes16.count
+        case .text where !isLast: part.count == SealedFragment.partLimit
+        case .text:
+            (count == 1 || !part.isEmpty)
+                && Int(index) * SealedFragment.partLimit + part.count <= SealedFragment.bodyLimit
+        }
     }
 
     private func encodeContent(_ writer: inout Writer) {

@@ -30,7 +30,7 @@ struct DeliveryVectorTests {
 
     @Test("a sealed part opens, and is the same when we seal it with the same ephemeral key")
     func messages() throws {
-        #expect(made.messages.count == 4)
+        #expect(made.messages.count == 5)
         for message in made.messages {
             let sender = try signingKey(message.senderSeed)
             let recipient = NetworkID(key: try signingKey(message.recipientSeed).publicKey)

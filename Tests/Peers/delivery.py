@@ -129,7 +129,8 @@ def write_vectors(path):
     messages = [
         message(source, 1, 0, 1, 1_764_000_000_000, "Grüße, schöne Welt".encode()),
         message(source, 1, 0, 1, 0, b""),
-        message(source, 1, 63, 64, 2**64 - 1, source.randbytes(PART)),
+        message(source, 1, 0, 3, 2**64 - 1, source.randbytes(PART)),
+        message(source, 1, 55, 56, 1_764_000_000_000, source.randbytes(65_535 - 55 * PART)),
         message(source, 2, 0, 1, 1_764_000_000_001, source.randbytes(16)),
     ]
     blob = messages[0]["blob"]
