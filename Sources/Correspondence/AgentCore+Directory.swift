@@ -56,8 +56,8 @@ extension AgentCore {
                 let body = RecordBody(
                     home: first.node, account: account, second: second, serial: identity.serial,
                     sealing: identity.sealing.publicKey, operational: identity.operational.publicKey,
-                    operationalExpiry: now.seconds + 90 * 86_400,
-                    policy: 1, prekeys: Bytes32(), user: identity.user)
+                    operationalExpiry: now.seconds + RecordBody.operationalLifetime,
+                    policy: RecordBody.openPolicy, prekeys: Bytes32(), user: identity.user)
                 let record = try DirectoryRecord.seal(
                     body: body, user: identity.user, epoch: epoch, sequence: sequence, entropy: &entropy)
                 for home in homes { settings.update(home.node) { $0.listedUntil = max($0.listedUntil, expiry) } }

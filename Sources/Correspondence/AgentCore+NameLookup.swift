@@ -34,7 +34,7 @@ extension AgentCore {
         let lookup = Lookup<NetworkID>(
             blindedKey: key, sequences: secret.sequences(epoch: now.epoch),
             rings: network.rings(of: key, epoch: now.epoch), directories: directories, now: now, entropy: &entropy
-        ) { record throws(RecordError) in try NameRecord.open(record, secret) }
+        ) { record, _ throws(RecordError) in try NameRecord.open(record, secret) }
         nameLookups[label] = NameLookup(query: query, lookup: lookup, requests: [request])
     }
 

@@ -194,7 +194,7 @@ package struct DirectLookup: Sendable {
         do throws(RecordError) {
             let record = try DirectoryRecord(decoding: bytes)
             try record.verify(at: now)
-            _ = try record.open(by: user)
+            _ = try record.open(by: user, at: now)
             guard case .found(let best, _)? = outcome else { return .record }
             if record.sequence == best.sequence { return .record }
             return record.sequence < best.sequence ? .older : .newer

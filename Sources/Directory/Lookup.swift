@@ -39,8 +39,8 @@ package struct Lookup<Content: Sendable>: Sendable {
 
     /// From where the sequences of the records count.
     private let sequences: SequenceBase
-    /// Decrypts a record whose signature is right.
-    private let open: @Sendable (DirectoryRecord) throws(RecordError) -> Content
+    /// Decrypts a record whose signature is right, and checks what is in it.
+    private let open: @Sendable (DirectoryRecord, Timestamp) throws(RecordError) -> Content
     package let epoch: UInt64
     package let blindedKey: VerifyingKey
     package let started: Timestamp
@@ -83,7 +83,7 @@ package struct Lookup<Content: Sendable>: Sendable {
     package init(
         blindedKey: VerifyingKey, sequences: SequenceBase, rings: [[NodeID]], directories: [NodeID],
         test: AnswerTest? = nil, now: Timestamp, entropy: inout Entropy,
-        open: @escaping @Sendable (DirectoryRecord) throws(RecordError) -> Content
+        open: @escaping @Sendable (DirectoryRecord, Timestamp) throws(RecordError) -> Content
     ) {
         self.open = open
         self.sequences = sequences
@@ -139,7 +139,7 @@ package struct Lookup<Content: Sendable>: Sendable {
                 // Not better than what is known already: the costly checks can be left out.
                 if let best, record.sequence <= best.record.sequence { return .record(best.record, best.body) }
                 try record.verify(at: now)
-                let body = try open(record)
+                let body = try open(record, now)
                 bestBytes = bytes
                 return .record(record, body)
             } catch {
@@ -266,8 +266,8 @@ extension Lookup where Content == RecordBody {
         self.init(
             blindedKey: user.key, sequences: user.sequences, rings: rings, directories: directories, test: test,
             now: now, entropy: &entropy
-        ) { record throws(RecordError) in
-            let body = try record.open(by: user)
+        ) { record, now throws(RecordError) in
+            let body = try record.open(by: user, at: now)
             guard body.serial >= serialFloor else { throw .revoked(serial: body.serial) }
             return body
         }

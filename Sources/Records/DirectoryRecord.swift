@@ -125,14 +125,14 @@ public struct DirectoryRecord: Hashable, Sendable {
         guard blindedKey.isValid(signature, for: unsignedBytes()) else { throw .wrongSignature }
     }
 
-    /// Decrypts the body with the ID, and checks that the record is this user's of this epoch and the operational key
-    /// certified.
-    public func open(by user: BlindedID) throws(RecordError) -> RecordBody {
+    /// Decrypts the body with the ID, and checks that the record is this user's of this epoch, and the operational key
+    /// certified for now.
+    public func open(by user: BlindedID, at now: Timestamp) throws(RecordError) -> RecordBody {
         guard user.key == blindedKey, user.epoch == epoch else { throw .invalidKey }
         let plain = try open(bodyKey: DirectoryRecord.bodyKey(user.id.key, epoch))
         let body: RecordBody
         do throws(WireError) { body = try RecordBody(decoding: plain) } catch { throw .malformed(error) }
-        guard body.isCertified(by: user.id.key) else { throw .wrongCertificate }
+        guard body.isInTime(at: now), body.isCertified(by: user.id.key) else { throw .wrongCertificate }
         return body
     }
 

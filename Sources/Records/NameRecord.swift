@@ -123,6 +123,7 @@ public enum NameRecord {
             let version = try reader.uint8()
             guard version == NameRecord.version else { throw .unknownKind(version) }
             pointer = try reader.prefixed(limit: NamePointer.size, field: "pointer")
+            guard reader.rest().allSatisfy({ $0 == 0 }) else { throw .outOfRange(field: "padding") }
         } catch { throw .malformed(error) }
         return try NamePointer.open(pointer, secret)
     }

@@ -35,6 +35,12 @@ public struct RecordBody: Hashable, Sendable {
     }
 
     private static let version: UInt8 = 1
+    /// Anybody may write to the user. There is no other policy yet, and a reader cannot follow one that it does not know.
+    public static let openPolicy: UInt8 = 1
+    /// The longest time, in seconds, for which an operational key is certified.
+    public static let operationalLifetime: UInt64 = 90 * 86_400
+    /// Clocks may differ by this much, in seconds.
+    private static let clockSkew: UInt64 = 600
     /// Homes in one body.
     public static let homeLimit = 2
 
@@ -97,8 +103,16 @@ public struct RecordBody: Hashable, Sendable {
         certificate = Signature(try reader.fixed())
         policy = try reader.uint8()
         prekeys = try reader.fixed()
-        // What follows is padding.
-        _ = reader.rest()
+        // A statement has one form: what says nothing yet is zero, or two readers could see different users.
+        guard policy == RecordBody.openPolicy else { throw .outOfRange(field: "policy") }
+        guard prekeys == Bytes32() else { throw .outOfRange(field: "prekeys") }
+        guard reader.rest().allSatisfy({ $0 == 0 }) else { throw .outOfRange(field: "padding") }
+    }
+
+    /// Whether the operational key's time is not over, and not longer than it may be.
+    func isInTime(at now: Timestamp) -> Bool {
+        operationalExpiry > now.seconds
+            && operationalExpiry - now.seconds <= RecordBody.operationalLifetime + RecordBody.clockSkew
     }
 
     func encode() -> [UInt8] {

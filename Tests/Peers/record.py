@@ -14,6 +14,7 @@ import sys
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 from primitives import L, blake2b, blind, compress, decompress, ed25519, multiply, number
@@ -26,6 +27,10 @@ FIELDS = (
     ("policy", 1),
     ("prekeys", 32),
 )
+
+
+# Seconds for which an operational key is certified, at most.
+LIFETIME = 90 * 86_400
 
 
 def hchacha20(key, nonce):
@@ -76,12 +81,12 @@ def read_head(plain):
     return serial, homes, 10 + 48 * count
 
 
-def seal(seed, epoch, published, nonce, serial, homes, fields):
+def seal(seed, epoch, published, nonce, serial, homes, fields, change=lambda plain: plain):
     user = blind(seed, b"hulda/blind", epoch, b"")["public"]
     keys = fields["operational"], fields["sealing"], fields["operationalExpiry"]
     fields = dict(fields, certificate=ed25519(seed, certificate_message(user, serial, homes, *keys)))
     plain = body_head(serial, homes) + b"".join(fields[name] for name, _ in FIELDS)
-    plain += bytes(496 - len(plain))
+    plain = change(plain + bytes(496 - len(plain)))
     blinded = blind(seed, b"hulda/blind", epoch, b"")["blinded"]
     base = sequence_base(user, b"hulda/dir-seq", epoch)
     head = b"\x01" + struct.pack("<QQ", epoch, base + published) + blinded
@@ -100,8 +105,14 @@ def seal(seed, epoch, published, nonce, serial, homes, fields):
     }
 
 
-def open_record(user, record):
-    """The fields of a record after every check that needs no clock; raises when one fails."""
+def readable(fields):
+    """Hexadecimal digits; of numbers decimal ones."""
+    numbers = ("operationalExpiry", "policy", "base")
+    return {name: str(number(value)) if name in numbers else value.hex() for name, value in fields.items()}
+
+
+def open_record(user, record, now=None):
+    """The fields of a record after all checks of a reader but those of the epoch; raises when one fails."""
     version, epoch, sequence = struct.unpack("<BQQ", record[:17])
     blinded, nonce, ciphertext, signature = record[17:49], record[49:73], record[73:585], record[585:]
     if version != 1 or len(signature) != 64:
@@ -117,12 +128,62 @@ def open_record(user, record):
     for name, length in FIELDS:
         fields[name] = plain[place : place + length]
         place += length
+    if fields["policy"] != b"\x01" or fields["prekeys"] != bytes(32) or any(plain[place:]):
+        raise ValueError("form of the body")
     keys = fields["operational"], fields["sealing"], fields["operationalExpiry"]
+    if now is not None and not now < number(keys[2]) <= now + LIFETIME + 600:
+        raise ValueError("time of the operational key")
     message = certificate_message(user, serial, homes, *keys)
     Ed25519PublicKey.from_public_bytes(user).verify(fields["certificate"], message)
-    out = {name: value.hex() for name, value in fields.items()}
+    out = readable(fields)
     published = sequence - sequence_base(user, b"hulda/dir-seq", epoch)
     return dict(out, serial=str(serial), epoch=str(epoch), sequence=str(sequence), published=str(published))
+
+
+def drawn_fields(source, expiry):
+    fields = {name: source.randbytes(length) for name, length in FIELDS if name != "certificate"}
+    return dict(fields, operationalExpiry=struct.pack("<Q", expiry), policy=b"\x01", prekeys=bytes(32))
+
+
+def refusals(source):
+    """Records that are signed and sealed as they should be, and have one fault that a reader must not pass over."""
+    epoch, now = 20_790, 20_790 * 86_400 + 43_200
+    plain_size = 496
+
+    def replaced(place, value):
+        return lambda plain: plain[:place] + value + plain[place + len(value) :]
+
+    # Where the fields of a body with one home, and with two, begin.
+    one, two = 10 + 48, 10 + 96
+    policy, prekeys = 32 + 32 + 8 + 64, 32 + 32 + 8 + 64 + 1
+    twice = source.randbytes(32)
+    plans = (
+        ("version of the body", 1, LIFETIME, replaced(0, b"\x02")),
+        ("no home", 1, LIFETIME, replaced(9, b"\x00")),
+        ("three homes", 2, LIFETIME, replaced(9, b"\x03")),
+        ("one server as both homes", 2, LIFETIME, lambda plain: replaced(58, plain[10:42])(plain)),
+        ("policy 0", 1, LIFETIME, replaced(one + policy, b"\x00")),
+        ("policy 7", 2, LIFETIME, replaced(two + policy, b"\x07")),
+        ("prekeys", 1, LIFETIME, replaced(one + prekeys, twice)),
+        ("first byte of the padding", 1, LIFETIME, replaced(one + prekeys + 32, b"\x01")),
+        ("last byte of the padding", 2, LIFETIME, replaced(plain_size - 1, b"\x80")),
+        ("serial", 1, LIFETIME, replaced(1, b"\x09")),
+        ("certificate", 1, LIFETIME, replaced(one + 72, bytes(64))),
+        ("operational key is over", 1, 0, lambda plain: plain),
+        ("operational key lasts too long", 1, LIFETIME + 601, lambda plain: plain),
+    )
+    out = []
+    for name, count, lasts, change in plans:
+        seed, nonce = source.randbytes(32), source.randbytes(24)
+        homes = [source.randbytes(48) for _ in range(count)]
+        made = seal(seed, epoch, now, nonce, 0, homes, drawn_fields(source, now + lasts), change)
+        try:
+            open_record(made["user"], made["record"], now)
+            raise AssertionError(name)
+        except (ValueError, InvalidSignature):
+            pass
+        out.append({"name": name, "now": str(now), "user": made["user"].hex(), "record": made["record"].hex()})
+    return out
 
 
 def write_vectors(path):
@@ -138,18 +199,16 @@ def write_vectors(path):
     )
     for epoch, published, serial, count in plans:
         seed, nonce = source.randbytes(32), source.randbytes(24)
-        fields = {name: source.randbytes(length) for name, length in FIELDS if name != "certificate"}
-        fields["policy"] = b"\x01"
+        fields = drawn_fields(source, (epoch * 86_400 + LIFETIME) % 2**64)
         homes = [source.randbytes(48) for _ in range(count)]
         made = seal(seed, epoch, published, nonce, serial, homes, fields)
-        case = {"seed": seed, "nonce": nonce, **made}
-        case = {name: value.hex() for name, value in case.items()}
-        opened = open_record(made["user"], made["record"])
+        case = readable({"seed": seed, "nonce": nonce, **made})
+        opened = open_record(made["user"], made["record"], epoch * 86_400)
         assert opened["homes"] == case["homes"] and opened["published"] == str(published)
         numbers = {name: opened[name] for name in ("serial", "epoch", "sequence", "published")}
         cases.append(dict(case, **numbers))
     with open(path, "w") as file:
-        json.dump({"cases": cases}, file, indent=2)
+        json.dump({"cases": cases, "refusals": refusals(source)}, file, indent=2)
         file.write("\n")
 
 

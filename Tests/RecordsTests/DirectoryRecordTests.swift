@@ -33,13 +33,13 @@ import Wire
         try decoded.verify(at: DirectoryRecordTests.noon)
         let id = NetworkID(key: user.publicKey)
         let own = try BlindedID(id, epoch: 20_000)
-        #expect(try decoded.open(by: own) == body)
+        #expect(try decoded.open(by: own, at: DirectoryRecordTests.noon) == body)
         #expect(own.key == record.blindedKey)
         let stranger = try BlindedID(NetworkID(key: SigningKey(&entropy).publicKey), epoch: 20_000)
-        #expect(throws: RecordError.invalidKey) { try decoded.open(by: stranger) }
+        #expect(throws: RecordError.invalidKey) { try decoded.open(by: stranger, at: DirectoryRecordTests.noon) }
         let later = try BlindedID(id, epoch: 20_001)
         #expect(later.key != own.key)
-        #expect(throws: RecordError.invalidKey) { try decoded.open(by: later) }
+        #expect(throws: RecordError.invalidKey) { try decoded.open(by: later, at: DirectoryRecordTests.noon) }
     }
 
     @Test("with any bit flipped does not verify")
@@ -160,9 +160,11 @@ import Wire
             let made = body(second, serial, &entropy)
             let record = try DirectoryRecord.seal(
                 body: made, user: user, epoch: 20_000, sequence: 1, entropy: &entropy)
-            #expect(try record.open(by: BlindedID(NetworkID(key: user.publicKey), epoch: record.epoch)) == made)
+            let reader = try BlindedID(NetworkID(key: user.publicKey), epoch: record.epoch)
+            #expect(try record.open(by: reader, at: Timestamp(seconds: 8)) == made)
+            #expect(throws: RecordError.wrongCertificate) { try record.open(by: reader, at: Timestamp(seconds: 9)) }
             var bytes = made.encode()
-            for index in bytes.indices.prefix(bytes.count - 33) where index > 0 {
+            for index in bytes.indices where index > 0 {
                 bytes[index] ^= 1
                 if let changed = try? RecordBody(decoding: bytes) {
                     #expect(!changed.isCertified(by: user.publicKey), "byte \(index)")

@@ -5,15 +5,21 @@ import SecondImplementation
 import Testing
 import Wire
 
-/// One record of specs/vectors/record.json: everything in hexadecimal but the three numbers.
+/// One record of specs/vectors/record.json: numbers in decimal digits, all else in hexadecimal ones.
 private struct Case: Decodable {
     let seed, user, blinded, record, homes, sealing, operational, operationalExpiry, certificate: String
     let policy, prekeys, serial, epoch, sequence, published: String
 
-    static func all() throws -> [Case] {
-        struct File: Decodable { let cases: [Case] }
-        return try Peer.vectors("record", as: File.self).cases
-    }
+}
+
+/// A record that a reader refuses at some moment.
+private struct Refused: Decodable {
+    let name, now, user, record: String
+}
+
+private struct File: Decodable {
+    let cases: [Case]
+    let refusals: [Refused]
 }
 
 private func bytes(_ text: String) throws -> [UInt8] { try #require(Hex.decode(text)) }
@@ -22,15 +28,11 @@ private func homes(of body: RecordBody) -> String {
     Hex.encode(body.homes.flatMap { $0.node.bytes + $0.account.bytes })
 }
 
-private func hex(_ number: UInt64) -> String {
-    Hex.encode(withUnsafeBytes(of: number.littleEndian) { Array($0) })
-}
-
 @Suite("Directory records of another implementation")
 struct RecordVectorTests {
     @Test("the committed vectors verify, open to their fields, and are signed the same by us")
     func vectors() throws {
-        let cases = try Case.all()
+        let cases = try Peer.vectors("record", as: File.self).cases
         #expect(cases.count == 6)
         for made in cases {
             let encoded = try bytes(made.record)
@@ -51,15 +53,40 @@ struct RecordVectorTests {
             let signature = BlindedSigningKey(user, factor).sign(Array(encoded.dropLast(64)))
             #expect(signature == record.signature)
 
-            let body = try record.open(by: BlindedID(NetworkID(key: user.publicKey), epoch: record.epoch))
+            let body = try record.open(
+                by: BlindedID(NetworkID(key: user.publicKey), epoch: record.epoch),
+                at: Timestamp(seconds: record.epoch * 86_400))
             #expect(homes(of: body) == made.homes)
             #expect("\(body.serial)" == made.serial)
             #expect(body.sealing.bytes.hex == made.sealing)
             #expect(body.operational.bytes.hex == made.operational)
-            #expect(hex(body.operationalExpiry) == made.operationalExpiry)
+            #expect("\(body.operationalExpiry)" == made.operationalExpiry)
             #expect(body.certificate.bytes.hex == made.certificate)
-            #expect(Hex.encode([body.policy]) == made.policy)
+            #expect("\(body.policy)" == made.policy)
             #expect(body.prekeys.hex == made.prekeys)
+        }
+    }
+
+    @Test("records with a single fault in what is signed and sealed are refused, each for that fault")
+    func refusals() throws {
+        let refusals = try Peer.vectors("record", as: File.self).refusals
+        #expect(refusals.count == 13)
+        for refused in refusals {
+            let now = Timestamp(seconds: try #require(UInt64(refused.now)))
+            let record = try DirectoryRecord(decoding: try bytes(refused.record))
+            try record.verify(at: now)
+            let key = VerifyingKey(try #require(Bytes32(bytes(refused.user))))
+            let reader = try BlindedID(NetworkID(key: key), epoch: record.epoch)
+            let error = #expect(throws: RecordError.self, "\(refused.name)") { try record.open(by: reader, at: now) }
+            switch refused.name {
+            case "serial", "certificate", "operational key is over", "operational key lasts too long":
+                #expect(error == .wrongCertificate, "\(refused.name)")
+            default:
+                guard case .malformed = error else {
+                    Issue.record("\(refused.name): \(String(describing: error))")
+                    continue
+                }
+            }
         }
     }
 
@@ -80,7 +107,7 @@ struct RecordVectorTests {
                 second: index % 2 == 0 ? nil : .init(node: entropy.bytes(), account: entropy.bytes()),
                 serial: index % 3, sealing: X25519PrivateKey(&entropy).publicKey,
                 operational: SigningKey(&entropy).publicKey, operationalExpiry: UInt64(entropy.below(1 << 40)),
-                policy: 1, prekeys: entropy.bytes(), user: user)
+                policy: 1, prekeys: Bytes32(), user: user)
             let epoch = UInt64(entropy.below(1 << 30))
             let published = UInt64(entropy.below(1 << 40))
             let sequence = SequenceBase(user: user.publicKey, epoch: epoch).sequence(at: published)
@@ -89,8 +116,8 @@ struct RecordVectorTests {
             requests.append(["user": user.publicKey.bytes.hex, "record": Hex.encode(record.encode())])
             expected.append([
                 "homes": homes(of: body), "serial": "\(body.serial)", "sealing": body.sealing.bytes.hex,
-                "operational": body.operational.bytes.hex, "operationalExpiry": hex(body.operationalExpiry),
-                "certificate": body.certificate.bytes.hex, "policy": "01", "prekeys": body.prekeys.hex,
+                "operational": body.operational.bytes.hex, "operationalExpiry": "\(body.operationalExpiry)",
+                "certificate": body.certificate.bytes.hex, "policy": "1", "prekeys": body.prekeys.hex,
                 "epoch": "\(record.epoch)", "sequence": "\(record.sequence)", "published": "\(published)",
             ])
         }

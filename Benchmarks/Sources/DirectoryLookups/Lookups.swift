@@ -134,7 +134,7 @@ struct Lookups {
             let record = try DirectoryRecord(decoding: bytes)
             guard record.blindedKey == lookup.user.key else { return false }
             try record.verify(at: .now())
-            _ = try record.open(by: lookup.user)
+            _ = try record.open(by: lookup.user, at: .now())
         } catch { return false }
         lookup.checked = bytes
         return true

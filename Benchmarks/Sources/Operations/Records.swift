@@ -16,7 +16,7 @@ extension Operation {
             body: body, user: user, epoch: now.epoch, sequence: 1, entropy: &entropy.value)
         let encoded = record.encode()
         try record.verify(at: now)
-        _ = try record.open(by: BlindedID(id, epoch: now.epoch))
+        _ = try record.open(by: BlindedID(id, epoch: now.epoch), at: now)
         let signed = encoded.count - Bytes64.count
         let ciphertext = 512 - XChaChaPoly.tagSize
         let bare = Bare(size: signed)
@@ -40,7 +40,7 @@ extension Operation {
                     do throws(RecordError) {
                         let record = try DirectoryRecord(decoding: encoded)
                         try record.verify(at: now)
-                        consume(try record.open(by: BlindedID(id, epoch: now.epoch)))
+                        consume(try record.open(by: BlindedID(id, epoch: now.epoch), at: now))
                     } catch { consume(error) }
                 },
                 primitives: {
