@@ -42,10 +42,13 @@ struct NetworkView: Sendable {
         }
     }
 
-    /// Every gateway on the map.
+    /// Every gateway on the map that lets anybody's agent enter.
     var gateways: [NodeID: GuardList.Place] {
         var places: [NodeID: GuardList.Place] = [:]
-        for server in servers where server.roles.contains(.gateway) { places[server.nodeID] = place(of: server) }
+        for server in servers
+        where server.roles.contains(.gateway) && !view.closedToAgents.contains(server.clusterID) {
+            places[server.nodeID] = place(of: server)
+        }
         return places
     }
 

@@ -77,6 +77,7 @@ extension MapCore {
         return MapView(
             table: table, seeds: seeds, weights: capacity.weights?.values ?? RelayWeights(),
             families: MapView.families(of: eachCluster),
+            closedToAgents: MapView.closedToAgents(of: eachCluster),
             newcomers: Dictionary(late, uniquingKeysWith: max))
     }
 

@@ -10,27 +10,31 @@ public struct MapView: Sendable {
     public let weights: RelayWeights
     /// Clusters that name one operator, by a number for the operator; others are alone.
     public let families: [VerifyingKey: UInt64]
+    /// Clusters whose gateways are for their own people: their policy does not let agents of other clusters enter.
+    public let closedToAgents: Set<VerifyingKey>
     /// Servers that may not hold records yet, and the first epoch in which each may.
     public let newcomers: [NodeID: UInt64]
 
     init(
         table: ServerTable, seeds: [UInt64: Bytes32], weights: RelayWeights, families: [VerifyingKey: UInt64],
-        newcomers: [NodeID: UInt64]
+        closedToAgents: Set<VerifyingKey>, newcomers: [NodeID: UInt64]
     ) {
         self.table = table
         self.seeds = seeds
         self.weights = weights
         self.families = families
+        self.closedToAgents = closedToAgents
         self.newcomers = newcomers
     }
 
     public init(
         servers: [ServerDescriptor], seeds: [UInt64: Bytes32] = [:], weights: [NodeID: Double] = [:],
-        families: [VerifyingKey: UInt64] = [:], newcomers: [NodeID: UInt64] = [:]
+        families: [VerifyingKey: UInt64] = [:], closedToAgents: Set<VerifyingKey> = [],
+        newcomers: [NodeID: UInt64] = [:]
     ) {
         self.init(
             table: ServerTable(servers), seeds: seeds, weights: RelayWeights(weights), families: families,
-            newcomers: newcomers)
+            closedToAgents: closedToAgents, newcomers: newcomers)
     }
 
     /// All servers, decoded.
@@ -51,5 +55,12 @@ public struct MapView: Sendable {
             for member in members { families[member] = UInt64(number) }
         }
         return families
+    }
+
+    /// Clusters that keep their gateways to themselves.
+    static func closedToAgents(of clusters: some Sequence<ClusterDescriptor>) -> Set<VerifyingKey> {
+        clusters.reduce(into: []) { closed, cluster in
+            if !cluster.policy.contains(.openGateway) { closed.insert(cluster.clusterID) }
+        }
     }
 }

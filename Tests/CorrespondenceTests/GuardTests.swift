@@ -162,4 +162,15 @@ import Wire
         }
         #expect(Set(again.nodes).isDisjoint(with: guards.nodes))
     }
+
+    @Test("a gateway of a cluster that lets no agents of others enter is not drawn")
+    func closed() throws {
+        let servers = try World(seed: 116).servers.map(\.descriptor)
+        var network = NetworkView()
+        network.update(MapView(servers: servers), epoch: GuardTests.start.epoch)
+        #expect(Set(network.gateways.keys) == Set(servers.map(\.nodeID)))
+        let closed = Set(servers[2...4].map(\.clusterID))
+        network.update(MapView(servers: servers, closedToAgents: closed), epoch: GuardTests.start.epoch)
+        #expect(Set(network.gateways.keys) == Set((servers[0...1] + servers[5...]).map(\.nodeID)))
+    }
 }

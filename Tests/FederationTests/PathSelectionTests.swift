@@ -192,6 +192,17 @@ struct PathSelectionTests {
         #expect(try only.path(length: 3, ends: [], entropy: &entropy).count == 3)
     }
 
+    @Test("is told which clusters keep their gateways to themselves")
+    func closedGateways() throws {
+        let clusters = try [[], [.openRegistration], [.openGateway], [.openGateway, .openRegistration]].enumerated().map
+        {
+            try ClusterDescriptor(
+                name: "c", sequence: 1, expiry: MapNetwork.start.seconds + 86_400, endorsements: [], contact: "",
+                software: "test", policy: $1, key: TestCluster($0).key)
+        }
+        #expect(MapView.closedToAgents(of: clusters) == Set(clusters[0...1].map(\.clusterID)))
+    }
+
     @Test("passes over suspects while others are left")
     func suspects() throws {
         let servers = try Self.servers(clusters: 6, each: 1)
