@@ -90,13 +90,14 @@ public final class StreamLink: Sendable {
                 ChannelOptions.writeBufferWaterMark, value: .init(low: lowWaterMark, high: highWaterMark)
             )
             .childChannelInitializer { channel in
-                guard guests.admit(channel) else {
+                guard let guest = guests.admit(channel) else {
                     report(.closed(nil, reason: .overloaded))
                     return channel.close()
                 }
                 return channel.eventLoop.makeCompletedFuture {
                     try channel.pipeline.syncOperations.addHandler(
-                        StreamLinkHandler(.responder(key), patience: patience, pace: pace, report: report))
+                        StreamLinkHandler(
+                            .responder(key), guest: guest, patience: patience, pace: pace, report: report))
                 }
             }
             .bind(to: address).get()

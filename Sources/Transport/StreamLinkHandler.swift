@@ -31,12 +31,18 @@ final class StreamLinkHandler: ChannelInboundHandler {
     private let report: @Sendable (StreamEvent) -> Void
     private var isFlushScheduled = false
     private var brake: ReadBrake
+    /// The place of a link that another opened, and how many bytes were last noted to wait for it.
+    private let guest: GuestBook.Guest?
+    private var noted = 0
+    private var isLooking = false
 
     init(
-        _ handshake: Handshake, patience: StreamLink.Patience, pace: @escaping StreamLink.Pace = { _, _ in nil },
+        _ handshake: Handshake, guest: GuestBook.Guest? = nil, patience: StreamLink.Patience,
+        pace: @escaping StreamLink.Pace = { _, _ in nil },
         report: @escaping @Sendable (StreamEvent) -> Void
     ) {
         self.handshake = handshake
+        self.guest = guest
         self.patience = patience
         self.report = report
         brake = ReadBrake(pace)
@@ -60,6 +66,8 @@ final class StreamLinkHandler: ChannelInboundHandler {
         if failure == nil, !isLeaving, !brake.isOn, received.readableBytes > 0 { failure = .truncated }
         session = nil
         self.context = nil
+        if noted > 0 { _ = guest?.owes(0, before: noted) }
+        noted = 0
         if let link { report(.closed(link, reason: failure)) }
         link = nil
         context.fireChannelInactive()
@@ -231,7 +239,35 @@ final class StreamLinkHandler: ChannelInboundHandler {
     private func isBackedUp(_ context: ChannelHandlerContext) -> Bool {
         guard !context.channel.isWritable else { return false }
         let waiting = try? context.channel.syncOptions?.getOption(.bufferedWritableBytes)
-        return (waiting ?? 0) > StreamLink.backlogLimit
+        return (waiting ?? 0) > StreamLink.backlogLimit || !noteBacklog(context)
+    }
+
+    /// Notes what waits in the socket: all guests together have a bound.
+    /// - Returns: false when this link is one of those that have to go.
+    private func noteBacklog(_ context: ChannelHandlerContext) -> Bool {
+        guard let guest else { return true }
+        let waiting = (try? context.channel.syncOptions?.getOption(.bufferedWritableBytes)) ?? 0
+        guard waiting > 0 || noted > 0 else { return true }
+        let isWithin = guest.owes(waiting, before: noted)
+        noted = waiting
+        if waiting > 0 { lookAgain(context) }
+        return isWithin
+    }
+
+    /// What waits becomes less without a word, and for a link to which nothing is sent any more nobody else looks.
+    private func lookAgain(_ context: ChannelHandlerContext) {
+        guard !isLooking else { return }
+        isLooking = true
+        let bound = NIOLoopBound(self, eventLoop: context.eventLoop)
+        context.eventLoop.scheduleTask(in: .seconds(1)) {
+            bound.value.isLooking = false
+            bound.value.judgeBacklog()
+        }
+    }
+
+    private func judgeBacklog() {
+        guard failure == nil, let context, !noteBacklog(context) else { return }
+        end(.overloaded, context)
     }
 
     /// Ends the link in order.
@@ -254,6 +290,7 @@ final class StreamLinkHandler: ChannelInboundHandler {
         context.eventLoop.execute {
             bound.value.isFlushScheduled = false
             bound.value.context?.flush()
+            bound.value.judgeBacklog()
         }
     }
 

@@ -201,6 +201,40 @@ struct StreamLinkTests {
         try await listener.close()
     }
 
+    @Test(
+        "is closed when the other ends of one place, or all of them, leave too much unread together",
+        arguments: [true, false])
+    func slowReaders(ofOnePlace: Bool) async throws {
+        let key = key(14)
+        let server = Seen()
+        let bound = 6 << 20
+        let guests =
+            ofOnePlace
+            ? GuestBook(placeBacklogLimit: bound) : GuestBook(backlogLimit: bound, placeBacklogLimit: 1 << 40)
+        let listener = try await serve(key, server, guests)
+        var peers: [ByHand] = []
+        for _ in 0..<8 {
+            let peer = try await ByHand(to: try #require(listener.localAddress), key.publicKey, group)
+            try await peer.channel.setOption(ChannelOptions.autoRead, value: false).get()
+            try await peer.send(peer.frames[0])
+            peers.append(peer)
+        }
+        try await server.wait("the handshakes") { $0.established == 8 }
+        // For none of them alone is it too much; and a part waits in the kernel.
+        let body = [UInt8](repeating: 1, count: StreamSession.bodyLimit)
+        for link in server.state.withLockedValue({ $0.links }) {
+            for _ in 0..<2000 { link.send(kind: .map, body: body) }
+        }
+        try await server.wait("the end of a link") { $0.closed.contains(.overloaded) }
+        for _ in 0..<500 where guests.backlog > bound { try await Task.sleep(for: .milliseconds(20)) }
+        #expect(guests.backlog <= bound)
+        #expect(guests.count > 0 && guests.count < 8)
+        for peer in peers { try? await peer.channel.close().get() }
+        for _ in 0..<500 where guests.count > 0 { try await Task.sleep(for: .milliseconds(20)) }
+        #expect(guests.count == 0 && guests.backlog == 0)
+        try await listener.close()
+    }
+
     @Test("is closed as stalled when its handshake is begun, or not even that, and does not get on")
     func stalledHandshake() async throws {
         let key = key(6)
