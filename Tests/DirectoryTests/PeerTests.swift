@@ -43,10 +43,10 @@ private struct Vectors: Decodable {
         let holder: String
         /// Empty for a puzzle of the version without.
         let challenge: String
-        let level: Int
+        @Number var level: Int
         let solution: String
         let digest: String
-        let strength: Int
+        @Number var strength: Int
     }
 
     struct Circle: Decodable {

@@ -12,8 +12,8 @@ extension Peer {
     /// What the peer reads of an envelope, hop by hop.
     fileprivate struct Answer: Decodable {
         struct Hop: Decodable {
-            let command: UInt8
-            let delay: UInt32
+            @Number var command: UInt8
+            @Number var delay: UInt32
             let target, id, replayTag: HexBytes
         }
         let envelope, payload, content: HexBytes

@@ -48,7 +48,7 @@ struct Refusal: Decodable {
 /// One hop of a case: what goes in, and every value computed on the way.
 struct HopValues: Decodable {
     let privateKey, publicKey, node: HexBytes
-    let delay: UInt32
+    @Number var delay: UInt32
     let ephemeralPrivate, ephemeral, routing: HexBytes
     let sharedSecret, macKey, streamKey, payloadSeed, lionessKey: HexBytes
     let macInput, mac, headerAfter, replayTag: HexBytes
@@ -61,7 +61,7 @@ struct EnvelopeCase: Decodable, CustomTestStringConvertible {
     enum Kind: String, Decodable { case forward, reply }
 
     let kind: Kind
-    let command: UInt8
+    @Number var command: UInt8
     let id, content, padding, envelope: HexBytes
     let hops: [HopValues]
     let handle, replySeed, replyBlock, replyKeys: HexBytes?

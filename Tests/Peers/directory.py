@@ -261,10 +261,10 @@ def vectors():
                 "sequence": str(of[2]),
                 "holder": of[3].hex(),
                 "challenge": of[4].hex(),
-                "level": level,
+                "level": str(level),
                 "solution": str(solution),
                 "digest": digest.hex(),
-                "strength": strength,
+                "strength": str(strength),
             }
         )
     nodes = [(source.randbytes(32), bytes([i % 30]) * 32, bytes([10, i % 25])) for i in range(40)]

@@ -304,7 +304,7 @@ def printable(value):
         return {name: printable(item) for name, item in value.items()}
     if isinstance(value, list):
         return [printable(item) for item in value]
-    return value
+    return str(value) if isinstance(value, int) else value
 
 
 def write_vectors(path):

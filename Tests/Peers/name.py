@@ -55,9 +55,14 @@ def case(name, server_seed, user_seed, nonce, operations, memory, epoch, publish
         "record": unsigned + signature,
     }
     out = {key: value.hex() for key, value in values.items()}
-    return dict(
-        out, name=name, operations=operations, memoryKiB=memory, epoch=epoch, sequence=sequence, published=published
-    )
+    numbers = {
+        "operations": operations,
+        "memoryKiB": memory,
+        "epoch": epoch,
+        "sequence": sequence,
+        "published": published,
+    }
+    return dict(out, name=name, **{key: str(value) for key, value in numbers.items()})
 
 
 def write_vectors(path):

@@ -115,9 +115,11 @@ import Wire
 
     private struct Case: Decodable {
         let name, serverSeed, server, userSeed, user, pointerNonce, label, pointerKey, pointer, blinded, record: String
-        let operations, memoryKiB: UInt32
-        let epoch, published: UInt64
-        let sequence: UInt64
+        @Number var operations: UInt32
+        @Number var memoryKiB: UInt32
+        @Number var epoch: UInt64
+        @Number var published: UInt64
+        @Number var sequence: UInt64
     }
 
     private struct File: Decodable { let cases: [Case] }
