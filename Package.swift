@@ -85,7 +85,7 @@ let package = Package(
             swiftSettings: strict),
 
         // Runtimes.
-        concept("LMDB", ["CLMDB", "Storage"]),
+        concept("LMDB", ["CLMDB", "CSodium", "Storage"]),
         concept("Transport", ["Link", "Envelope", "Wire", "Primitives", logging] + nio),
         concept("Node", ["Relay", "Home", "Directory", "Federation", "Transport", "LMDB", logging] + nio),
         concept("Agent", ["Correspondence", "Transport", "LMDB", logging] + nio),

@@ -26,6 +26,7 @@ let package = Package(
         .executable(name: "directory-lookups", targets: ["DirectoryLookups"]),
         .executable(name: "directory-restart", targets: ["DirectoryRestart"]),
         .executable(name: "directory-cost", targets: ["DirectoryCost"]),
+        .executable(name: "store-check", targets: ["StoreCheck"]),
     ],
     dependencies: [
         .package(name: "hulda", path: ".."),
@@ -66,6 +67,7 @@ let package = Package(
                 "Directory", "LMDB", "Link", "Primitives", "Records", "Storage", "Transport", "Wire")
                 + ["DirectoryClient", "Operations"],
             swiftSettings: strict),
+        .executableTarget(name: "StoreCheck", dependencies: hulda("LMDB", "Storage"), swiftSettings: strict),
         .executableTarget(
             name: "DirectoryRestart",
             dependencies: hulda("Directory", "LMDB", "Primitives", "Records", "Storage", "Transport", "Wire")

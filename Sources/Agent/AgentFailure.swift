@@ -17,6 +17,12 @@ public enum AgentFailure: Error, Sendable, Equatable {
     case outOfMemory
     case damaged(String)
     case storage(directory: String, reason: String)
+    /// Nothing of the store can be read.
+    case damagedStore(directory: String, reason: String)
+    /// The store was removed or replaced while it was in use.
+    case storeRemoved(directory: String)
+    /// There is a store without an identity file, and it is not what a cut-off beginning leaves.
+    case strayStore(directory: String)
     /// The bootstrap list is missing or wrong.
     case bootstrap(path: String, reason: String)
     /// No gateway could be reached within the time.

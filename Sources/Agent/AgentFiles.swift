@@ -1,5 +1,6 @@
 import Federation
 import FoundationEssentials
+import Glibc
 import LMDB
 import Primitives
 import Records
@@ -20,6 +21,8 @@ struct AgentFiles {
     /// Files that prove that a cluster or server contradicted itself.
     var evidencePath: String { directory + "/evidence" }
     var storePath: String { directory + "/store" }
+    /// There from the beginning of `id new` to its end: what else is there then is no identity.
+    var unfinishedPath: String { directory + "/unfinished" }
 
     static let mapSize = 1 << 30
 
@@ -80,13 +83,34 @@ struct AgentFiles {
     }
 
     /// Opens the store for this process alone.
-    func openStore() throws(AgentFailure) -> LMDBEnvironment {
+    /// - Parameter creates: whether a store that is missing is made, or an error.
+    func openStore(creates: Bool) throws(AgentFailure) -> LMDBEnvironment {
         do throws(StorageError) {
             return try LMDBEnvironment(
-                path: storePath, mapSize: AgentFiles.mapSize, tables: [SealedStore.table], exclusive: true)
-        } catch {
-            if case .unavailable(let reason) = error, reason.contains("in use") { throw .inUse(directory: directory) }
-            throw .storage(directory: directory, reason: "\(error)")
+                path: storePath, mapSize: AgentFiles.mapSize, tables: [SealedStore.table], creates: creates)
+        } catch { throw failure(error) }
+    }
+
+    /// Begins an identity, and throws away what a beginning that was cut off has left: it has no identity file, so
+    /// nothing can open its store.
+    func begin() throws(AgentFailure) {
+        let hasStore = FileManager.default.fileExists(atPath: storePath + "/data.mdb")
+        // Without the mark the store was somebody's, who may find the identity file again.
+        if hasStore, !FileManager.default.fileExists(atPath: unfinishedPath) { throw .strayStore(directory: directory) }
+        DurableFile.sweep(directory)
+        try write(
+            "An identity is being made here, or that was cut off: hulda id new begins again.\n", to: unfinishedPath)
+        do throws(StorageError) { try LMDBEnvironment.discard(path: storePath) } catch { throw failure(error) }
+    }
+
+    /// The identity is complete.
+    func finish() { unlink(unfinishedPath) }
+
+    private func failure(_ error: StorageError) -> AgentFailure {
+        switch error {
+        case .unavailable(let reason) where reason.contains("in use by"): .inUse(directory: directory)
+        case .corrupt(let reason): .damagedStore(directory: directory, reason: reason)
+        default: .storage(directory: directory, reason: "\(error)")
         }
     }
 }

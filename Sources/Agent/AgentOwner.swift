@@ -16,6 +16,8 @@ import Wire
 final class AgentOwner: @unchecked Sendable {
     /// How long changes of the map are gathered.
     private static let mapDelay = TimeAmount.milliseconds(250)
+    /// How often it is looked whether the store is still there.
+    private static let storeWatch = TimeAmount.seconds(10)
 
     let loop: any EventLoop
     let bootstrap: BootstrapList
@@ -89,6 +91,7 @@ final class AgentOwner: @unchecked Sendable {
         }
         guard !isStarted else { return }
         isStarted = true
+        watchStore()
         for (epoch, value) in core.sharedValues { handle(.sharedRandom(epoch: epoch, value)) }
         if map.currentTotal(at: .now()) == 0 {
             askBootstrap()
@@ -97,6 +100,15 @@ final class AgentOwner: @unchecked Sendable {
             connectGateways()
         }
         scheduleWake()
+    }
+
+    /// An agent that only waits writes nothing, and would go on without its store.
+    private func watchStore() {
+        loop.scheduleTask(in: AgentOwner.storeWatch) {
+            guard !self.isStopped else { return }
+            guard self.store.isInPlace else { return self.fail(.unavailable("the data file is gone")) }
+            self.watchStore()
+        }
     }
 
     func stop() {
@@ -190,9 +202,11 @@ final class AgentOwner: @unchecked Sendable {
 
     /// Nothing of the event is on disk, so nothing of it may be told: the agent ends here and starts from the disk.
     func fail(_ error: StorageError) {
-        let reason = "\(error)"
-        failure = .storage(directory: directory, reason: reason)
-        for observer in observers.values { observer(.failure(.storage(directory: directory, reason: reason))) }
+        let failure: AgentFailure =
+            store.isInPlace
+            ? .storage(directory: directory, reason: "\(error)") : .storeRemoved(directory: directory)
+        self.failure = failure
+        for observer in observers.values { observer(.failure(failure)) }
         stop()
     }
 

@@ -43,7 +43,10 @@ extension AgentRuntime {
         do {
             try await connect(timeout: min(timeout, .seconds(20)))
         } catch let failure as AgentFailure {
-            if case .storage = failure { throw failure }
+            switch failure {
+            case .storage, .storeRemoved: throw failure
+            default: break
+            }
             return .queued(messageID: messageID, reason: nil)
         }
         let remaining = max(.milliseconds(1), deadline - .now())

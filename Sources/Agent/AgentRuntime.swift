@@ -17,6 +17,9 @@ public final class AgentRuntime: Sendable {
     public static let linger = TimeAmount.seconds(4)
 
     public let id: NetworkID
+    /// What the store had lost when it was opened, if anybody has to be told.
+    public let damageFound: AgentDamage?
+    private let environment: LMDBEnvironment
     private let owner: AgentOwner
     private let group: MultiThreadedEventLoopGroup
 
@@ -31,6 +34,7 @@ public final class AgentRuntime: Sendable {
         guard !files.exists else { throw .identityExists(directory: directory) }
         let bootstrap = try AgentFiles.bootstrap(bootstrapPath)
         try files.makeDirectory()
+        // The work that takes long comes before anything is on the disk.
         var entropy = Entropy.system()
         if case .keyFile(let path) = unlock, !FileManager.default.fileExists(atPath: path) {
             do throws(KeyFile.Failure) {
@@ -40,18 +44,21 @@ public final class AgentRuntime: Sendable {
         var master = SecretBytes(count: 32)
         master.withUnsafeMutableBytes { entropy.fill($0) }
         let identity = Identity(&entropy)
-        let environment = try files.openStore()
+        let file = try IdentityFile.create(master: master, unlock: unlock, cost: cost, entropy: &entropy)
+        guard let data = try? JSONEncoder().encode(file) else { throw .damaged("the identity file") }
+        try files.begin()
+        let environment = try files.openStore(creates: true)
         do throws(StorageError) {
             var store = try SealedStore(environment, master: master)
             try identity.save(&store)
             try store.commit(&entropy)
+            try environment.acknowledgeOrigin()
         } catch { throw .storage(directory: directory, reason: "\(error)") }
         try files.write(bootstrap.text, to: files.bootstrapPath)
         try files.write(identity.id.text + "\n", to: files.idPath)
-        let file = try IdentityFile.create(master: master, unlock: unlock, cost: cost, entropy: &entropy)
-        guard let data = try? JSONEncoder().encode(file) else { throw .damaged("the identity file") }
         // Written last: with it the identity is complete.
         try files.write(String(decoding: data, as: UTF8.self), to: files.identityPath)
+        files.finish()
         return identity.id
     }
 
@@ -71,7 +78,9 @@ public final class AgentRuntime: Sendable {
     ) throws(AgentFailure) {
         let files = AgentFiles(directory: directory)
         let file = try files.readIdentity()
-        let environment = try files.openStore()
+        let environment = try files.openStore(creates: false)
+        files.finish()
+        DurableFile.sweep(directory)
         let master = try file.master(unlock)
         let bootstrap = try AgentFiles.bootstrap(files.bootstrapPath)
         var address: NIOCore.SocketAddress?
@@ -84,13 +93,22 @@ public final class AgentRuntime: Sendable {
         group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
         do throws(StorageError) {
             let store = try SealedStore(environment, master: master)
+            if case .salvaged(let damage) = environment.origin {
+                damageFound = AgentDamage(damage, lost: store.lost)
+            } else {
+                damageFound = nil
+            }
+            self.environment = environment
             guard let identity = try Identity.load(store) else { throw StorageError.corrupt("the keys are missing") }
             id = identity.id
             owner = try AgentOwner(
                 loop: group.next(), directory: directory, identity: identity, configuration: configuration,
                 bootstrap: bootstrap, local: address, store: store, logger: logger)
         } catch {
-            if case .corrupt(let reason) = error { throw .damaged(reason) }
+            if case .corrupt(let reason) = error {
+                guard case .salvaged(let damage) = environment.origin else { throw .damaged(reason) }
+                throw .damaged("\(reason): the store was damaged, and the damaged file is kept: \(damage.file)")
+            }
             throw .storage(directory: directory, reason: "\(error)")
         }
     }
@@ -112,6 +130,13 @@ public final class AgentRuntime: Sendable {
         }
         try? await group.shutdownGracefully()
         return sums ?? [:]
+    }
+
+    /// The user was told of ``damageFound``: the next start does not repeat it.
+    public func acknowledgeDamage() throws(AgentFailure) {
+        do throws(StorageError) { try environment.acknowledgeOrigin() } catch {
+            throw .storage(directory: owner.directory, reason: "\(error)")
+        }
     }
 
     func onLoop<T: Sendable>(_ body: @escaping @Sendable (AgentOwner) throws -> T) async throws -> T {

@@ -11,6 +11,10 @@ struct SealedStore: KeyValueStore {
     static let table = Table("agent")
 
     private var memory = MemoryStore()
+    /// Entries of each table after the last commit, and as that is noted on the disk.
+    private var census: [String: Int] = [:]
+    /// Entries that the note tells of and that are not there, by table; `nil` when the note itself is not.
+    private(set) var lost: [String: Int]?
     private var changes: [(table: Table, key: [UInt8], value: [UInt8]?)] = []
     private let environment: LMDBEnvironment
     private let secret: Secret
@@ -42,7 +46,18 @@ struct SealedStore: KeyValueStore {
             let plain = try open(entry.key, entry.value)
             try memory.put(plain.table, plain.key, plain.value)
         }
+        guard let noted = try memory.get(SealedStore.censusTable, SealedStore.censusKey) else { return }
+        census = SealedStore.census(noted)
+        var missing: [String: Int] = [:]
+        for (name, count) in census {
+            let left = try memory.count(Table(named: name))
+            if left < count { missing[name] = count - left }
+        }
+        lost = missing
     }
+
+    /// Whether the data file is still where it was opened.
+    var isInPlace: Bool { environment.isInPlace }
 
     func get(_ table: Table, _ key: [UInt8]) throws(StorageError) -> [UInt8]? { try memory.get(table, key) }
 
@@ -67,6 +82,7 @@ struct SealedStore: KeyValueStore {
     /// Writes what changed since the last commit in one durable transaction.
     mutating func commit(_ entropy: inout Entropy) throws(StorageError) {
         guard !changes.isEmpty else { return }
+        try takeCensus()
         var sealed: [(key: [UInt8], value: [UInt8]?)] = []
         for change in changes {
             let hash = hash(change.table, change.key)
@@ -82,6 +98,45 @@ struct SealedStore: KeyValueStore {
             }
         }
         changes.removeAll(keepingCapacity: true)
+    }
+
+    // MARK: Census
+
+    /// How many entries each table has, so that after damage it can be said what is missing: the file itself shows one
+    /// table of entries that cannot be told apart.
+    private static let censusTable = Table("census")
+    private static let censusKey = Array("counts".utf8)
+
+    private mutating func takeCensus() throws(StorageError) {
+        var isChanged = false
+        for table in Set(changes.map(\.table)) where table != SealedStore.censusTable {
+            let count = try memory.count(table)
+            if census[table.name] != count {
+                census[table.name] = count
+                isChanged = true
+            }
+        }
+        guard isChanged else { return }
+        var bytes: [UInt8] = []
+        for (name, count) in census.sorted(by: { $0.key < $1.key }) {
+            let name = Array(name.utf8)
+            bytes.append(UInt8(truncatingIfNeeded: name.count))
+            bytes += name
+            bytes += (0..<8).map { UInt8(truncatingIfNeeded: count >> (56 - 8 * $0)) }
+        }
+        try put(SealedStore.censusTable, SealedStore.censusKey, bytes)
+    }
+
+    private static func census(_ bytes: [UInt8]) -> [String: Int] {
+        var census: [String: Int] = [:]
+        var rest = bytes[...]
+        while let size = rest.popFirst(), rest.count >= Int(size) + 8 {
+            let name = String(decoding: rest.prefix(Int(size)), as: UTF8.self)
+            rest = rest.dropFirst(Int(size))
+            census[name] = Int(clamping: rest.prefix(8).reduce(UInt64(0)) { $0 << 8 | UInt64($1) })
+            rest = rest.dropFirst(8)
+        }
+        return census
     }
 
     private func hash(_ table: Table, _ key: [UInt8]) -> [UInt8] {

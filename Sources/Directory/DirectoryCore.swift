@@ -210,6 +210,10 @@ public struct DirectoryCore: TimedCore, Sendable {
     /// Lets this server take part in making shared random values, and learn those that others made.
     public mutating func setSigner(_ signer: CertifiedSigner) { random.signer = signer }
 
+    /// Has this server sign nothing for the shared value in an epoch: what it signed before may be lost, and two votes of
+    /// one epoch would be a contradiction.
+    public mutating func signNothing(inEpoch epoch: UInt64) { random.silentEpoch = epoch }
+
     /// Contacts in the routing table.
     public var contactCount: Int { table.count }
     /// Endpoints of the last run's routing table: with them a node rejoins.

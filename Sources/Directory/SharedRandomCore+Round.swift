@@ -39,7 +39,8 @@ extension SharedRandomCore {
         guard let list, let signer, let value = values[today], isExchanging(now) else { return }
         let siblings = nodes.filter { $0.cluster == signer.certificate.clusterID }
         var round = SharedRandom(
-            epoch: today + 1, participants: list, previous: value.resolved(epoch: today), own: signer,
+            epoch: today + 1, participants: list, previous: value.resolved(epoch: today),
+            own: today == silentEpoch ? nil : signer,
             rank: UInt64(siblings.count { $0.id < own }))
         round.restore(try SharedRandomStore.messages(today + 1, store))
         self.round = round

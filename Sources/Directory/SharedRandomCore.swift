@@ -103,6 +103,8 @@ public struct SharedRandomCore: Sendable {
 
     let own: NodeID
     let started: Timestamp
+    /// An epoch in which it signs nothing, since what it signed before may be lost: two votes would be a contradiction.
+    public var silentEpoch: UInt64?
     /// With it the server takes part.
     public var signer: CertifiedSigner?
     public internal(set) var counters = SharedRandomCounters()

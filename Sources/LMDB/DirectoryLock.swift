@@ -41,5 +41,20 @@ enum Directories {
         }
     }
 
+    /// Whether the file that is open as `descriptor` has the name `path`.
+    static func isName(_ path: String, of descriptor: Int32) -> Bool {
+        var (opened, named) = (stat(), stat())
+        return fstat(descriptor, &opened) == 0 && stat(path, &named) == 0 && opened.st_ino == named.st_ino
+            && opened.st_dev == named.st_dev
+    }
+
+    /// That a file was made or renamed in `path` is on the medium when the directory is.
+    static func sync(_ path: String) throws(StorageError) {
+        let descriptor = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+        guard descriptor >= 0 else { throw StorageError(system: errno) }
+        defer { close(descriptor) }
+        guard fsync(descriptor) == 0 else { throw StorageError(system: errno) }
+    }
+
     private static func text(of number: Int32) -> String { String(cString: strerror(number)) }
 }

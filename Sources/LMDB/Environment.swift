@@ -2,10 +2,11 @@ import CLMDB
 import Glibc
 import Storage
 
-/// An LMDB environment: one directory of ordered tables, many readers and one writer at a time.
+/// An LMDB environment: one directory of ordered tables, many readers and one writer at a time, of one process.
 ///
-/// A committed transaction survives a killed process, and the loss of power unless `noSync` was given. Open a directory
-/// once in a process: LMDB forbids a second time.
+/// All of the file is read and checked before LMDB maps it; what is left of a damaged one takes its place
+/// (``origin``). A committed transaction survives a killed process, and the loss of power unless `noSync` was given. Open a directory
+/// once: a second opener, in this process or another, is refused.
 public final class Environment: Sendable {
     /// The bytes that puts may use; what deletes need while the store is full comes on top.
     public let mapSize: Int
@@ -16,7 +17,10 @@ public final class Environment: Sendable {
     // LMDB guards the environment with its own locks, so the pointer may cross threads.
     nonisolated(unsafe) private let handle: OpaquePointer
     private let tables: [Table: MDB_dbi]
-    private let lock: DirectoryLock?
+    private let lock: DirectoryLock
+    private let path: String
+    /// Whether the store is new or was salvaged, until ``acknowledgeOrigin()``.
+    public let origin: StoreOrigin
 
     /// Opens the environment in the directory `path`.
     ///
@@ -25,25 +29,31 @@ public final class Environment: Sendable {
     ///   - mapSize: bytes that puts may use, rounded up to whole pages.
     ///   - tables: at most ``tableLimit``; missing ones are made.
     ///   - noSync: leaves it to the system when a commit reaches the disk: faster, and a power failure can destroy all.
-    ///   - exclusive: refuses to share the directory with another process. Nodes and agents want this.
+    ///   - creates: whether a store that is missing or empty is made, or an error.
+    ///   - refuses: whether a store of which nothing is left is an error, or replaced by an empty one.
     /// - Throws: ``StorageError/unavailable(_:)`` when the directory cannot be used or is in use,
-    ///   ``StorageError/corrupt(_:)`` when the file in it is not a sound one.
+    ///   ``StorageError/corrupt(_:)`` when nothing of the file in it can be read.
     public init(
-        path: String, mapSize: Int, tables: [Table], noSync: Bool = false, exclusive: Bool = false
+        path: String, mapSize: Int, tables: [Table], noSync: Bool = false, creates: Bool = true, refuses: Bool = true
     ) throws(StorageError) {
+        guard tables.count <= Int(Environment.tableLimit) else { throw .unavailable("too many tables") }
+        self.path = path
         try Directories.make(path)
-        let lock = exclusive ? try DirectoryLock(path: path) : nil
+        lock = try DirectoryLock(path: path)
+        let page = max(4096, sysconf(Int32(_SC_PAGESIZE)))
+        let size = Environment.roundedUp(max(mapSize, 16 * page), to: page)
+        // A delete copies pages before it frees any, so a store filled to the brim could never be emptied.
+        let reserve = Environment.roundedUp(max(size / 8, 64 * page), to: page)
+        self.mapSize = size
+        try StoreFile(folder: path, mapBytes: size + reserve, tables: tables).prepare(
+            creates: creates, refuses: refuses)
         var created: OpaquePointer?
         try check(mdb_env_create(&created))
         guard let handle = created else { throw .unavailable("no memory for the environment") }
         do throws(StorageError) {
-            let page = max(4096, sysconf(Int32(_SC_PAGESIZE)))
-            let size = Environment.roundedUp(max(mapSize, 16 * page), to: page)
-            // A delete copies pages before it frees any, so a store filled to the brim could never be emptied.
-            let reserve = Environment.roundedUp(max(size / 8, 64 * page), to: page)
-            self.mapSize = size
             try check(mdb_env_set_mapsize(handle, size + reserve))
-            try check(mdb_env_set_maxdbs(handle, MDB_dbi(Environment.tableLimit)))
+            // One more for the store's own.
+            try check(mdb_env_set_maxdbs(handle, MDB_dbi(Environment.tableLimit + 1)))
             try Environment.reserveLockFile(handle, path)
             let flags = UInt32(MDB_NOTLS) | (noSync ? UInt32(MDB_NOSYNC) : 0)
             try check(mdb_env_open(handle, path, flags, 0o600))
@@ -51,17 +61,46 @@ public final class Environment: Sendable {
             // Slots of readers whose process was killed would keep old pages from being used again.
             var dead: Int32 = 0
             try check(mdb_reader_check(handle, &dead))
-            self.tables = try Environment.open(tables, in: handle)
+            self.tables = try Environment.open(tables + [FreshStore.ownTable], in: handle)
+            origin = try Environment.origin(handle, self.tables)
         } catch {
             mdb_env_close(handle)
             throw error
         }
         self.handle = handle
-        self.lock = lock
     }
 
     deinit {
         mdb_env_close(handle)
+    }
+
+    /// Removes a store that nobody has open, whatever it is; its directory stays.
+    public static func discard(path: String) throws(StorageError) {
+        try Directories.make(path)
+        let lock = try DirectoryLock(path: path)
+        defer { withExtendedLifetime(lock) {} }
+        for name in ["data.mdb", "lock.mdb", "data.mdb.new"] where unlink(path + "/" + name) != 0 && errno != ENOENT {
+            throw StorageError(system: errno)
+        }
+        try Directories.sync(path)
+    }
+
+    static let removal = "its data file was removed or replaced while it was in use"
+
+    /// Whether the data file is still the one that has its name in the directory. When it is not, somebody has removed
+    /// or replaced it: what is written then is gone when the process ends.
+    public var isInPlace: Bool {
+        var descriptor: Int32 = -1
+        return mdb_env_get_fd(handle, &descriptor) == 0
+            && Directories.isName(path + "/data.mdb", of: descriptor)
+    }
+
+    /// Notes that whoever opened the store has done what ``origin`` asks of him: the next one finds it as left.
+    public func acknowledgeOrigin() throws(StorageError) {
+        guard origin != .asLeft else { return }
+        try write { (transaction: inout Transaction) throws(StorageError) in
+            try transaction.delete(FreshStore.ownTable, FreshStore.originKey)
+        }
     }
 
     /// Runs `body` in a write transaction, then commits; when `body` throws, nothing of it remains.
@@ -158,6 +197,16 @@ public final class Environment: Sendable {
         }
         try check(mdb_txn_commit(transaction))
         return opened
+    }
+
+    private static func origin(_ handle: OpaquePointer, _ tables: [Table: MDB_dbi]) throws(StorageError) -> StoreOrigin
+    {
+        let transaction = try begin(handle, flags: UInt32(MDB_RDONLY))
+        defer { mdb_txn_abort(transaction) }
+        guard let index = tables[FreshStore.ownTable],
+            let text = try Transaction.value(transaction, FreshStore.ownTable, index, FreshStore.originKey)
+        else { return .asLeft }
+        return StoreOrigin(text: String(decoding: text, as: UTF8.self))
     }
 
     /// Makes the file as long as the pages it claims: reading a page past the end would kill the process with SIGBUS,

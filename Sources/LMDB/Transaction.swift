@@ -24,20 +24,36 @@ public struct Transaction: ~Copyable, KeyValueStore {
 
     /// Makes what was written durable and visible to others.
     /// - Throws: what the first failed write threw, or ``StorageError/full`` when the disk is; nothing was written then.
+    ///   The same for a data file that was removed: what was written into it is of no duration.
     public consuming func commit() throws(StorageError) {
         if let failure { throw failure }
         guard let handle = handle.take() else { return }
         try check(mdb_txn_commit(handle))
+        guard environment.isInPlace else { throw .unavailable(Environment.removal) }
     }
 
     public func get(_ table: Table, _ key: [UInt8]) throws(StorageError) -> [UInt8]? {
         guard StorageLimits.keySizes.contains(key.count) else { return nil }
         let (handle, index) = try opened(table)
+        return try Transaction.value(handle, table, index, key)
+    }
+
+    static func value(
+        _ handle: OpaquePointer, _ table: Table, _ index: MDB_dbi, _ key: [UInt8]
+    ) throws(StorageError) -> [UInt8]? {
         var value = MDB_val()
         let status = withValue(key) { mdb_get(handle, index, &$0, &value) }
         if status == MDB_NOTFOUND { return nil }
         try check(status)
-        return bytes(of: value)
+        return try unsealed(table, key, value)
+    }
+
+    /// A copy of a value without its checksum.
+    private static func unsealed(_ table: Table, _ key: [UInt8], _ value: MDB_val) throws(StorageError) -> [UInt8] {
+        let stored = UnsafeRawBufferPointer(start: value.mv_data, count: value.mv_size)
+        let value = key.withUnsafeBytes { EntryChecksum.opened(table, key: $0, stored: stored).map { Array($0) } }
+        guard let value else { throw .corrupt("an entry of the table \(table) does not fit its checksum") }
+        return value
     }
 
     public mutating func put(_ table: Table, _ key: [UInt8], _ value: [UInt8]) throws(StorageError) {
@@ -45,16 +61,26 @@ public struct Transaction: ~Copyable, KeyValueStore {
             throw .invalidSize
         }
         let (handle, index) = try opened(table)
+        let size = value.count + EntryChecksum.size
         // 16: node header and the slot that points to it, rounded up.
-        let cost = key.count + value.count + 16
+        let cost = key.count + size + 16
         guard cost <= budget else {
             failure = failure ?? .full
             throw .full
         }
-        let status = withValue(key) { key in
-            withValue(value) { value in mdb_put(handle, index, &key, &value, 0) }
+        var room = MDB_val(mv_size: size, mv_data: nil)
+        try note(withValue(key) { mdb_put(handle, index, &$0, &room, UInt32(MDB_RESERVE)) })
+        guard let start = room.mv_data else { return try note(MDB_PANIC) }
+        key.withUnsafeBytes { key in
+            value.withUnsafeBytes { value in
+                let stored = UnsafeMutableRawBufferPointer(start: start, count: size)
+                stored.copyMemory(from: value)
+                let sum = EntryChecksum.of(table, key: key, value: value).littleEndian
+                withUnsafeBytes(of: sum) {
+                    UnsafeMutableRawBufferPointer(rebasing: stored[value.count...]).copyMemory(from: $0)
+                }
+            }
         }
-        try note(status)
         budget -= cost
     }
 
@@ -88,12 +114,12 @@ public struct Transaction: ~Copyable, KeyValueStore {
         }
         while status != MDB_NOTFOUND {
             try check(status)
-            let key = bytes(of: found)
+            let key = Array(UnsafeRawBufferPointer(start: found.mv_data, count: found.mv_size))
             if key.count < start.count, start.starts(with: key) {
                 status = mdb_cursor_get(cursor, &found, &value, MDB_NEXT)
                 continue
             }
-            guard body(key, bytes(of: value)) else { return }
+            guard body(key, try Transaction.unsealed(table, key, value)) else { return }
             status = mdb_cursor_get(cursor, &found, &value, MDB_NEXT)
         }
     }
@@ -127,9 +153,4 @@ private func withValue<R>(_ bytes: [UInt8], _ body: (inout MDB_val) -> R) -> R {
         var value = MDB_val(mv_size: raw.count, mv_data: UnsafeMutableRawPointer(mutating: raw.baseAddress))
         return body(&value)
     }
-}
-
-/// A copy: LMDB's buffer is valid only until the transaction's next write or end.
-private func bytes(of value: MDB_val) -> [UInt8] {
-    Array(UnsafeRawBufferPointer(start: value.mv_data, count: value.mv_size))
 }

@@ -47,6 +47,7 @@ extension CoreOwner {
             let dropped = commits.failed()
             forget(dropped)
             checkSpace(environment.usedBytes)
+            if !environment.isInPlace { refuseAll() }
             // Once, and not with every batch of what may be days.
             if refusal.failed("\(error)", .now()) { logger.error("the store refused a transaction: \(error)") }
             ledger.count("core.storage.failed")
@@ -98,8 +99,16 @@ extension CoreOwner {
         flushes = []
     }
 
+    /// The data file is gone: what is asked for is refused with an answer, since nothing of it would last.
+    func refuseAll() {
+        isStoreRemoved = true
+        home.acceptsWrites = false
+        directory.acceptsWrites = false
+    }
+
     /// Near the end of the store only what frees space is done; what needs it is refused with an answer.
     func checkSpace(_ usedBytes: Int) {
+        guard !isStoreRemoved else { return }
         let isFull = usedBytes > environment.mapSize / 10 * 9
         guard isFull != isNearlyFull else { return }
         isNearlyFull = isFull

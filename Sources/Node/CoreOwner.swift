@@ -140,6 +140,8 @@ final class CoreOwner: @unchecked Sendable {
     /// What the timer is set for.
     var wakeDue: Timestamp?
     var isNearlyFull = false
+    /// Whether the data file was removed: nothing is accepted any more.
+    var isStoreRemoved = false
     /// Own descriptors that are not on disk.
     var publications = Publications()
     /// Since when the store refuses what is to be written, and why; `nil` when it took what it was handed last.

@@ -31,6 +31,18 @@ struct MixKeyStore {
         return failures
     }
 
+    /// Destroys all keys, so that nothing that was sent to this relay so far is opened any more.
+    func destroyAll() throws(KeyFile.Failure) {
+        for name in (try? FileManager.default.contentsOfDirectory(atPath: directory)) ?? []
+        where name.hasPrefix("mix-") && name.hasSuffix(".key") {
+            do throws(KeyFile.Failure) { try KeyFile.destroy("\(directory)/\(name)", count: 32) } catch {
+                // A key that is gone opens nothing here, though its bytes may be on the medium.
+                if case .notOverwritten = error { continue }
+                throw error
+            }
+        }
+    }
+
     /// The keys of the last epoch while it may still be used, of this and of the next; those that are missing are made.
     func load(now: Timestamp, entropy: inout Entropy) throws -> MixKeyRing {
         let epoch = now.epoch

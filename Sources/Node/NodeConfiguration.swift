@@ -181,6 +181,10 @@ public enum NodeError: Error, Sendable, CustomStringConvertible {
     case configuration(field: String, reason: String)
     case unreadable(path: String, reason: String)
     case storage(path: String, reason: String)
+    /// Nothing of the store can be read.
+    case damagedStore(path: String, reason: String)
+    /// The data files were removed or replaced while the node ran.
+    case storeRemoved(path: String)
     /// Another node, or this one a second time.
     case inUse(path: String)
     case addressInUse(String)
@@ -191,6 +195,8 @@ public enum NodeError: Error, Sendable, CustomStringConvertible {
         case .configuration(let field, let reason): "\(field): \(reason)"
         case .unreadable(let path, let reason): "\(path): \(reason)"
         case .storage(let path, let reason): "the store in \(path): \(reason)"
+        case .damagedStore(let path, let reason): "the store in \(path) is damaged: \(reason)"
+        case .storeRemoved(let path): "the data files in \(path) were removed or replaced while the node ran"
         case .inUse(let path): "a running node uses \(path)"
         case .addressInUse(let address):
             "\(address) is in use: stop the program that listens there, or choose another address in node.toml"

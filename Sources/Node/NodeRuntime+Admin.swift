@@ -115,13 +115,14 @@ extension NodeRuntime {
                 server: keys.nodeID.hex, listen: configuration.listen, software: NodeRuntime.software,
                 uptimeSeconds: uptimeSeconds, residentKiB: NodeFiles.residentKiB(), epoch: Timestamp.now().epoch),
             counters: ledger.counters)
-        let cores = self.cores
+        let (cores, findings) = (self.cores, stores.findings)
         let paths = ledger.paths(epoch: Timestamp.now().epoch)
         let keysTrouble = state.withLockedValue { $0.keysRefusal.trouble(.now()) }
         let layer = paths.layer(of: keys.server.publicKey).map { $0 + 1 }
         relay.enqueue { relay in
             var status = empty
             status.store.keysTrouble = keysTrouble
+            status.store.findings = findings.isEmpty ? nil : findings
             relay.fill(&status)
             let half = status
             cores.enqueue { cores in

@@ -12,6 +12,8 @@ extension NodeRuntime {
         let addresses = try NodeAddresses(configuration)
         if let path = configuration.bootstrap { _ = try NodeFiles.list(path, isRequired: true) }
         try NodeFiles.makeDirectory(configuration.dataDirectory)
+        // The stores come first: keys without stores are what a start warns of.
+        try NodeStores.create(configuration)
         return try link(configuration, addresses)
     }
 

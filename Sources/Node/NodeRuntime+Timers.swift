@@ -9,12 +9,22 @@ import Wire
 extension NodeRuntime {
     /// Seconds between two looks at the clock, which may be set.
     private static let longestWait: UInt64 = 60
+    /// Milliseconds between two looks whether the data files are there; each commit looks as well.
+    private static let storeWatch: Int64 = 10_000
 
     func startTimers(_ addresses: NodeAddresses) {
         let loop = group.next()
         scheduleUpkeep(addresses, on: loop)
+        scheduleWatch(on: loop)
         loop.scheduleTask(in: .seconds(10)) { CodePages.release() }
         if configuration.loopsPerMinute > 0 { scheduleLoop(on: loop) }
+    }
+
+    private func scheduleWatch(on loop: any EventLoop) {
+        loop.scheduleTask(in: .milliseconds(NodeRuntime.storeWatch)) { [weak self] in
+            guard let self, watchStores() else { return }
+            scheduleWatch(on: loop)
+        }
     }
 
     /// At the next moment of the day at which something is due, and each minute; soon again after a failure.
@@ -28,6 +38,8 @@ extension NodeRuntime {
         }
         guard !state.withLockedValue({ $0.clock.isOnTrial(.now()) }) else { return }
         relay.enqueue { $0.expireMailboxes() }
+        // What was missing of the day of the start does not matter any more.
+        if stores.isSilent, Timestamp.now().epoch > started.epoch { try? stores.acknowledge(\.environment) }
     }
 
     /// The ring of mix keys, and the descriptor that announces them, when their moment has come; and the end of old keys.

@@ -42,6 +42,10 @@ public final class NodeRuntime: Sendable {
     let relayThread: MultiThreadedEventLoopGroup
     let journalThread: NIOThreadPool
     let mixKeys: MixKeyStore
+    let stores: NodeStores
+    /// Why the node cannot go on: whoever started it is to stop it then.
+    public let failures: AsyncStream<NodeError>
+    private let failing: AsyncStream<NodeError>.Continuation
     /// The servers with which this one began.
     private let named: [BootstrapSource: [PeerLink]]
     let logger: Logger
@@ -87,24 +91,16 @@ public final class NodeRuntime: Sendable {
         DurableFile.sweep(directory)
         let now = Timestamp.now()
         var entropy = Entropy.system()
-        let environment: LMDBEnvironment
-        let journal: LMDBEnvironment
-        do throws(StorageError) {
-            environment = try LMDBEnvironment(
-                path: directory + "/store", mapSize: configuration.storeMiB << 20, tables: CoreOwner.tables,
-                exclusive: true)
-            journal = try LMDBEnvironment(
-                path: directory + "/replay", mapSize: max(64, configuration.storeMiB) << 20,
-                tables: [ReplayJournal.table], exclusive: true)
-        } catch {
-            if case .unavailable(let reason) = error, reason.contains("in use") {
-                throw NodeError.inUse(path: directory)
-            }
-            throw NodeError.storage(path: directory, reason: "\(error)")
-        }
+        (failures, failing) = AsyncStream.makeStream(of: NodeError.self, bufferingPolicy: .bufferingOldest(1))
+        let stores = try NodeStores.open(configuration, logger)
+        self.stores = stores
         keys = try NodeKeys(directory: directory, now: now, entropy: &entropy)
         mixKeys = MixKeyStore(directory: directory)
+        if stores.needsNewMixKeys { try mixKeys.destroyAll() }
         let ring = try mixKeys.load(now: now, entropy: &entropy)
+        try stores.acknowledge(\.journal)
+        // What is missing of today matters until tomorrow.
+        if !stores.isSilent { try stores.acknowledge(\.environment) }
         ledger = NodeLedger(ring: ring)
         named = try NodeFiles.named(configuration)
         let peers = NodeFiles.peers(named)
@@ -130,16 +126,17 @@ public final class NodeRuntime: Sendable {
         let loop = try DatagramLoop()
         do throws(StorageError) {
             relay = try RelayOwner(
-                loop: relayThread.next(), journal: ReplayJournal(journal, thread: journalThread, logger: logger),
+                loop: relayThread.next(), journal: ReplayJournal(stores.journal, thread: journalThread, logger: logger),
                 visitors: configuration.testbedAddresses ? VisitorList() : nil, logger: logger)
             cores = try CoreOwner(
-                loop: loop, environment: environment, keys: keys, descriptor: descriptor.encode(),
+                loop: loop, environment: stores.environment, keys: keys, descriptor: descriptor.encode(),
                 admission: Admission(roots: roots), home: home, map: map,
                 directory: records, ledger: ledger, logger: logger,
                 evidence: EvidenceFolder(path: NodeFiles.evidencePath(configuration)))
         } catch {
             throw NodeError.storage(path: directory, reason: "\(error)")
         }
+        if stores.isSilent { cores.directory.signNothing(inEpoch: now.epoch) }
         try loop.start()
         destroyOldKeys(now)
     }
@@ -214,6 +211,19 @@ public final class NodeRuntime: Sendable {
         try? await relayThread.shutdownGracefully()
         try? await journalThread.shutdownGracefully()
         unlink(NodeFiles.socketPath(configuration))
+    }
+
+    /// Looks whether the data files are still there. Nothing that is written lasts when they are not: everything is
+    /// refused from then on, and the node is to end.
+    /// - Returns: whether they are.
+    func watchStores() -> Bool {
+        guard stores.environment.isInPlace, stores.journal.isInPlace else {
+            logger.error("the data files were removed or replaced: nothing is accepted any more, and the node stops")
+            cores.enqueue { $0.refuseAll() }
+            failing.yield(.storeRemoved(path: configuration.dataDirectory))
+            return false
+        }
+        return true
     }
 
     var uptimeSeconds: UInt64 { Timestamp.now().milliseconds(since: started) / 1000 }

@@ -106,6 +106,8 @@ public struct NodeStatus: Codable, Sendable {
     public struct Store: Codable, Sendable {
         public var usedBytes: Int
         public var sizeBytes: Int
+        /// What was missing of the stores at the start; missing itself when nothing was.
+        public var findings: [String]?
         /// Missing while the store takes what is written.
         public var trouble: Trouble?
         /// Own descriptors that are not on disk yet; missing in the statement of an earlier version.

@@ -92,6 +92,10 @@ struct AgentOptions: ParsableArguments {
             try AgentRuntime(
                 directory: unlocking.directory, unlock: unlock, local: local ?? environmentAddress)
         }
+        if let damage = agent.damageFound {
+            StandardStream.write(AgentFailureText.damage(damage) + "\n", to: STDERR_FILENO)
+            try AgentFailureText.translate { try agent.acknowledgeDamage() }
+        }
         do {
             let result = try await body(agent)
             if try await agent.isMapRefused() {
@@ -146,6 +150,32 @@ enum AgentFailureText {
         "warning: few clusters hold the map that this agent was given, so somebody may be hiding servers from you; "
         + "servers of an older map were used. Use another network, or a bootstrap list from somebody whom you trust."
 
+    /// Said once, beside the result of the first command after it was found.
+    static func damage(_ damage: AgentDamage) -> String {
+        var lines = [
+            "warning: the store was damaged (\(damage.problem)); what can be read of it is in use. Check the disk.",
+            "         \(losses(damage))",
+        ]
+        if !damage.isHarmless {
+            lines.append(
+                "         Messages may come a second time. See hulda inbox --stored, --sent and hulda home list.")
+        }
+        return (lines + ["         The damaged file is kept; remove it when you have no use for it: \(damage.file)"])
+            .joined(separator: "\n")
+    }
+
+    private static func losses(_ damage: AgentDamage) -> String {
+        let names = ["inbox": "received messages", "outbox": "sent messages", "pins": "names of others"]
+        guard !damage.isHarmless else { return "Nothing is lost." }
+        let last = damage.mayBeOlder ? " What was written last may be missing too." : ""
+        if let lost = damage.lost, !lost.isEmpty {
+            let parts = lost.sorted { $0.key < $1.key }.map { "\($0.value) of \(names[$0.key] ?? $0.key)" }
+            return "Lost: " + parts.joined(separator: ", ") + "." + last
+        }
+        guard let entries = damage.entries else { return "Nobody knows how many entries are lost." + last }
+        return (entries == 0 ? "No entry is missing." : "Lost: \(entries) entries.") + last
+    }
+
     static func translate<T>(_ body: () throws -> T) throws -> T {
         do { return try body() } catch { throw failure(error) }
     }
@@ -190,6 +220,23 @@ enum AgentFailureText {
             return Failure(
                 "the store in \(directory): \(reason)",
                 next: "Check free space and permissions; what was stored is still there.", code: SysExit.io)
+        case .damagedStore(let directory, let reason):
+            return Failure(
+                "the store in \(directory) is damaged: \(reason)",
+                next:
+                    "Nothing was changed. Restore the whole folder from a copy, or choose another with --home-directory "
+                    + "and make a new identity.", code: SysExit.data)
+        case .storeRemoved(let directory):
+            return Failure(
+                "the store in \(directory) was removed or replaced while it was in use",
+                next:
+                    "Put the whole folder back from a copy. What came in since was not acknowledged and is sent again.",
+                code: SysExit.io)
+        case .strayStore(let directory):
+            return Failure(
+                "there is a store in \(directory) and no identity.json, without which nobody can open it",
+                next: "Put identity.json back from a copy, or choose another directory with --home-directory.",
+                code: SysExit.cantCreate)
         case .bootstrap(let path, let reason):
             return Failure(
                 "the bootstrap list \(path): \(reason)",

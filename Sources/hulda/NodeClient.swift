@@ -130,6 +130,18 @@ enum NodeFailureText {
                     code: SysExit.io)
             case .storage:
                 Failure("\(error)", next: "Check free space and permissions.", code: SysExit.io)
+            case .damagedStore:
+                Failure(
+                    "\(error)",
+                    next:
+                        "Restore the folders store and replay from a copy. Or move store/data.mdb away to begin with an empty "
+                        + "store: accounts, waiting messages and records are lost then, the keys stay.",
+                    code: SysExit.io)
+            case .storeRemoved:
+                Failure(
+                    "\(error)",
+                    next: "Nothing was accepted since. Restore the folder from a copy, and start the node again.",
+                    code: SysExit.io)
             case .addressInUse:
                 Failure("\(error)", next: "See who listens: ss -ltnup", code: SysExit.os)
             case .cannotListen:

@@ -103,9 +103,18 @@ struct NodeCommand: AsyncParsableCommand {
                 } catch {
                     throw NodeFailureText.failure(error)
                 }
-                await Termination.wait()
+                let failure = await withTaskGroup(of: NodeError?.self) { group in
+                    group.addTask {
+                        await Termination.wait()
+                        return nil
+                    }
+                    group.addTask { await node.failures.first { _ in true } }
+                    defer { group.cancelAll() }
+                    return await group.next() ?? nil
+                }
                 logger.notice("stopping")
                 await node.stop()
+                if let failure { throw NodeFailureText.failure(failure) }
             }
         }
     }

@@ -28,6 +28,7 @@ enum StatusText {
         lines += [
             "  store      \(status.store.usedBytes / 1024) KiB of \(status.store.sizeBytes >> 20) MiB"
         ]
+        lines += (status.store.findings ?? []).map { "  DAMAGED    \($0)." }
         lines += troubles(status.store)
         lines += counters(status.counters)
         return lines.joined(separator: "\n")

@@ -69,7 +69,7 @@ struct IdentityFuzzTests {
         var raw = garbage.entropy.array(32)
         let master = SecretBytes(taking: &raw)
         let environment = try LMDBEnvironment(
-            path: path, mapSize: 16 << 20, tables: [SealedStore.table], exclusive: true)
+            path: path, mapSize: 16 << 20, tables: [SealedStore.table])
         let table = Table("inbox")
         var store = try SealedStore(environment, master: master)
         for number in 0..<8 as Range<UInt8> { try store.put(table, [number], [number, number]) }

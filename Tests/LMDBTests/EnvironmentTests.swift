@@ -6,8 +6,8 @@ import Testing
 private let records = Table("records")
 private let inbox = Table("inbox")
 
-private func open(_ path: String, mapSize: Int = 1 << 20, exclusive: Bool = false) throws -> LMDBEnvironment {
-    try LMDBEnvironment(path: path, mapSize: mapSize, tables: [records, inbox], noSync: true, exclusive: exclusive)
+private func open(_ path: String, mapSize: Int = 1 << 20) throws -> LMDBEnvironment {
+    try LMDBEnvironment(path: path, mapSize: mapSize, tables: [records, inbox], noSync: true)
 }
 
 /// Everything in a table, in the order of a scan.

@@ -47,7 +47,7 @@ struct NodeFuzzTests {
         defer { try? FileManager.default.removeItem(atPath: path) }
         var garbage = Garbage("replay journal", seed: 352)
         let environment = try LMDBEnvironment(
-            path: path, mapSize: 16 << 20, tables: [ReplayJournal.table], exclusive: true)
+            path: path, mapSize: 16 << 20, tables: [ReplayJournal.table])
         let epoch: [UInt8] = [0, 0, 0, 0, 0, 0, 0, 9]
         let whole = (0..<20).map { _ in epoch + garbage.entropy.array(16) }
         var foreign: [[UInt8]] = []

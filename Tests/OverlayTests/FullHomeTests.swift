@@ -17,7 +17,7 @@ private struct OtherInbox: ~Copyable {
     /// - Parameter folder: the data directory of a node that does not run.
     init(_ folder: String, storeMiB: Int) throws {
         environment = try LMDBEnvironment(
-            path: folder + "/store", mapSize: storeMiB << 20, tables: CoreOwner.tables, exclusive: true)
+            path: folder + "/store", mapSize: storeMiB << 20, tables: CoreOwner.tables)
     }
 
     /// Lets messages come until so many bytes are left before the home refuses any.
