@@ -5,6 +5,7 @@ import Primitives
 import Records
 import Storage
 import Testing
+import Transport
 import Wire
 
 @testable import Agent

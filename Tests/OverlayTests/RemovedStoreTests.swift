@@ -6,7 +6,7 @@ struct RemovedStoreTests {
     private static let peer =
         "hulda-peer:huldap1ewd8nkgqyn6c6qpapppa8v0z0vdphayy8vu3ffwutuwhg5lllv325est4u0fv2mtlhznavxvsp6cm3zm8xmp6fru0txh7kf6xjejyscurvxjd@127.21.0.1:7411"
 
-    private func node(_ folder: Folder, _ address: String) throws -> String {
+    private func makeNode(_ folder: Folder, _ address: String) throws -> String {
         let made = try Program.run(["node", "init", folder.path + "/node", "--name", "one", "--listen", address])
         try #require(made.status == 0, "\(made.errors)")
         return folder.path + "/node"
@@ -16,7 +16,7 @@ struct RemovedStoreTests {
     func node() throws {
         for removes in ["everything", "data.mdb", "replay"] {
             let folder = try Folder()
-            let data = try node(folder, "127.191.3.1:7411")
+            let data = try makeNode(folder, "127.191.3.1:7411")
             let node = try Running(["node", "run", "--config", data + "/node.toml"])
             #expect(try node.says("listening"))
             switch removes {
@@ -50,7 +50,7 @@ struct RemovedStoreTests {
     @Test("between two runs of a node is said at the start and in the status; its mix keys are made anew")
     func emptied() throws {
         let folder = try Folder()
-        let data = try node(folder, "127.191.4.1:7411")
+        let data = try makeNode(folder, "127.191.4.1:7411")
         let config = data + "/node.toml"
         func keys() throws -> [Data?] {
             try FileManager.default.contentsOfDirectory(atPath: data).filter { $0.hasPrefix("mix-") }.sorted()

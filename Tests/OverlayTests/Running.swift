@@ -16,8 +16,10 @@ final class Running {
         posix_spawn_file_actions_addopen(&actions, 1, folder.path + "/out", O_WRONLY | O_CREAT, 0o600)
         posix_spawn_file_actions_addopen(&actions, 2, folder.path + "/errors", O_WRONLY | O_CREAT, 0o600)
         let variables = ProcessInfo.processInfo.environment.merging(environment) { _, new in new }
-        var argv: [UnsafeMutablePointer<CChar>?] = ([Program.path] + arguments).map { strdup($0) } + [nil]
-        var envp: [UnsafeMutablePointer<CChar>?] = variables.map { strdup("\($0.key)=\($0.value)") } + [nil]
+        var argv: [UnsafeMutablePointer<CChar>?] = ([Program.path] + arguments).map { strdup($0) }
+        argv.append(nil)
+        var envp: [UnsafeMutablePointer<CChar>?] = variables.map { strdup("\($0.key)=\($0.value)") }
+        envp.append(nil)
         defer { for text in argv + envp { free(text) } }
         var started: pid_t = 0
         try #require(posix_spawn(&started, Program.path, &actions, nil, &argv, &envp) == 0)
