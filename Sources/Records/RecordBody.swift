@@ -37,10 +37,10 @@ public struct RecordBody: Hashable, Sendable {
     private static let version: UInt8 = 1
     /// Anybody may write to the user. There is no other policy yet, and a reader cannot follow one that it does not know.
     public static let openPolicy: UInt8 = 1
-    /// The longest time, in seconds, for which an operational key is certified.
-    public static let operationalLifetime: UInt64 = 90 * 86_400
-    /// Clocks may differ by this much, in seconds.
-    private static let clockSkew: UInt64 = 600
+    /// For how long, in seconds, a publisher certifies an operational key.
+    public static let operationalLifetime: UInt64 = 89 * 86_400
+    /// For how long a reader lets it be certified: a day more, for clocks.
+    static let longestLifetime: UInt64 = 90 * 86_400
     /// Homes in one body.
     public static let homeLimit = 2
 
@@ -111,8 +111,7 @@ public struct RecordBody: Hashable, Sendable {
 
     /// Whether the operational key's time is not over, and not longer than it may be.
     func isInTime(at now: Timestamp) -> Bool {
-        operationalExpiry > now.seconds
-            && operationalExpiry - now.seconds <= RecordBody.operationalLifetime + RecordBody.clockSkew
+        operationalExpiry > now.seconds && operationalExpiry - now.seconds <= RecordBody.longestLifetime
     }
 
     func encode() -> [UInt8] {

@@ -194,11 +194,13 @@ struct PathSelectionTests {
 
     @Test("is told which clusters keep their gateways to themselves")
     func closedGateways() throws {
-        let clusters = try [[], [.openRegistration], [.openGateway], [.openGateway, .openRegistration]].enumerated().map
-        {
-            try ClusterDescriptor(
-                name: "c", sequence: 1, expiry: MapNetwork.start.seconds + 86_400, endorsements: [], contact: "",
-                software: "test", policy: $1, key: TestCluster($0).key)
+        let policies: [ClusterPolicy] = [[], [.openRegistration], [.openGateway], [.openGateway, .openRegistration]]
+        var clusters: [ClusterDescriptor] = []
+        for (number, policy) in policies.enumerated() {
+            clusters.append(
+                try ClusterDescriptor(
+                    name: "c", sequence: 1, expiry: MapNetwork.start.seconds + 86_400, endorsements: [], contact: "",
+                    software: "test", policy: policy, key: TestCluster(number).key))
         }
         #expect(MapView.closedToAgents(of: clusters) == Set(clusters[0...1].map(\.clusterID)))
     }

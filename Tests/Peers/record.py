@@ -29,7 +29,7 @@ FIELDS = (
 )
 
 
-# Seconds for which an operational key is certified, at most.
+# Seconds for which a reader lets an operational key be certified.
 LIFETIME = 90 * 86_400
 
 
@@ -131,7 +131,7 @@ def open_record(user, record, now=None):
     if fields["policy"] != b"\x01" or fields["prekeys"] != bytes(32) or any(plain[place:]):
         raise ValueError("form of the body")
     keys = fields["operational"], fields["sealing"], fields["operationalExpiry"]
-    if now is not None and not now < number(keys[2]) <= now + LIFETIME + 600:
+    if now is not None and not now < number(keys[2]) <= now + LIFETIME:
         raise ValueError("time of the operational key")
     message = certificate_message(user, serial, homes, *keys)
     Ed25519PublicKey.from_public_bytes(user).verify(fields["certificate"], message)
@@ -170,7 +170,7 @@ def refusals(source):
         ("serial", 1, LIFETIME, replaced(1, b"\x09")),
         ("certificate", 1, LIFETIME, replaced(one + 72, bytes(64))),
         ("operational key is over", 1, 0, lambda plain: plain),
-        ("operational key lasts too long", 1, LIFETIME + 601, lambda plain: plain),
+        ("operational key lasts too long", 1, LIFETIME + 1, lambda plain: plain),
     )
     out = []
     for name, count, lasts, change in plans:
