@@ -148,6 +148,14 @@ extension AgentRuntime {
         throw AgentFailure.ambiguousCluster(text, candidates: found.map { ClusterText.encode($0) })
     }
 
+    /// A name that was given up, or lost, in the background is shown no longer.
+    func refreshNames() async {
+        guard let (directory, count) = try? await onLoop({ ($0.directory, $0.core.ownNames.count) }),
+            let shown = try? AgentRuntime.names(directory: directory), shown.count != count
+        else { return }
+        try? await writeNames()
+    }
+
     /// The names for `hulda id show`, which opens no store: they are as public as the ID.
     private func writeNames() async throws {
         let (directory, names) = try await onLoop { owner in

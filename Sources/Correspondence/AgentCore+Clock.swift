@@ -12,6 +12,7 @@ extension AgentCore {
         nextSweep = nil
         health.forgetLoops(now)
         guards.turnBack(by: amount)
+        mailboxes.turnBack()
         shared.turnBack(to: now)
         coverLookups = CoverLookups()
         for home in homeContacts.keys {
@@ -23,7 +24,7 @@ extension AgentCore {
             registrations[home]?.started = now
             registrations[home]?.nextTry = now
         }
-        outbox.turnBack(to: now)
+        outbox.turnBack(to: now, receiptRetry: configuration.receiptRetry)
         for id in lookups.keys { lookups[id]?.turnBack(by: amount) }
         for label in nameLookups.keys { nameLookups[label]?.lookup.turnBack(by: amount) }
         // Records of the day that the clock showed are no use; those of today are published at once.

@@ -17,7 +17,7 @@ extension AgentCore {
         _ store: inout some (KeyValueStore & ~Copyable)
     ) throws(StorageError) {
         if settings.isRegistered, now >= settings.nextPublish, !network.servers.isEmpty, canPublish(now) {
-            refreshNames(try startPublishing(now, &entropy, &store), now)
+            try refreshNames(try startPublishing(now, &entropy, &store), now, &store)
         }
         for epoch in publications.keys.sorted() {
             guard var publication = publications[epoch] else { continue }
@@ -89,7 +89,13 @@ extension AgentCore {
         _ publication: Publication, _ now: Timestamp, _ effects: inout [AgentEffect],
         _ store: inout some (KeyValueStore & ~Copyable)
     ) throws(StorageError) {
-        guard publication.epoch == now.epoch else { return }
+        if publication.isSufficient { try days.finished(publication.epoch, &store) }
+        guard publication.epoch == now.epoch else {
+            if publication.isFinished, !publication.isSufficient {
+                settings.nextPublish = min(settings.nextPublish, now.adding(seconds: 60))
+            }
+            return
+        }
         if publication.isSufficient {
             try handOver(to: publication.homes, now, &store)
             if settings.publishedSequence != publication.number {
@@ -199,9 +205,7 @@ extension AgentCore {
                         if message.state == .queued {
                             effects.append(.unresolved(messageID: message.messageID, error))
                         }
-                        outbox.touch(message.messageID) {
-                            $0.nextAttempt = now.adding(milliseconds: configuration.longestRetry)
-                        }
+                        try postpone(message.messageID, now, &store)
                     }
                 }
                 break

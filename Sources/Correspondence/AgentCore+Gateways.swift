@@ -1,3 +1,4 @@
+import Envelope
 import Primitives
 import Records
 import Storage
@@ -66,14 +67,14 @@ extension AgentCore {
         return best.isEmpty ? nil : best[entropy.below(best.count)]
     }
 
-    /// Claims the mailboxes of this epoch, and of the last one while reply blocks of it may still be used.
-    mutating func claimMailboxes(_ claimed: [NodeID], _ now: Timestamp, _ effects: inout [AgentEffect]) {
-        claimedEpoch = now.epoch
-        for gateway in claimed {
-            for epoch in [now.epoch, now.epoch &- 1] {
-                effects.append(
-                    .claim(secret: identity.mailboxSecret(gateway: gateway, epoch: epoch), gateway: gateway))
-            }
-        }
+    /// Claims today's mailbox over a link that has come up.
+    mutating func claimMailbox(_ gateway: NodeID, _ now: Timestamp, _ effects: inout [AgentEffect]) {
+        mailboxes.claimed(at: gateway, now)
+        effects.append(.claim(secret: identity.mailboxSecret(gateway: gateway, epoch: now.epoch), gateway: gateway))
+    }
+
+    /// The handle that replies through a gateway are addressed to.
+    func mailboxHandle(at gateway: NodeID, _ now: Timestamp) -> Bytes16 {
+        Mailbox.handle(of: identity.mailboxSecret(gateway: gateway, epoch: mailboxes.epoch(at: gateway, now)))
     }
 }

@@ -70,7 +70,8 @@ extension AgentCore {
             if case .publish(let epoch, let holder) = purpose {
                 try published(answer, epoch: epoch, holder: holder, now, &effects, &store)
             } else if case .publishName(let label, let epoch, let holder) = purpose {
-                namePublished(answer, NameKey(label: label, epoch: epoch), holder: holder, now, &effects)
+                try namePublished(
+                    answer, NameKey(label: label, epoch: epoch), holder: holder, now, &effects, &store)
             } else if case .audit(let key, let number) = purpose {
                 try auditAnswered(answer, key: key, number: number, now, &store)
             }
@@ -165,7 +166,7 @@ extension AgentCore {
             switch fragment.kind {
             case .text:
                 effects.append(.received(message))
-                try sendReceipt(message.messageID, to: message.sender, now, &entropy, &store)
+                try sendReceipt(message.messageID, to: message.sender, item.pending, now, &entropy, &store)
             case .receipt:
                 try receiptCame(message, &effects, &store)
             }
@@ -173,7 +174,7 @@ extension AgentCore {
             counters.duplicates += 1
             // The sender asks again because the receipt was lost; one receipt under way is enough.
             if fragment.kind == .text, fragment.index == 0 {
-                try sendReceipt(fragment.messageID, to: fragment.sender, now, &entropy, &store)
+                try sendReceipt(fragment.messageID, to: fragment.sender, item.pending, now, &entropy, &store)
             }
         case .partial, .noRoom: break
         case .dropped: counters.fragmentsDropped += 1
@@ -193,28 +194,45 @@ extension AgentCore {
         return nil
     }
 
+    /// Milliseconds that a receipt waits for further messages while its home says that more are there: one receipt does for
+    /// many.
+    static let receiptWait: UInt64 = 1000
+
+    /// - Parameter pending: items that the home has, this one included.
     private mutating func sendReceipt(
-        _ messageID: Bytes16, to sender: NetworkID, _ now: Timestamp, _ entropy: inout Entropy,
+        _ messageID: Bytes16, to sender: NetworkID, _ pending: UInt32, _ now: Timestamp, _ entropy: inout Entropy,
         _ store: inout some (KeyValueStore & ~Copyable)
     ) throws(StorageError) {
         var receipts = 0
+        var open: OutgoingMessage?
         for message in outbox.open.values where message.kind == .receipt {
-            if message.body == messageID.bytes { return }
             receipts += 1
+            guard message.recipient == sender else { continue }
+            if Receipt.messages(message.body)?.contains(messageID) == true { return }
+            if message.attempts == 0 { open = message }
         }
+        if let open, try outbox.acknowledge(messageID, in: open.messageID, &store) { return }
         // Whoever writes and cannot be reached leaves room for what the user sends. A receipt that is left out is asked for
         // again.
         guard receipts < configuration.outboxLimit / 2, outbox.open.count < configuration.outboxLimit else { return }
-        try outbox.add(entropy.bytes(), to: sender, .receipt, messageID.bytes, now: now, &store)
+        try outbox.add(
+            entropy.bytes(), to: sender, .receipt, messageID.bytes, now: now,
+            after: pending > 1 ? AgentCore.receiptWait : 0, &store)
     }
 
     private mutating func receiptCame(
         _ receipt: StoredMessage, _ effects: inout [AgentEffect], _ store: inout some (KeyValueStore & ~Copyable)
     ) throws(StorageError) {
-        guard let id = Bytes16(receipt.body), let message = outbox.open[id], message.recipient == receipt.sender else {
+        guard let messages = Receipt.messages(receipt.body) else {
+            counters.malformedAnswers += 1
             return
         }
-        try outbox.update(id, &store) { $0.state = .delivered }
-        effects.append(.delivered(messageID: id))
+        for id in messages {
+            guard let message = outbox.open[id], message.recipient == receipt.sender, message.kind == .text else {
+                continue
+            }
+            try outbox.update(id, &store) { $0.state = .delivered }
+            effects.append(.delivered(messageID: id))
+        }
     }
 }

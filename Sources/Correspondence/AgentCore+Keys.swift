@@ -36,7 +36,7 @@ extension AgentCore {
         try settings.save(&store)
         awaitingPublication.append(
             AwaitedRecord(request: request, started: now, change: .rotated(after: settings.sequence)))
-        claimMailboxes(gateways, now, &effects)
+        mailboxes.replaceAll(now)
     }
 
     /// Homes that do not have the present key of their account yet.

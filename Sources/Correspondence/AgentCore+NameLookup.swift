@@ -31,7 +31,7 @@ extension AgentCore {
             return
         }
         let secret = query.secret
-        let lookup = Lookup<NetworkID>(
+        let lookup = Lookup<NameRecord.Target>(
             blindedKey: key, sequences: secret.sequences(epoch: now.epoch),
             rings: network.rings(of: key, epoch: now.epoch), directories: directories, now: now, entropy: &entropy
         ) { record, _ throws(RecordError) in try NameRecord.open(record, secret) }
@@ -42,9 +42,9 @@ extension AgentCore {
         _ label: Bytes32, from holder: NodeID?, _ answer: DirectoryMessage, _ now: Timestamp
     ) {
         guard let reading = nameLookups[label]?.lookup.read(answer, from: holder, now: now) else { return }
-        var found: (record: DirectoryRecord, body: NetworkID)?
+        var found: (record: DirectoryRecord, body: NameRecord.Target)?
         switch reading {
-        case .record(let record, let id): found = (record, id)
+        case .record(let record, let target): found = (record, target)
         case .missing: break
         case .invalid: counters.invalidRecords += 1
         case .malformed: counters.malformedAnswers += 1
@@ -73,7 +73,11 @@ extension AgentCore {
                         ask(server, .iterate(key: key, epoch: epoch), .nameLookup(label: label, holder: nil))
                     }
                     continue
-                case .found(_, let id):
+                case .found(_, .released):
+                    nameLookups[label] = nil
+                    let error = AgentError.notFound(asked: current.lookup.asked.count, missing: 0)
+                    for request in current.requests { effects.append(.failed(request: request, error)) }
+                case .found(_, .user(let id)):
                     nameLookups[label] = nil
                     let report = try report(id, current, now, &store)
                     for request in current.requests { effects.append(.nameResolved(request: request, report)) }

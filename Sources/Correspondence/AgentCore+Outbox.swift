@@ -28,18 +28,19 @@ extension AgentCore {
         effects.append(.queued(request: request, messageID: messageID))
     }
 
-    /// Resolves recipients and sends what is due.
+    /// Lookups under way beyond which messages of an urgency start none: a thousand people who cannot be reached must not
+    /// keep the one from being found to whom the user writes now.
+    private static let lookupShare: [PartQueue.Urgency: Int] = [.fresh: 32, .receipt: 8, .repetition: 4]
+
+    /// Resolves recipients and lines up what is due, as far as there is room.
     mutating func advanceOutbox(
         _ now: Timestamp, _ entropy: inout Entropy, _ effects: inout [AgentEffect],
         _ store: inout some (KeyValueStore & ~Copyable)
     ) throws(StorageError) {
-        let due = outbox.open.values.filter { $0.nextAttempt <= now }.sorted { $0.number < $1.number }
-        for message in due {
+        for message in outbox.due(now) where canLineUp(message, now) {
             guard let contact = freshContact(message.recipient, now) else {
                 if let error = startLookup(message.recipient, now, &entropy) {
-                    outbox.touch(message.messageID) {
-                        $0.nextAttempt = now.adding(milliseconds: configuration.longestRetry)
-                    }
+                    try postpone(message.messageID, now, &store)
                     effects.append(.unresolved(messageID: message.messageID, error))
                 }
                 continue
@@ -48,20 +49,44 @@ extension AgentCore {
             guard home(of: contact, for: message) != nil else {
                 // The record names no home that is on the map now; it may have moved.
                 contacts[message.recipient] = nil
-                outbox.touch(message.messageID) {
-                    $0.nextAttempt = now.adding(milliseconds: configuration.longestRetry)
-                }
+                try postpone(message.messageID, now, &store)
                 continue
             }
-            let parts =
+            let fragments =
                 message.state == .accepted ? Array(0..<UInt8(clamping: message.partCount)) : message.openParts
-            if message.attempts > 0 { counters.retransmissions += UInt64(parts.count) }
-            for part in parts { enqueue(.part(message: message.messageID, fragment: part)) }
-            let wait = retryDelay(message, &entropy) + queueDelay()
-            outbox.touch(message.messageID) {
-                $0.attempts += 1
+            if message.attempts > 0 { counters.retransmissions += UInt64(fragments.count) }
+            parts.add(fragments, of: message.messageID, message.urgency)
+            let wait = retryDelay(message, &entropy) + queueDelay(parts.count)
+            try outbox.update(message.messageID, &store) {
+                $0.attempts = $0.attempts &+ 1
+                $0.isTried = true
                 $0.nextAttempt = now.adding(milliseconds: wait)
             }
+        }
+    }
+
+    /// Whether a due message can do a step now; it waits for a turn of others otherwise.
+    private func canLineUp(_ message: OutgoingMessage, _ now: Timestamp) -> Bool {
+        guard parts.hasRoom(message.urgency), !parts.holds(message.messageID), lookups[message.recipient] == nil
+        else { return false }
+        return freshContact(message.recipient, now) != nil
+            || lookups.count < AgentCore.lookupShare[message.urgency, default: 0]
+    }
+
+    /// When something can be done for the outbox. What is due and has no room goes on with the next turn of the queue.
+    func outboxWake(_ now: Timestamp) -> Timestamp? {
+        outbox.open.values.lazy.filter { $0.nextAttempt > now || self.canLineUp($0, now) }.map(\.nextAttempt).min()
+    }
+
+    /// A message that nothing can be done for now.
+    mutating func postpone(
+        _ messageID: Bytes16, _ now: Timestamp, _ store: inout some (KeyValueStore & ~Copyable)
+    ) throws(StorageError) {
+        let next = now.adding(milliseconds: configuration.longestRetry)
+        try outbox.update(messageID, &store) {
+            $0.attempts = $0.attempts &+ 1
+            $0.isTried = true
+            $0.nextAttempt = next
         }
     }
 
@@ -79,13 +104,13 @@ extension AgentCore {
     private func home(of contact: KnownContact, for message: OutgoingMessage) -> RecordBody.Home? {
         let known = contact.body.homes.filter { network.byID[$0.node] != nil }
         guard !known.isEmpty else { return nil }
-        let turn = contact.turn + (message.state == .accepted ? message.attempts : 0)
+        let turn = contact.turn + (message.state == .accepted ? Int(message.attempts % 1024) : 0)
         return known[turn % known.count]
     }
 
     /// A message is sent again because no answer came: after two such rounds the other home has its turn.
     private mutating func noteSilence(_ message: OutgoingMessage, _ now: Timestamp) {
-        guard message.attempts > 0, message.state == .queued else { return }
+        guard message.isTried, message.state == .queued else { return }
         contacts[message.recipient]?.noteSilence(now, pause: configuration.firstRetry)
     }
 
@@ -137,6 +162,7 @@ extension AgentCore {
         case .accepted(let id) where id == SealedFragment.deliveryID(messageID, fragment):
             contacts[message.recipient]?.took(home, network)
             guard message.state == .queued else { return }
+            outbox.resume(to: message.recipient, at: now)
             let retry = now.adding(milliseconds: configuration.receiptRetry)
             try outbox.update(messageID, &store) {
                 $0.acceptedParts |= 1 << UInt64(fragment)
@@ -153,13 +179,25 @@ extension AgentCore {
             // The recipient has moved, or the record was of an account that is gone.
             if refusal == .unknownAccount, !hasOther { contacts[message.recipient] = nil }
             let isSoon = hasOther || refusal == .unknownAccount
-            outbox.touch(messageID) {
-                $0.nextAttempt = now.adding(
-                    milliseconds: isSoon ? configuration.firstRetry : configuration.longestRetry)
+            guard !isSoon else {
+                let next = now.adding(milliseconds: configuration.firstRetry)
+                return outbox.touch(messageID) { $0.nextAttempt = next }
             }
+            try outbox.update(messageID, &store) { $0.attempts = max($0.attempts, OutgoingMessage.freshAttempts) }
+            putOff(message.recipient, now)
         case .registered, .attached, .item, .accepted, .takenOver, .closed, .named, .released:
             counters.malformedAnswers += 1
         }
+    }
+
+    /// No home of the recipient has room: its oldest message asks again after the longest wait, the others later, unless
+    /// that one is taken.
+    private mutating func putOff(_ recipient: NetworkID, _ now: Timestamp) {
+        let next = now.adding(milliseconds: configuration.longestRetry)
+        outbox.putOff(to: recipient, until: next.adding(milliseconds: 4 * configuration.longestRetry))
+        let oldest = outbox.open.values.filter { $0.recipient == recipient && $0.state == .queued }
+            .min { $0.number < $1.number }
+        if let oldest { outbox.touch(oldest.messageID) { $0.nextAttempt = next } }
     }
 
     /// Gives up what is older than a message's lifetime.

@@ -43,7 +43,9 @@ extension AgentCore {
     /// Milliseconds until what is queued now has been sent, about.
     /// - Parameter more: envelopes that are about to be queued too.
     func queueDelay(_ more: Int = 0) -> UInt64 {
-        UInt64(Double(queue.count + more) / max(configuration.rate, 0.001) * 1000)
+        // Parts of messages take every other turn while there are such.
+        let requests = queue.count + more
+        return UInt64(Double(requests + min(requests, parts.count)) / max(configuration.rate, 0.001) * 1000)
     }
 
     mutating func tick(
@@ -56,7 +58,7 @@ extension AgentCore {
             budget -= 1
             let late = now.milliseconds(since: due)
             scheduleTick(late > 1000 ? now : due, &entropy)
-            if health.isInDoubt, !queue.isEmpty, entropy.below(RelayHealth.turnsInDoubt) == 0 {
+            if health.isInDoubt, !queue.isEmpty || parts.count > 0, entropy.below(RelayHealth.turnsInDoubt) == 0 {
                 try sendCover(isLoop: true, now, &entropy, &effects, &store)
                 continue
             }
@@ -71,7 +73,12 @@ extension AgentCore {
         _ now: Timestamp, _ entropy: inout Entropy, _ effects: inout [AgentEffect],
         _ store: inout some (KeyValueStore & ~Copyable)
     ) throws(StorageError) -> Bool {
-        while let outgoing = nextOutgoing() {
+        while true {
+            if let part = parts.next(requestsWait: !queue.isEmpty) {
+                if try sendPart(part.message, part.fragment, now, &entropy, &effects, &store) { return true }
+                continue
+            }
+            guard let outgoing = nextOutgoing() else { return false }
             let isSent: Bool
             switch outgoing {
             case .service(let service, let destination, let body, let purpose):
@@ -79,12 +86,9 @@ extension AgentCore {
                     service, to: destination, body, purpose, now, &entropy, &effects, &store)
             case .attach(let home):
                 isSent = try sendAttachment(to: home, now, &entropy, &effects, &store)
-            case .part(let message, let fragment):
-                isSent = try sendPart(message, fragment, now, &entropy, &effects, &store)
             }
             if isSent { return true }
         }
-        return false
     }
 
     /// A reply block for `destination`, and its keys in the table.
@@ -96,7 +100,7 @@ extension AgentCore {
             let path = try network.replyPath(
                 gateway: gateway, from: destination, configuration, now: now, entropy: &entropy)
             let id: Bytes16 = entropy.bytes()
-            let handle = Mailbox.handle(of: identity.mailboxSecret(gateway: gateway, epoch: now.epoch))
+            let handle = mailboxHandle(at: gateway, now)
             let made = try ReplyBlock.make(path: path, handle: handle, id: id, entropy: &entropy)
             return (id, made.block, made.keys)
         } catch {
@@ -169,7 +173,7 @@ extension AgentCore {
                 let path = try network.loopPath(
                     gateway: gateway, isProbe: isProbe, configuration, now: now, entropy: &entropy)
                 let id: Bytes16 = entropy.bytes()
-                let handle = Mailbox.handle(of: identity.mailboxSecret(gateway: gateway, epoch: now.epoch))
+                let handle = mailboxHandle(at: gateway, now)
                 let made = try ReplyBlock.make(path: path, handle: handle, id: id, entropy: &entropy)
                 let entry = ReplyTable.Entry(keys: made.keys, purpose: .loop, expiry: expiry(of: .loop, now))
                 effects.append(.envelope(try made.block.reply(content: []), gateway: gateway))

@@ -19,7 +19,6 @@ public struct AgentCore: TimedCore, Sendable {
         case service(Service, destination: NodeID, body: [UInt8], reply: ReplyPurpose?)
         /// Reply blocks and acknowledgements for a home.
         case attach(NodeID)
-        case part(message: Bytes16, fragment: UInt8)
     }
 
     /// An account that is being opened, or given another key.
@@ -47,6 +46,8 @@ public struct AgentCore: TimedCore, Sendable {
     /// The gateways whose links stand.
     var gateways: [NodeID] = []
     var queue: [Outgoing] = []
+    /// What of the outbox waits for its turn.
+    var parts = PartQueue()
     /// What takes the places of cover: the map's questions, cover lookups and audits.
     var coverQueue: [Outgoing] = []
     var nextTick: Timestamp?
@@ -63,12 +64,13 @@ public struct AgentCore: TimedCore, Sendable {
     /// Lookups that wait until records of this epoch can be placed.
     var waitingForPlacement: [(lookup: AwaitedLookup, request: UInt64)] = []
     var lookups: [NetworkID: Lookup<RecordBody>] = [:]
+    var days: RecordDays
     var names: OwnNames
     var nameLookups: [Bytes32: NameLookup] = [:]
     var coverLookups = CoverLookups()
     var contacts: ContactBook
     var serials: ContactSerials
-    var claimedEpoch: UInt64 = 0
+    var mailboxes = MailboxClaims()
     var nextExpiry: Timestamp?
     var nextSweep: Timestamp?
     public private(set) var clock: ClockWatch
@@ -83,7 +85,7 @@ public struct AgentCore: TimedCore, Sendable {
         self.configuration = configuration
         contacts = ContactBook(limit: configuration.contactLimit)
         replies = try ReplyTable(limit: configuration.replyLimit, now, &store)
-        outbox = try Outbox(now, store)
+        outbox = try Outbox(now, receiptRetry: configuration.receiptRetry, store)
         inbox = try Inbox(store)
         settings = try AgentSettings(store)
         shared = try SharedKnowledge(now, store)
@@ -92,8 +94,9 @@ public struct AgentCore: TimedCore, Sendable {
         health = try RelayHealth(store)
         serials = try ContactSerials(store)
         names = try OwnNames(store)
+        days = try RecordDays(store)
         // Stopped while a record was being published: that is done again.
-        if settings.publishedSequence != settings.sequence { settings.nextPublish = now }
+        if settings.publishedSequence != settings.sequence || !days.isComplete(now) { settings.nextPublish = now }
         for home in settings.homes {
             homeContacts[home.node] = HomeContact()
             // Stopped while an account was opened, or was given another key: that goes on. An account of the first
@@ -108,11 +111,20 @@ public struct AgentCore: TimedCore, Sendable {
     public var isIdle: Bool {
         queue.isEmpty && lookups.isEmpty && waitingForPlacement.isEmpty && registrations.isEmpty
             && homeContacts.values.allSatisfy(\.toAcknowledge.isEmpty) && nameLookups.isEmpty && names.isIdle
-            && outbox.open.values.allSatisfy { $0.state != .queued }
+            && outbox.isSettled && publications.values.allSatisfy { $0.isSufficient || $0.isFinished }
     }
 
     /// Messages that are not yet on the disk of their recipients' homes; receipts count.
     public var queuedMessages: Int { outbox.open.values.count { $0.state == .queued } }
+
+    /// Clusters with a relay on the map, of which a path needs ``leastClusters``.
+    public var relayClusters: Int { network.index.clusterCount }
+
+    /// A gateway, the mixes, and the destination, each of another cluster.
+    public var leastClusters: Int { configuration.mixes + 2 }
+
+    /// Whether a message still waits to be taken by its recipient's home.
+    public func isQueued(_ message: Bytes16) -> Bool { outbox.open[message]?.state == .queued }
 
     /// The home whose record names it first.
     public var home: NodeID? { settings.homes.first?.node }
@@ -155,7 +167,7 @@ public struct AgentCore: TimedCore, Sendable {
         due += names.wakes
         if let next = coverLookups.next { due.append(next) }
         due += publications.values.filter { !$0.isFinished }.map(\.nextStep)
-        due += outbox.open.values.filter { lookups[$0.recipient] == nil }.map(\.nextAttempt)
+        if let wake = outboxWake(now) { due.append(wake) }
         if settings.isRegistered, canPublish(now) { due.append(settings.nextPublish) }
         return due.min()
     }
@@ -169,7 +181,7 @@ public struct AgentCore: TimedCore, Sendable {
         switch event {
         case .linkUp(let gateway):
             if !gateways.contains(gateway) { gateways.append(gateway) }
-            claimMailboxes([gateway], now, &effects)
+            claimMailbox(gateway, now, &effects)
             if nextTick == nil { scheduleTick(now, &entropy) }
             for home in homeContacts.keys {
                 homeContacts[home]?.nextAttach = now
@@ -177,6 +189,7 @@ public struct AgentCore: TimedCore, Sendable {
             }
         case .linkDown(let gateway):
             gateways.removeAll { $0 == gateway }
+            mailboxes.disconnected(gateway)
             health.disconnected(gateway)
             if gateways.isEmpty { nextTick = nil }
         case .map(let view):
@@ -236,7 +249,7 @@ public struct AgentCore: TimedCore, Sendable {
         if let deaf = health.deafGateway(now) {
             try giveUp(deaf, isDeaf: true, now, &entropy, &effects, &store)
         }
-        if now.epoch != claimedEpoch { claimMailboxes(gateways, now, &effects) }
+        for gateway in mailboxes.due(now, &entropy) { effects.append(.renewLink(gateway: gateway)) }
         try advanceRegistrations(now, &effects, &store)
         try advanceShared(now, &entropy, &effects, &store)
         if isPlacementKnown(now) {

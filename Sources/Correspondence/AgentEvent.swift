@@ -43,6 +43,9 @@ public enum AgentEffect: Sendable {
     case envelope([UInt8], gateway: NodeID)
     /// Claim a mailbox at the gateway.
     case claim(secret: Bytes32, gateway: NodeID)
+    /// Make a new link with a gateway, whose mailbox is another day's; the present one serves until then, and for replies
+    /// that are under way for a while longer.
+    case renewLink(gateway: NodeID)
     /// The answer of a server's map service, for the map (``MapEvent/inquired(_:)``).
     case mapAnswer([UInt8])
     /// The shared random value of an epoch is known: the map draws by it too (``MapEvent/sharedRandom(epoch:_:)``).
@@ -185,18 +188,6 @@ public struct HomeReport: Sendable, Equatable {
     public var stage: Stage
     /// When a home that is left is closed at the earliest.
     public var closesAfter: Timestamp?
-}
-
-/// A message in the inbox.
-public struct StoredMessage: Sendable, Equatable {
-    /// Its place in the inbox.
-    public var number: UInt64
-    public var messageID: Bytes16
-    public var sender: NetworkID
-    /// The sender's clock.
-    public var sent: Timestamp
-    public var received: Timestamp
-    public var body: [UInt8]
 }
 
 /// Messages of the inbox to delete.

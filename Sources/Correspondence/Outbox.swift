@@ -10,12 +10,27 @@ struct OutgoingMessage: Sendable {
     let recipient: NetworkID
     let kind: MessageKind
     let created: Timestamp
-    let body: [UInt8]
+    private(set) var body: [UInt8]
     var state = SentMessage.State.queued
     /// One bit a part: whether the recipient's home has it.
     var acceptedParts: UInt64 = 0
-    var attempts = 0
+    /// Times that it was sent, or could not be; on disk, so that the next run does not take it for a new one.
+    var attempts: UInt32 = 0
+    /// On disk for an accepted message, which the next run must not send again before its time.
     var nextAttempt: Timestamp
+    /// Whether this run has tried.
+    var isTried = false
+    /// Whether it waits because the recipient's home had no room for another message.
+    var isPutOff = false
+
+    /// After so many attempts a message waits behind all others.
+    static let freshAttempts: UInt32 = 3
+
+    /// Which turn the message gets.
+    var urgency: PartQueue.Urgency {
+        guard state == .queued, attempts < OutgoingMessage.freshAttempts else { return .repetition }
+        return kind == .receipt ? .receipt : .fresh
+    }
 
     var partCount: Int { SealedFragment.split(body).count }
 
@@ -40,6 +55,8 @@ struct OutgoingMessage: Sendable {
         writer.uint64(created.milliseconds)
         writer.uint8(state.rawValue)
         writer.uint64(acceptedParts)
+        writer.uint32(attempts)
+        writer.uint64(nextAttempt.milliseconds)
         writer.prefixed(body)
         return writer.bytes
     }
@@ -56,7 +73,16 @@ struct OutgoingMessage: Sendable {
         nextAttempt = created
     }
 
-    init(number: UInt64, decoding bytes: [UInt8], now: Timestamp) throws(WireError) {
+    /// Takes another message into a receipt that was not sent yet.
+    /// - Returns: whether there was room.
+    mutating func acknowledge(_ messageID: Bytes16) -> Bool {
+        guard kind == .receipt, attempts == 0, body.count < Receipt.limit * Bytes16.count else { return false }
+        body += messageID.bytes
+        return true
+    }
+
+    /// - Parameter receiptRetry: what an accepted message waits for at most, whatever its row says.
+    init(number: UInt64, decoding bytes: [UInt8], now: Timestamp, receiptRetry: UInt64) throws(WireError) {
         var reader = Reader(bytes)
         self.number = number
         messageID = try reader.fixed()
@@ -67,9 +93,25 @@ struct OutgoingMessage: Sendable {
         guard let state = SentMessage.State(rawValue: try reader.uint8()) else { throw .outOfRange(field: "state") }
         self.state = state
         acceptedParts = try reader.uint64()
+        attempts = try reader.uint32()
+        let next = Timestamp(milliseconds: try reader.uint64())
         body = try reader.prefixed(limit: SealedFragment.bodyLimit, field: "body")
         try reader.finish()
-        nextAttempt = now
+        nextAttempt = state == .accepted ? min(next, now.adding(milliseconds: receiptRetry)) : now
+    }
+}
+
+/// What a receipt says: the IDs of messages that are safe on its sender's disk (specs/correspondence.md, "Outbox").
+enum Receipt {
+    /// IDs in one receipt, which is a message of one part.
+    static let limit = 64
+
+    /// The IDs in a receipt's body; `nil` for a body that is none.
+    static func messages(_ body: [UInt8]) -> [Bytes16]? {
+        guard !body.isEmpty, body.count % Bytes16.count == 0, body.count <= limit * Bytes16.count else { return nil }
+        return stride(from: 0, to: body.count, by: Bytes16.count).compactMap {
+            Bytes16(body[$0..<$0 + Bytes16.count])
+        }
     }
 }
 
@@ -83,20 +125,26 @@ struct Outbox: Sendable {
     private var nextNumber: UInt64 = 1
     private var closed: [UInt64] = []
 
-    /// The clock went back: everything is tried again, as after a restart.
-    mutating func turnBack(to now: Timestamp) {
-        for id in open.keys { open[id]?.nextAttempt = now }
+    /// The clock went back: what is queued is tried again, as after a restart; what is accepted waits no longer than it
+    /// would from now on.
+    mutating func turnBack(to now: Timestamp, receiptRetry: UInt64) {
+        for (id, message) in open {
+            let latest = message.state == .accepted ? now.adding(milliseconds: receiptRetry) : now
+            open[id]?.nextAttempt = min(message.nextAttempt, latest)
+        }
     }
 
-    init(_ now: Timestamp, _ store: borrowing some (KeyValueStore & ~Copyable)) throws(StorageError) {
+    init(
+        _ now: Timestamp, receiptRetry: UInt64, _ store: borrowing some (KeyValueStore & ~Copyable)
+    ) throws(StorageError) {
         var last: UInt64 = 0
         var messages: [OutgoingMessage] = []
         try store.scan(Outbox.table, from: []) { key, value in
             guard let number = number(key) else { return true }
             last = max(last, number)
-            if let message = try? OutgoingMessage(number: number, decoding: value, now: now) {
-                messages.append(message)
-            }
+            let message = try? OutgoingMessage(
+                number: number, decoding: value, now: now, receiptRetry: receiptRetry)
+            if let message { messages.append(message) }
             return true
         }
         nextNumber = last &+ 1
@@ -107,13 +155,25 @@ struct Outbox: Sendable {
 
     mutating func add(
         _ messageID: Bytes16, to recipient: NetworkID, _ kind: MessageKind, _ body: [UInt8], now: Timestamp,
-        _ store: inout some (KeyValueStore & ~Copyable)
+        after wait: UInt64 = 0, _ store: inout some (KeyValueStore & ~Copyable)
     ) throws(StorageError) {
-        let message = OutgoingMessage(
+        var message = OutgoingMessage(
             number: nextNumber, messageID: messageID, recipient: recipient, kind: kind, created: now, body: body)
+        message.nextAttempt = now.adding(milliseconds: wait)
         try store.put(Outbox.table, numberKey(nextNumber), message.encode())
         nextNumber &+= 1
         open[messageID] = message
+    }
+
+    /// Lets a receipt that was not sent yet speak for another message too.
+    /// - Returns: whether there was room.
+    mutating func acknowledge(
+        _ messageID: Bytes16, in receipt: Bytes16, _ store: inout some (KeyValueStore & ~Copyable)
+    ) throws(StorageError) -> Bool {
+        guard var message = open[receipt], message.acknowledge(messageID) else { return false }
+        open[receipt] = message
+        try store.put(Outbox.table, numberKey(message.number), message.encode())
+        return true
     }
 
     /// Changes a message in memory only: what a restart may forget.
@@ -143,6 +203,44 @@ struct Outbox: Sendable {
         }
     }
 
+    /// What is due, in the order in which it gets its turn.
+    func due(_ now: Timestamp) -> [OutgoingMessage] {
+        open.values.filter { $0.nextAttempt <= now }.sorted {
+            // What waits for its first tries goes in the order in which it was written, repetitions as they came due.
+            if $0.urgency != $1.urgency { return $0.urgency < $1.urgency }
+            if $0.urgency == .repetition, $0.nextAttempt != $1.nextAttempt { return $0.nextAttempt < $1.nextAttempt }
+            return $0.number < $1.number
+        }
+    }
+
+    /// So many queued messages that were tried in earlier runs get a try before a run ends; of more, none is waited for.
+    private static let awaitedRetries = 4
+
+    /// Whether a run may end: nothing new waits, and of what earlier runs left there is too much to wait for, or it was
+    /// tried.
+    var isSettled: Bool {
+        let queued = open.values.filter { $0.state == .queued }
+        let old = queued.filter { $0.urgency == .repetition }
+        return queued.count == old.count && (old.count > Outbox.awaitedRetries || old.allSatisfy(\.isTried))
+    }
+
+    /// The recipient's home has no room: all that waits for it is put off, so that one message a time asks.
+    mutating func putOff(to recipient: NetworkID, until time: Timestamp) {
+        for (id, message) in open where message.recipient == recipient && message.state == .queued {
+            guard message.nextAttempt < time else { continue }
+            open[id]?.nextAttempt = time
+            open[id]?.isPutOff = true
+        }
+    }
+
+    /// The recipient's home takes messages again.
+    mutating func resume(to recipient: NetworkID, at now: Timestamp) {
+        for (id, message) in open where message.recipient == recipient && message.isPutOff {
+            open[id]?.nextAttempt = min(message.nextAttempt, now)
+            open[id]?.isPutOff = false
+        }
+    }
+
     /// Every message of the outbox and its recent history, oldest first; receipts are left out.
     static func messages(
         _ store: borrowing some (KeyValueStore & ~Copyable)
@@ -150,7 +248,8 @@ struct Outbox: Sendable {
         var messages: [SentMessage] = []
         try store.scan(table, from: []) { key, value in
             if let number = number(key),
-                let message = try? OutgoingMessage(number: number, decoding: value, now: Timestamp(seconds: 0)),
+                let message = try? OutgoingMessage(
+                    number: number, decoding: value, now: Timestamp(seconds: 0), receiptRetry: 0),
                 message.kind != .receipt
             {
                 messages.append(

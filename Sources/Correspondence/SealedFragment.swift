@@ -6,7 +6,7 @@ import Wire
 /// What a message is.
 public enum MessageKind: UInt8, Sendable, Codable {
     case text = 1
-    /// The body is the ID of a message that is safe on the receiver's disk.
+    /// The body is the IDs of messages that are safe on the receiver's disk, see ``Receipt``.
     case receipt = 2
 }
 

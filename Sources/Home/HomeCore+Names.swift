@@ -12,7 +12,7 @@ extension HomeCore {
     /// Names in all; those that rest count.
     static let nameLimit = 200_000
 
-    /// Signs the record of a name; `nil` refuses all names.
+    /// Signs the record of a name; `nil` refuses all names. Without a pointer the record says that the name was given up.
     public typealias NameSigner =
         @Sendable (
             _ label: Bytes32, _ pointer: [UInt8], _ epoch: UInt64, _ published: UInt64
@@ -34,13 +34,21 @@ extension HomeCore {
             return .refused(.replayed)
         }
         try save(row, request.account, &store)
-        if request.isRelease {
-            try release(request.label, request.account, now, &store)
-            return .released(label: request.label)
+        let known = try store.get(HomeTables.names, request.label.bytes).flatMap { try? NameRow(decoding: $0) }
+        if request.isRelease, known?.account != request.account {
+            // It is not the account's, so nothing that speaks of it is signed for the account.
+            return .released(label: request.label, record: [])
         }
-        guard configuration.namesPerAccount > 0, nameSigner != nil else { return .refused(.noMoreNames) }
-        guard let record = sign(request, now) else { return .refused(.wrongEpoch) }
-        if let refusal = try claim(request.label, request.account, now, &store) {
+        guard configuration.namesPerAccount > 0 || request.isRelease, nameSigner != nil else {
+            return .refused(.noMoreNames)
+        }
+        let published = known?.nextPublished(isRelease: request.isRelease, now) ?? now.seconds
+        guard let record = sign(request, published, now) else { return .refused(.wrongEpoch) }
+        if request.isRelease {
+            try release(request.label, request.account, now, published, &store)
+            return .released(label: request.label, record: record.encode())
+        }
+        if let refusal = try claim(request.label, request.account, known, now, published, &store) {
             counters.namesRefused += 1
             return .refused(refusal)
         }
@@ -50,45 +58,52 @@ extension HomeCore {
 
     /// - Returns: why the account cannot have the name; `nil` when it has it now.
     private func claim(
-        _ label: Bytes32, _ account: Bytes16, _ now: Timestamp, _ store: inout some (KeyValueStore & ~Copyable)
+        _ label: Bytes32, _ account: Bytes16, _ known: NameRow?, _ now: Timestamp, _ published: UInt64,
+        _ store: inout some (KeyValueStore & ~Copyable)
     ) throws(StorageError) -> HomeAnswer.Refusal? {
-        let known = try store.get(HomeTables.names, label.bytes).flatMap { try? NameRow(decoding: $0) }
         if let known, known.account != account, known.freeAt > now.seconds { return .nameTaken }
-        if known?.account != account {
+        // Who gave it up and changes his mind takes it as anybody takes one that is free.
+        if known?.account != account || known?.isReleased == true {
             guard acceptsWrites else { return .serverFull }
+            let total = try store.count(HomeTables.names)
             guard try labels(of: account, store).count < configuration.namesPerAccount,
-                try store.count(HomeTables.names) < HomeCore.nameLimit
+                known != nil || total < HomeCore.nameLimit
             else { return .noMoreNames }
             if let known { try store.delete(HomeTables.labels, known.account.bytes + label.bytes) }
             try store.put(HomeTables.labels, account.bytes + label.bytes, [])
         }
-        let row = NameRow(account: account, freeAt: now.adding(seconds: HomeCore.nameLifetime).seconds)
+        var row = NameRow(account: account, freeAt: now.adding(seconds: HomeCore.nameLifetime).seconds)
+        row.published = published
         try store.put(HomeTables.names, label.bytes, row.encode())
         return nil
     }
 
-    private func sign(_ request: HomeRequest.Naming, _ now: Timestamp) -> DirectoryRecord? {
+    private func sign(_ request: HomeRequest.Naming, _ published: UInt64, _ now: Timestamp) -> DirectoryRecord? {
         let end = (now.epoch + 1) * Timestamp.secondsPerEpoch
         let isNext = request.epoch == now.epoch + 1 && end - now.seconds <= DirectoryRecord.lead
         guard request.epoch == now.epoch || isNext else { return nil }
-        return nameSigner?(request.label, request.pointer, request.epoch, now.seconds)
+        return nameSigner?(request.label, request.pointer, request.epoch, published)
     }
 
-    /// Nobody gets the name for a while: others may still write to its old owner by it.
+    /// Nobody but its owner gets the name for a while: others may still write to him by it.
     private func release(
-        _ label: Bytes32, _ account: Bytes16, _ now: Timestamp, _ store: inout some (KeyValueStore & ~Copyable)
+        _ label: Bytes32, _ account: Bytes16, _ now: Timestamp, _ published: UInt64,
+        _ store: inout some (KeyValueStore & ~Copyable)
     ) throws(StorageError) {
-        let key = account.bytes + label.bytes
-        guard try store.get(HomeTables.labels, key) != nil else { return }
-        try store.delete(HomeTables.labels, key)
-        let row = NameRow(account: Bytes16(), freeAt: now.adding(seconds: HomeCore.nameRest).seconds)
+        try store.delete(HomeTables.labels, account.bytes + label.bytes)
+        var row = NameRow(account: account, freeAt: now.adding(seconds: HomeCore.nameRest).seconds)
+        row.isReleased = true
+        row.published = published
         try store.put(HomeTables.names, label.bytes, row.encode())
     }
 
     func releaseNames(
         of account: Bytes16, _ now: Timestamp, _ store: inout some (KeyValueStore & ~Copyable)
     ) throws(StorageError) {
-        for label in try labels(of: account, store) { try release(label, account, now, &store) }
+        for label in try labels(of: account, store) {
+            let known = try store.get(HomeTables.names, label.bytes).flatMap { try? NameRow(decoding: $0) }
+            try release(label, account, now, known?.published ?? 0, &store)
+        }
     }
 
     private func labels(

@@ -208,8 +208,9 @@ public enum HomeAnswer: Hashable, Sendable {
     case closed(account: Bytes16)
     /// The account has the name; this record, signed for the epoch asked for, says so to the directory.
     case named(label: Bytes32, record: [UInt8])
-    /// The account has the name no more.
-    case released(label: Bytes32)
+    /// The account has the name no more; this record, signed for the epoch asked for, says so to the directory. Empty when
+    /// the account did not have it.
+    case released(label: Bytes32, record: [UInt8])
     /// The home did not take it.
     case refused(Refusal)
 
@@ -269,7 +270,9 @@ public enum HomeAnswer: Hashable, Sendable {
         case 72:
             self = .named(
                 label: try reader.fixed(), record: try reader.prefixed(limit: Limits.recordSize, field: "record"))
-        case 73: self = .released(label: try reader.fixed())
+        case 73:
+            self = .released(
+                label: try reader.fixed(), record: try reader.prefixed(limit: Limits.recordSize, field: "record"))
         default: throw .unknownKind(kind)
         }
         try reader.finish()
@@ -307,9 +310,10 @@ public enum HomeAnswer: Hashable, Sendable {
             writer.uint8(72)
             writer.fixed(label)
             writer.prefixed(record)
-        case .released(let label):
+        case .released(let label, let record):
             writer.uint8(73)
             writer.fixed(label)
+            writer.prefixed(record)
         }
         return writer.bytes
     }

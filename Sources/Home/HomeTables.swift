@@ -208,29 +208,43 @@ struct BlockRow {
     }
 }
 
-/// Who has a name.
+/// Who has a name, or had it last.
 struct NameRow {
-    /// Zero for a name that was given up.
     var account: Bytes16
     /// In seconds; from then on anybody can have it.
     var freeAt: UInt64
+    /// Whether the account has given it up.
+    var isReleased = false
+    /// The second of which the last record is that was signed.
+    var published: UInt64 = 0
 
     init(account: Bytes16, freeAt: UInt64) {
         self.account = account
         self.freeAt = freeAt
     }
 
+    /// The second of which the next record is: one that says something else than the last one is newer than it.
+    func nextPublished(isRelease: Bool, _ now: Timestamp) -> UInt64 {
+        max(now.seconds, isRelease == isReleased ? published : published &+ 1)
+    }
+
     init(decoding bytes: [UInt8]) throws(WireError) {
         var reader = Reader(bytes)
         account = try reader.fixed()
         freeAt = try reader.uint64()
+        let flags = try reader.uint8()
+        guard flags <= 1 else { throw .outOfRange(field: "flags") }
+        isReleased = flags == 1
+        published = try reader.uint64()
         try reader.finish()
     }
 
     func encode() -> [UInt8] {
-        var writer = Writer(capacity: 24)
+        var writer = Writer(capacity: 33)
         writer.fixed(account)
         writer.uint64(freeAt)
+        writer.uint8(isReleased ? 1 : 0)
+        writer.uint64(published)
         return writer.bytes
     }
 }

@@ -95,8 +95,17 @@ public enum NameRecord {
         BlindingFactor(Domain("hulda/name-bld"), key: server, label: label, epoch: epoch)
     }
 
+    /// What a name's record says.
+    public enum Target: Hashable, Sendable {
+        case user(NetworkID)
+        /// The name was given up.
+        case released
+    }
+
     /// Signs a record. The same input gives the same record.
-    /// - Parameter published: seconds since 1970.
+    /// - Parameters:
+    ///   - pointer: empty for a name that was given up.
+    ///   - published: seconds since 1970.
     public static func seal(
         label: Bytes32, pointer: [UInt8], server: borrowing SigningKey, epoch: UInt64, published: UInt64
     ) throws(RecordError) -> DirectoryRecord {
@@ -113,8 +122,8 @@ public enum NameRecord {
             epoch: epoch, sequence: sequence)
     }
 
-    /// The ID that the name leads to.
-    public static func open(_ record: DirectoryRecord, _ secret: NameSecret) throws(RecordError) -> NetworkID {
+    /// Where the name leads.
+    public static func open(_ record: DirectoryRecord, _ secret: NameSecret) throws(RecordError) -> Target {
         guard try secret.blindedKey(epoch: record.epoch) == record.blindedKey else { throw .invalidKey }
         let plain = try record.open(bodyKey: bodyKey(secret.label, record.epoch))
         let pointer: [UInt8]
@@ -125,7 +134,7 @@ public enum NameRecord {
             pointer = try reader.prefixed(limit: NamePointer.size, field: "pointer")
             guard reader.rest().allSatisfy({ $0 == 0 }) else { throw .outOfRange(field: "padding") }
         } catch { throw .malformed(error) }
-        return try NamePointer.open(pointer, secret)
+        return pointer.isEmpty ? .released : .user(try NamePointer.open(pointer, secret))
     }
 
     private static func bodyKey(_ label: Bytes32, _ epoch: UInt64) -> SecretBytes {

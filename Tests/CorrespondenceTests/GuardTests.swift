@@ -173,4 +173,25 @@ import Wire
         network.update(MapView(servers: servers, closedToAgents: closed), epoch: GuardTests.start.epoch)
         #expect(Set(network.gateways.keys) == Set((servers[0...1] + servers[5...]).map(\.nodeID)))
     }
+
+    @Test("over one link the mailbox of one day is claimed; a new day's, and that of a new key, over another link")
+    func mailboxes() throws {
+        var world = try World(seed: 159, start: Timestamp(seconds: (World.noon.epoch + 1) * 86_400 - 300))
+        for home in 0..<2 { try world.register(try world.addAgent(), at: home) }
+        #expect(try world.run(seconds: 60) { $0.agents.allSatisfy { $0.registered.count == 1 } })
+        let before = world.agents[0].claims.count
+        // Past midnight, before the new links, and after them.
+        for seconds in [250, 900] {
+            try world.run(seconds: seconds)
+            let accepted = world.agents[0].delivered.count
+            try world.send(0, to: 1, "\(seconds)")
+            #expect(try world.run(seconds: 60) { $0.agents[0].delivered.count == accepted + 1 })
+        }
+        #expect(world.agents[0].claims.count == before + 2)
+        try world.rotate(0)
+        #expect(try world.run(seconds: 60) { $0.agents[0].serials == [1] })
+        #expect(world.agents[0].claims.count == before + 4)
+        #expect(world.agents[0].claims.allSatisfy { $0.secrets.count == 1 })
+        #expect(Set(world.agents[0].claims.suffix(6).flatMap(\.secrets)).count == 6)
+    }
 }

@@ -174,4 +174,23 @@ import Wire
             }
         }
     }
+
+    @Test("messages are shown as they came, one sender's as he wrote them; no clock puts a message behind later ones")
+    func order() {
+        var entropy = Entropy(seed: 160)
+        let senders = (0..<2).map { _ in NetworkID(key: SigningKey(&entropy).publicKey) }
+        let start = World.noon
+        // Sender, seconds of his clock, seconds of its arrival.
+        let rows: [(Int, UInt64, UInt64)] = [
+            // His third overtook the second; another's clock is a day ahead at first, and a day behind later.
+            (0, 10, 20), (0, 14, 21), (1, 86_400, 22), (0, 12, 23), (1, 24, 200), (1, 0, 300),
+        ]
+        let messages = rows.enumerated().map { number, row in
+            StoredMessage(
+                number: UInt64(number), messageID: entropy.bytes(), sender: senders[row.0],
+                sent: start.adding(seconds: row.1), received: start.adding(seconds: row.2), body: [])
+        }
+        #expect(StoredMessage.inOrder(messages.reversed()).map(\.number) == [0, 3, 5, 1, 4, 2])
+        #expect(messages[2].shown == start.adding(seconds: 142) && messages[0].shown == messages[0].sent)
+    }
 }

@@ -1,8 +1,9 @@
-import Correspondence
 import Primitives
 import Records
 import Testing
 import Wire
+
+@testable import Correspondence
 
 /// Friendly addresses from end to end.
 @Suite struct NameTests {
@@ -132,5 +133,112 @@ import Wire
         #expect(try AgentCore.rememberedID(of: "bob", at: cluster, world.agents[0].store) == world.agents[1].id)
         #expect(try AgentCore.rememberedID(of: "eve", at: cluster, world.agents[0].store) == nil)
         #expect(try NameTests.resolve(&world, "bob", at: 4).report?.id == world.agents[1].id)
+    }
+
+    /// Half an hour before midnight; both have replaced their keys.
+    private func evening(_ seed: UInt64) throws -> World {
+        var world = try World(seed: seed, start: Timestamp(seconds: (World.noon.epoch + 1) * 86_400 - 1800))
+        for home in 0..<2 { try world.register(try world.addAgent(), at: home) }
+        #expect(try world.run(seconds: 60) { $0.agents.allSatisfy { $0.registered.count == 1 } })
+        for agent in 0..<2 { try world.rotate(agent) }
+        #expect(try world.run(seconds: 60) { $0.agents.allSatisfy { $0.serials == [1] } })
+        return world
+    }
+
+    /// As the program ends a command: when nothing is under way, or after four seconds.
+    private static func end(_ world: inout World, _ agent: Int) throws {
+        try world.run(seconds: 4) { $0.agents[agent].core?.isIdle == true }
+        world.kill(agent: agent)
+    }
+
+    private static let midnight = (World.noon.epoch + 1) * 86_400
+
+    @Test("a name that is taken late in the evening by an agent that ends at once resolves after midnight")
+    func overMidnight() throws {
+        var world = try evening(114)
+        _ = try NameTests.claim(&world, 1, "bob", at: 1)
+        #expect(try world.run(seconds: 60) { $0.agents[1].names == ["bob"] })
+        try NameTests.end(&world, 1)
+        try world.run(seconds: Int(NameTests.midnight - world.now.seconds) + 600)
+        #expect(try NameTests.resolve(&world, "bob", at: 1).report?.id == world.agents[1].id)
+    }
+
+    @Test("a name's record that a run could not publish is published by the next one, on the next day too")
+    func torn() throws {
+        var world = try evening(115)
+        _ = try NameTests.claim(&world, 1, "bob", at: 1)
+        #expect(try world.run(seconds: 60) { $0.agents[1].core?.ownNames.isEmpty == false })
+        // The home has given it, and no holder has the record.
+        world.kill(agent: 1)
+        try world.start(agent: 1)
+        try world.run(seconds: 10)
+        world.kill(agent: 1)
+        #expect(try NameTests.resolve(&world, "bob", at: 1).report?.id == world.agents[1].id)
+        try world.run(seconds: Int(NameTests.midnight - world.now.seconds) + 3600)
+        try world.start(agent: 1)
+        try world.run(seconds: 3)
+        try NameTests.end(&world, 1)
+        #expect(try NameTests.resolve(&world, "bob", at: 1).report?.id == world.agents[1].id)
+    }
+
+    @Test("a name that was given up leads nowhere at once, tomorrow too, and its owner can take it again; nobody else")
+    func released() throws {
+        var world = try evening(116)
+        let third = try world.addAgent()
+        try world.register(third, at: 1)
+        #expect(try world.run(seconds: 60) { $0.agents[third].registered.count == 1 })
+        _ = try NameTests.claim(&world, 1, "bob", at: 1)
+        #expect(try world.run(seconds: 60) { $0.agents[1].names == ["bob"] })
+        try world.run(seconds: 20)
+        let release = world.request()
+        try world.handle(agent: 1, .releaseName("bob", home: world.servers[1].nodeID, request: release))
+        #expect(try world.run(seconds: 60) { $0.agents[1].names.isEmpty })
+        guard case .notFound = try NameTests.resolve(&world, "bob", at: 1).error else {
+            Issue.record("a name that was given up is found")
+            return
+        }
+        let stolen = try NameTests.claim(&world, third, "bob", at: 1)
+        #expect(try world.run(seconds: 60) { $0.agents[third].failed[stolen] == .homeRefused(.nameTaken) })
+        try world.run(seconds: Int(NameTests.midnight - world.now.seconds) + 60)
+        guard case .notFound = try NameTests.resolve(&world, "bob", at: 1).error else {
+            Issue.record("a name that was given up is found the next day")
+            return
+        }
+        _ = try NameTests.claim(&world, 1, "bob", at: 1)
+        #expect(try world.run(seconds: 60) { $0.agents[1].names == ["bob"] }, "\(world.agents[1].failed)")
+        #expect(try NameTests.resolve(&world, "bob", at: 1).report?.id == world.agents[1].id)
+    }
+
+    @Test("giving a name up goes on with the next run when the first one was cut off")
+    func tornRelease() throws {
+        var world = try evening(117)
+        _ = try NameTests.claim(&world, 1, "bob", at: 1)
+        #expect(try world.run(seconds: 60) { $0.agents[1].names == ["bob"] })
+        let release = world.request()
+        try world.handle(agent: 1, .releaseName("bob", home: world.servers[1].nodeID, request: release))
+        world.kill(agent: 1)
+        try world.start(agent: 1)
+        #expect(world.agents[1].core?.ownNames.isEmpty == true)
+        try world.run(seconds: 30)
+        #expect(world.agents[1].core?.names.all.isEmpty == true)
+        guard case .notFound = try NameTests.resolve(&world, "bob", at: 1).error else {
+            Issue.record("a name that was given up is found")
+            return
+        }
+    }
+
+    @Test("a user whose agent ended before tomorrow's record was out is found after midnight, if it ran once more")
+    func tomorrow() throws {
+        var world = try World(seed: 118, start: Timestamp(seconds: (World.noon.epoch + 1) * 86_400 - 1800))
+        for home in 0..<2 { try world.register(try world.addAgent(), at: home) }
+        #expect(try world.run(seconds: 60) { $0.agents[1].registered.count == 1 })
+        world.kill(agent: 1)
+        try world.run(seconds: 60)
+        try world.start(agent: 1)
+        try world.run(seconds: 2)
+        try NameTests.end(&world, 1)
+        try world.run(seconds: Int(NameTests.midnight - world.now.seconds) + 600)
+        try world.resolve(0, world.agents[1].id)
+        #expect(try world.run(seconds: 60) { $0.agents[0].resolved.count == 1 }, "\(world.agents[0].failed)")
     }
 }

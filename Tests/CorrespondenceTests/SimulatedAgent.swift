@@ -33,6 +33,8 @@ struct SimulatedAgent {
     /// Envelopes handed to each link, by time.
     var sent: [UInt64] = []
     var sentReal = 0
+    /// The mailboxes claimed over each link that came up.
+    var claims: [(gateway: NodeID, secrets: [Bytes32])] = []
 
     // What the user saw.
     var registered: [RegistrationReport] = []

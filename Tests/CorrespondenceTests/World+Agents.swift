@@ -113,8 +113,13 @@ extension World {
                 guard agents[agent].links.contains(gateway), let index = index(of: gateway) else { continue }
                 schedule(10, .upload(bytes, to: index, agent: agent, generation: generation))
             case .claim(let secret, let gateway):
+                if let place = agents[agent].claims.lastIndex(where: { $0.gateway == gateway }) {
+                    agents[agent].claims[place].secrets.append(secret)
+                }
                 guard agents[agent].links.contains(gateway), let index = index(of: gateway) else { continue }
                 schedule(10, .claim(secret, at: index, agent: agent, generation: generation))
+            case .renewLink(let gateway):
+                schedule(20, .connect(agent, generation: generation, gateway, attempt: 0))
             // The map of this world is handed to agents whole.
             case .mapAnswer: break
             case .sharedValue(let epoch, let value): agents[agent].sharedValues[epoch] = value
@@ -176,6 +181,7 @@ extension World {
         if let index = index(of: gateway), servers[index].isUp {
             agents[agent].connecting.remove(gateway)
             agents[agent].links.insert(gateway)
+            agents[agent].claims.append((gateway, []))
             try handle(agent: agent, .linkUp(gateway: gateway))
         } else if attempt < 3 {
             schedule(

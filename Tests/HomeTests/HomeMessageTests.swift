@@ -132,7 +132,8 @@ import Wire
             .item(.init(number: 4, pending: 1, messageID: entropy.bytes(), blob: entropy.array(50))),
             .accepted(messageID: entropy.bytes()), .refused(.inboxFull), .takenOver(serial: 5),
             .closed(account: entropy.bytes()), .refused(.wrongRecovery),
-            .named(label: entropy.bytes(), record: entropy.array(659)), .released(label: entropy.bytes()),
+            .named(label: entropy.bytes(), record: entropy.array(659)),
+            .released(label: entropy.bytes(), record: entropy.array(659)),
         ]
     }
 }

@@ -103,10 +103,29 @@ import Wire
     func rest() throws {
         var fixture = try NamingTests.fixture(45)
         let label: Bytes32 = fixture.entropy.bytes()
-        _ = try NamingTests.ask(&fixture, label)
-        #expect(try NamingTests.ask(&fixture, label, isRelease: true) == .released(label: label))
-        #expect(try NamingTests.ask(&fixture, label, isRelease: true) == .released(label: label))
+        guard case .named(_, let first) = try NamingTests.ask(&fixture, label),
+            case .released(label, let bytes) = try NamingTests.ask(&fixture, label, isRelease: true)
+        else {
+            Issue.record("no record")
+            return
+        }
+        // The record that says so is newer, also within a second; asked again, it is the same.
+        let record = try DirectoryRecord(decoding: bytes)
+        #expect(try record.sequence > DirectoryRecord(decoding: first).sequence && bytes.count == first.count)
+        try record.verify(at: fixture.now)
+        #expect(try NamingTests.ask(&fixture, label, isRelease: true) == .released(label: label, record: bytes))
         #expect(try NamingTests.askOther(&fixture, label) == .refused(.nameTaken))
+        #expect(try fixture.store.count(HomeTables.labels) == 0)
+        // Its owner may change his mind, and again.
+        guard case .named(_, let again) = try NamingTests.ask(&fixture, label) else {
+            Issue.record("the owner does not get his name back")
+            return
+        }
+        #expect(try DirectoryRecord(decoding: again).sequence > record.sequence)
+        guard case .released = try NamingTests.ask(&fixture, label, isRelease: true) else {
+            Issue.record("not released")
+            return
+        }
         fixture.now = fixture.now.adding(seconds: HomeCore.nameRest + 1)
         let answer = try NamingTests.askOther(&fixture, label)
         guard case .named = answer else {
@@ -118,6 +137,25 @@ import Wire
         _ = try fixture.wake()
         #expect(try fixture.store.count(HomeTables.names) == 0)
         #expect(try fixture.store.count(HomeTables.labels) == 0)
+    }
+
+    @Test("nobody is given a record that takes another's name out of the directory")
+    func foreign() throws {
+        var fixture = try NamingTests.fixture(47)
+        let label: Bytes32 = fixture.entropy.bytes()
+        guard case .named = try NamingTests.ask(&fixture, label) else {
+            Issue.record("no name")
+            return
+        }
+        let other = SigningKey(&fixture.entropy)
+        _ = try fixture.request(
+            HomeRequest.register(home: fixture.node, token: "", key: other).encode(), [fixture.block()])
+        let request = HomeRequest.name(
+            home: fixture.node, account: Account.id(of: other.publicKey), counter: 1, epoch: fixture.now.epoch,
+            label: label, pointer: nil, key: other)
+        let answer = try fixture.request(request.encode(), [fixture.block()]).first?.1
+        #expect(answer == .released(label: label, record: []))
+        #expect(try fixture.store.count(HomeTables.labels) == 1)
     }
 
     @Test("a request that is replayed, or signed by another, changes nothing")
@@ -133,7 +171,7 @@ import Wire
         let real = HomeRequest.name(
             home: fixture.node, account: fixture.account, counter: 9, epoch: fixture.now.epoch, label: label,
             pointer: nil, key: fixture.owner)
-        #expect(try fixture.request(real.encode(), [fixture.block()]).first?.1 == .released(label: label))
+        #expect(try fixture.request(real.encode(), [fixture.block()]).first?.1 == .released(label: label, record: []))
         #expect(try fixture.request(real.encode(), [fixture.block()]).first?.1 == .refused(.replayed))
         #expect(try fixture.store.count(HomeTables.names) == 0)
     }

@@ -170,6 +170,8 @@ extension World {
             case .mapAnswer(let answer): tellMap(agent, .inquired(answer))
             case .sharedValue(let epoch, let value): tellMap(agent, .sharedRandom(epoch: epoch, value))
             case .gatewaysChanged: syncLinks(agent)
+            case .renewLink(let gateway):
+                schedule(20, .connect(agent.index, generation: agent.generation, gateway, attempt: 0))
             case .registered(let request, let report):
                 if agent.account == nil {
                     agent.account = report.account
@@ -289,10 +291,11 @@ extension World {
             network.reaches(server, own)
         {
             agent.connecting.remove(gateway)
-            agent.links.insert(gateway)
+            // A second link to a gateway, for another mailbox, compares no maps anew.
+            let isFirst = agent.links.insert(gateway).inserted
             record(.link, from: own, to: server, [], "up")
             try handle(agent, .linkUp(gateway: gateway))
-            try mapLinkUp(agent, servers[server])
+            if isFirst { try mapLinkUp(agent, servers[server]) }
         } else if attempt < 3 {
             schedule(1000, .connect(agent.index, generation: agent.generation, gateway, attempt: attempt + 1))
         } else {
