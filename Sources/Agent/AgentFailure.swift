@@ -27,8 +27,8 @@ public enum AgentFailure: Error, Sendable, Equatable {
     case bootstrap(path: String, reason: String)
     /// No gateway could be reached within the time.
     case noGateway(tried: Int)
-    /// The map does not have enough relays of different clusters.
-    case mapTooSmall(servers: Int)
+    /// The map has relays of so many clusters, and a path needs more.
+    case mapTooSmall(clusters: Int, needed: Int)
     /// Few clusters hold the map that this agent was given, and too little is left that it may use.
     case mapRefused(servers: Int)
     /// No cluster of this name or identity is on the map.
@@ -41,6 +41,8 @@ public enum AgentFailure: Error, Sendable, Equatable {
     case unknownHome(String)
     /// The address to connect from is none.
     case wrongAddress(String)
+    /// This machine does not have the address to connect from.
+    case foreignAddress(String)
     /// The network, or a core on its behalf, said no.
     case refused(AgentError)
     /// The operation did not finish in time; what was queued is kept.

@@ -1,6 +1,7 @@
 import Correspondence
 import Federation
 import Link
+import NIOCore
 import Primitives
 import Records
 import Storage
@@ -11,28 +12,38 @@ import Wire
 extension AgentOwner {
     /// Tries with one gateway before another is chosen.
     private static let gatewayAttempts = 4
-    /// Bootstrap peers that are asked for the map at a time.
-    private static let bootstrapPeers = 2
+    /// Links with gateways fail soon when nothing arrives any more: the agent sends ten envelopes a second, so that it
+    /// shows (specs/agent.md, "Links").
+    private static var patience: StreamLink.Patience {
+        var patience = StreamLink.Patience()
+        patience.acknowledgement = .seconds(4)
+        return patience
+    }
+    /// Gateways of a map that may be outdated get this long before bootstrap peers are asked.
+    private static let alonePatience = TimeAmount.seconds(10)
+    /// Replies to a mailbox of the day before may come over the old link for this long.
+    private static let lateReplies = TimeAmount.seconds(120)
 
+    /// Asks bootstrap peers while the map has no path, or no gateway of it answers.
     func askBootstrap() {
-        var peers = bootstrap.links
-        entropy.shuffle(&peers)
-        for peer in peers.prefix(AgentOwner.bootstrapPeers) {
+        guard isStarted, !isStopped, gateways.isEmpty else { return }
+        let now = NIODeadline.now()
+        guard !hasPaths || (usesGateways && now - aloneSince > AgentOwner.alonePatience) else { return }
+        for peer in rounds.begin(bootstrap.links, at: now, entropy: &entropy) {
             let place = StreamLink.Place.name(peer.host, port: peer.port)
-            StreamLink.connect(to: place, peer: peer.linkKey, identity: nil, local: local, group: loop) {
-                [weak self] event in self?.bootstrapEvent(event)
-            }
-        }
-        // Whoever did not answer is not asked for ever: others are tried while the map stays empty.
-        loop.scheduleTask(in: .seconds(3)) {
-            if !self.isStopped, self.map.currentTotal(at: .now()) == 0 { self.askBootstrap() }
+            StreamLink.connect(
+                to: place, peer: peer.linkKey, identity: nil, local: local, group: loop, patience: AgentOwner.patience
+            ) { [weak self] event in self?.bootstrapEvent(event) }
         }
     }
 
     private func bootstrapEvent(_ event: StreamEvent) {
         switch event {
         case .established(let link, let peer):
+            guard !isStopped else { return link.close() }
             links[link.id] = link
+            rounds.established(link.id, at: .now())
+            loop.scheduleTask(in: BootstrapRounds.patience) { link.close() }
             handle(.linkUp(link: link.id, peer: peer.map { BLAKE2b.h(Domain("hulda/node-link"), $0.bytes) }))
         case .frame(let link, let kind, let body):
             switch FrameKind(kind, body: body) {
@@ -42,9 +53,24 @@ extension AgentOwner {
             }
         case .closed(let link, let reason):
             note(reason)
+            rounds.closed(link?.id)
             forget(link)
         case .writable: break
         }
+    }
+
+    /// Closes links whose own address this machine has lost: nobody can answer there.
+    func dropStrandedLinks() {
+        for link in links.values {
+            guard let own = link.channel.localAddress, !LocalAddress.exists(own) else { continue }
+            link.close()
+        }
+    }
+
+    /// Makes a second link with a gateway, for the mailbox of another day.
+    func renewLink(_ node: NodeID) {
+        guard gateways[node] != nil, !connecting.contains(node) else { return }
+        connect(node)
     }
 
     private func forget(_ link: StreamLink?) {
@@ -62,9 +88,10 @@ extension AgentOwner {
     private func connect(_ node: NodeID) {
         guard let server = map.server(node), let address = try? server.tcp.nio() else { return }
         connecting.insert(node)
-        StreamLink.connect(to: .address(address), peer: server.linkKey, identity: nil, local: local, group: loop) {
-            [weak self] event in self?.gatewayEvent(node, event)
-        }
+        StreamLink.connect(
+            to: .address(address), peer: server.linkKey, identity: nil, local: local, group: loop,
+            patience: AgentOwner.patience
+        ) { [weak self] event in self?.gatewayEvent(node, event) }
     }
 
     private func gatewayEvent(_ node: NodeID, _ event: StreamEvent) {
@@ -72,17 +99,23 @@ extension AgentOwner {
         case .established(let link, _):
             connecting.remove(node)
             attempts[node] = nil
+            guard !isStopped else { return link.close() }
             links[link.id] = link
-            gateways[node] = link
+            let old = gateways.updateValue(link, forKey: node)
             handle(.linkUp(link: link.id, peer: node))
             handle(.linkUp(gateway: node))
+            if let old { loop.scheduleTask(in: AgentOwner.lateReplies) { old.close() } }
         case .frame(let link, let kind, let body):
             receive(kind, body, link)
         case .closed(let link, let reason):
             note(reason)
+            // Of the old one of two links nothing depends.
+            let isOld = link.map { links[$0.id] != nil && gateways[node]?.id != $0.id } ?? false
             forget(link)
-            if gateways[node]?.id == link?.id, link != nil {
+            guard !isOld else { return }
+            if let link, gateways[node]?.id == link.id {
                 gateways[node] = nil
+                if gateways.isEmpty { aloneSince = .now() }
                 handle(.linkDown(gateway: node))
             }
             retry(node)
@@ -108,7 +141,8 @@ extension AgentOwner {
 
     /// Waits longer each time; after some tries the core chooses another gateway.
     private func retry(_ node: NodeID) {
-        guard !isStopped, core.wantedGateways.contains(node) else {
+        // A second link that did not come about is asked for again while the first one stands.
+        guard !isStopped, core.wantedGateways.contains(node), gateways[node] == nil else {
             connecting.remove(node)
             return
         }

@@ -32,6 +32,12 @@ final class AgentOwner: @unchecked Sendable {
     /// Gateways to which a connection is being made, or waits to be tried again.
     var connecting: Set<NodeID> = []
     var attempts: [NodeID: Int] = [:]
+    var rounds = BootstrapRounds()
+    /// Since when no gateway is linked.
+    var aloneSince = NIODeadline.now()
+    /// When somebody first had nothing more to tell of the map in this run.
+    private(set) var wholeSince: NIODeadline?
+    private var watch: RepeatedTask?
     private var isMapPending = false
     var isStarted = false
     /// Whether gateways may be connected; before the home is known they would be chosen without regard to it.
@@ -93,11 +99,13 @@ final class AgentOwner: @unchecked Sendable {
         isStarted = true
         watchStore()
         for (epoch, value) in core.sharedValues { handle(.sharedRandom(epoch: epoch, value)) }
-        if map.currentTotal(at: .now()) == 0 {
-            askBootstrap()
-        } else {
-            refreshMap()
-            connectGateways()
+        aloneSince = .now()
+        if map.currentTotal(at: .now()) > 0 { refreshMap() }
+        connectGateways()
+        askBootstrap()
+        watch = loop.scheduleRepeatedTask(initialDelay: .seconds(1), delay: .seconds(1)) { [weak self] _ in
+            self?.dropStrandedLinks()
+            self?.askBootstrap()
         }
         scheduleWake()
     }
@@ -114,6 +122,7 @@ final class AgentOwner: @unchecked Sendable {
     func stop() {
         isStopped = true
         wakeTask?.cancel()
+        watch?.cancel()
         for link in links.values { link.close() }
         observers = [:]
     }
@@ -135,6 +144,11 @@ final class AgentOwner: @unchecked Sendable {
     }
 
     var isConnected: Bool { !gateways.isEmpty }
+    /// Whether the map has clusters enough for a path.
+    var hasPaths: Bool { core.relayClusters >= core.leastClusters }
+    /// Whether the map is too small for a path although whoever was asked has told all: a second later another may know
+    /// more.
+    var isMapTooSmall: Bool { !hasPaths && wholeSince.map { NIODeadline.now() - $0 >= .seconds(1) } ?? false }
     /// The servers that may be used.
     var servers: [ServerDescriptor] { map.usableServers(at: .now()) }
     var isMapRefused: Bool { map.isViewRefused(at: .now()) }
@@ -190,6 +204,7 @@ final class AgentOwner: @unchecked Sendable {
             case .send(let link, let body): links[link]?.send(kind: .map, body: body)
             case .learned, .lost, .learnedCluster, .viewChanged: mapChanged()
             case .inquire(let questions): handle(.inquire(questions))
+            case .compared(let link): compared(link)
             case .evidence(let piece):
                 EvidenceFolder(path: AgentFiles(directory: directory).evidencePath)
                     .write(piece.fileName, piece.encode(), logger)
@@ -218,6 +233,7 @@ final class AgentOwner: @unchecked Sendable {
             case .mapAnswer(let answer): handle(.inquired(answer))
             case .sharedValue(let epoch, let value): handle(.sharedRandom(epoch: epoch, value))
             case .gatewaysChanged: connectGateways()
+            case .renewLink(let gateway): renewLink(gateway)
             default:
                 for observer in observers.values { observer(.success(effect)) }
             }
@@ -235,6 +251,15 @@ final class AgentOwner: @unchecked Sendable {
             self.refreshMap()
             self.connectGateways()
         }
+    }
+
+    /// Whoever was asked for the map has told all of it.
+    private func compared(_ link: UInt64) {
+        guard wholeSince == nil || rounds.open.contains(link) else { return }
+        refreshMap()
+        connectGateways()
+        if wholeSince == nil { wholeSince = .now() }
+        if rounds.open.contains(link), hasPaths { links[link]?.close() }
     }
 
     func scheduleWake() {

@@ -45,9 +45,10 @@ extension AgentRuntime {
         } catch let failure as AgentFailure {
             switch failure {
             case .storage, .storeRemoved: throw failure
-            default: break
+            case .mapTooSmall(let clusters, _):
+                return .queued(messageID: messageID, reason: .mapTooSmall(clusters: clusters))
+            default: return .queued(messageID: messageID, reason: nil)
             }
-            return .queued(messageID: messageID, reason: nil)
         }
         let remaining = max(.milliseconds(1), deadline - .now())
         do {
@@ -58,11 +59,7 @@ extension AgentRuntime {
                 default: nil
                 }
             } isDone: { owner in
-                let isOpen =
-                    (try? AgentCore.outboxMessages(owner.store))?.contains {
-                        $0.messageID == messageID && $0.state == .queued
-                    } ?? true
-                return isOpen ? nil : .accepted(messageID: messageID)
+                owner.core.isQueued(messageID) ? nil : .accepted(messageID: messageID)
             }
         } catch AgentFailure.timedOut {
             return .queued(messageID: messageID, reason: nil)

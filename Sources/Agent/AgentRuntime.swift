@@ -88,6 +88,7 @@ public final class AgentRuntime: Sendable {
             guard let parsed = try? NIOCore.SocketAddress(ipAddress: local, port: 0) else {
                 throw .wrongAddress(local)
             }
+            guard LocalAddress.exists(parsed) else { throw .foreignAddress(local) }
             address = parsed
         }
         group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
@@ -124,6 +125,7 @@ public final class AgentRuntime: Sendable {
             if isIdle { break }
             try? await Task.sleep(for: .milliseconds(50))
         }
+        await refreshNames()
         let sums = try? await onLoop { owner in
             owner.stop()
             return owner.sums
@@ -155,22 +157,49 @@ public final class AgentRuntime: Sendable {
         try await onLoop { $0.start(usingGateways: usingGateways) }
         let deadline = NIODeadline.now() + timeout
         while true {
-            let state = try await onLoop { ($0.isConnected, $0.servers.count, $0.gatewayAttemptCount, $0.failure) }
-            if let failure = state.3 { throw failure }
-            if state.0 || !usingGateways, state.1 > AgentConfiguration().mixes { return }
-            guard NIODeadline.now() < deadline else {
-                if try await isMapRefused() { throw AgentFailure.mapRefused(servers: state.1) }
-                if state.1 > 0, state.1 <= AgentConfiguration().mixes {
-                    throw AgentFailure.mapTooSmall(servers: state.1)
-                }
-                throw AgentFailure.noGateway(tried: max(1, state.2))
+            let state = try await onLoop { MapState($0) }
+            if let failure = state.failure { throw failure }
+            if state.isConnected || !usingGateways, state.clusters >= state.needed { return }
+            let isLate = NIODeadline.now() >= deadline
+            if isLate, state.isRefused { throw AgentFailure.mapRefused(servers: state.servers) }
+            // Nobody knows of more clusters: waiting in silence helps nobody.
+            if state.isTooSmall || isLate && state.servers > 0 && state.clusters < state.needed {
+                throw AgentFailure.mapTooSmall(clusters: state.clusters, needed: state.needed)
             }
+            if isLate { throw AgentFailure.noGateway(tried: max(1, state.attempts)) }
             try await Task.sleep(for: .milliseconds(20))
+        }
+    }
+
+    /// How far an agent is with its map and its gateways.
+    private struct MapState: Sendable {
+        let isConnected: Bool
+        let servers: Int
+        let clusters: Int
+        let needed: Int
+        let isTooSmall: Bool
+        let isRefused: Bool
+        let attempts: Int
+        let failure: AgentFailure?
+
+        init(_ owner: AgentOwner) {
+            isConnected = owner.isConnected
+            servers = owner.map.currentTotal(at: .now())
+            clusters = owner.core.relayClusters
+            needed = owner.core.leastClusters
+            isRefused = owner.isMapRefused
+            isTooSmall = owner.isMapTooSmall && !isRefused
+            attempts = owner.gatewayAttemptCount
+            failure = owner.failure
         }
     }
 
     /// Whether few clusters hold the map that this agent was given: it uses an older one.
     public func isMapRefused() async throws -> Bool { try await onLoop { $0.isMapRefused } }
+
+    /// Seconds by which this machine's clock is ahead of the servers', or behind where it is negative; `nil` while it is as
+    /// near as it needs to be, or no server was reached.
+    public func clockDeviation() async throws -> Int64? { try await onLoop { $0.map.clocks.deviation } }
 
     // MARK: Requests
 

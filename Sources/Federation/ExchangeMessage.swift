@@ -3,8 +3,9 @@ import Wire
 
 /// What nodes of version 2 say about their maps (specs/map.md, "Version 2"): map messages' kinds 6 to 10.
 enum ExchangeMessage: Equatable, Sendable {
-    /// The versions that the sender speaks, and its share of the link's key. What follows in later versions is ignored.
-    case hello(lowest: UInt8, highest: UInt8, salt: Bytes16)
+    /// The versions that the sender speaks, its share of the link's key, and its clock in seconds, of which an agent says
+    /// nothing. What follows in later versions is ignored.
+    case hello(lowest: UInt8, highest: UInt8, salt: Bytes16, clock: UInt64 = 0)
     /// Cells of the sender's set from the number `first` on. `whole` is the exclusive or of all names, so that cells of
     /// two states of the set are never mixed; `held` the number of elements.
     case sketch(first: Int, held: Int, whole: UInt64, [CodedSymbol])
@@ -30,7 +31,8 @@ enum ExchangeMessage: Equatable, Sendable {
             let lowest = try reader.uint8()
             let highest = try reader.uint8()
             guard lowest > 0, lowest <= highest else { throw .outOfRange(field: "versions") }
-            self = .hello(lowest: lowest, highest: highest, salt: try reader.fixed())
+            self = .hello(
+                lowest: lowest, highest: highest, salt: try reader.fixed(), clock: try reader.uint64())
             _ = reader.rest()
         case 7:
             let first = Int(try reader.uint32())
@@ -61,11 +63,12 @@ enum ExchangeMessage: Equatable, Sendable {
     func encode() -> [UInt8] {
         var writer = Writer(capacity: 64)
         switch self {
-        case .hello(let lowest, let highest, let salt):
+        case .hello(let lowest, let highest, let salt, let clock):
             writer.uint8(6)
             writer.uint8(lowest)
             writer.uint8(highest)
             writer.fixed(salt)
+            writer.uint64(clock)
         case .sketch(let first, let held, let whole, let symbols):
             writer.uint8(7)
             writer.uint32(UInt32(clamping: first))

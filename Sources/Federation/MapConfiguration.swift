@@ -76,6 +76,8 @@ public enum MapEffect: Sendable {
     case viewChanged
     /// Measure how much these relays pass on, at times spread until then.
     case measure(epoch: UInt64, targets: [NodeID], until: Timestamp)
+    /// An agent's map has whatever this link offered when they last compared: it is as whole as the other side's.
+    case compared(link: UInt64)
     /// An agent's map wants these questions to go to the map's service of servers, each in an envelope of its own.
     case inquire([MapQuestion])
 }

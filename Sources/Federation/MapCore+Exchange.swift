@@ -18,10 +18,11 @@ extension MapCore {
 
     // MARK: Greeting
 
-    mutating func greet(_ link: UInt64, _ effects: inout [MapEffect]) {
+    mutating func greet(_ link: UInt64, _ now: Timestamp, _ effects: inout [MapEffect]) {
         guard configuration.highestVersion >= MapVersion.second, let peer = peers[link] else { return }
         let hello = ExchangeMessage.hello(
-            lowest: MapVersion.lowest, highest: configuration.highestVersion, salt: peer.salt)
+            lowest: MapVersion.lowest, highest: configuration.highestVersion, salt: peer.salt,
+            clock: configuration.isAgent ? 0 : now.seconds)
         send(link, hello.encode(), &effects)
     }
 
@@ -99,7 +100,8 @@ extension MapCore {
             if case .unknownKind = error { counters.unknown += 1 } else { counters.malformed += 1 }
             return
         }
-        if case .hello(let lowest, let highest, let salt) = message {
+        if case .hello(let lowest, let highest, let salt, let clock) = message {
+            if configuration.isAgent { clocks.note(Timestamp(seconds: clock), now) }
             return greeted(lowest, highest, salt, link, now, &effects)
         }
         guard let key = peer.key else {
@@ -238,13 +240,34 @@ extension MapCore {
     /// Both sides' names that the other lacks are known: what is held here is offered, the rest asked for. Nothing is
     /// sent before the other side knows the offers, for half of what it lacks by name it holds in a newer version.
     private mutating func settle(_ names: Set<UInt64>, _ link: UInt64, _ key: SketchKey) {
-        guard !names.isEmpty, mayPass(link) else { return }
+        // An agent waits for the word that it has everything; a node begins again anyway.
+        let isAgent = peers[link]?.isAgent == true
+        guard !names.isEmpty else { return isAgent ? offerNothing(link) : () }
+        guard mayPass(link) else { return }
         let own = named(names, link, key)
+        if own.isEmpty, isAgent { return offerNothing(link) }
         talking.insert(link)
         if !configuration.isAgent { peers[link]?.outgoing.add(own.map(\.digest)) { .offer($0) } }
         guard peers[link]?.isAgent == false else { return }
         let foreign = names.subtracting(own.map(\.name)).subtracting(peers[link]?.useless ?? [])
         peers[link]?.outgoing.add(foreign.sorted()) { .ask($0) }
+    }
+
+    /// Tells an agent that nothing is held here that it lacks.
+    private mutating func offerNothing(_ link: UInt64) {
+        talking.insert(link)
+        peers[link]?.outgoing.add(.offer([]))
+    }
+
+    /// Whether everything is here that the other side offered in the comparison that it answered.
+    mutating func isComplete(_ link: UInt64, _ key: SketchKey) -> Bool {
+        guard configuration.isAgent, let peer = peers[link], peer.isAnswered else { return false }
+        let isHere = peer.offered.allSatisfy { id, sequence in
+            let digest = MapDigest(id: id, sequence: sequence)
+            return has(digest) || peer.useless.contains(key.name(digest))
+        }
+        if isHere { peers[link]?.isAnswered = false }
+        return isHere
     }
 
     /// What is held under these names, ascending by identifier.

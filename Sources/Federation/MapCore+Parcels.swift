@@ -77,6 +77,7 @@ extension MapCore {
                 for id in identifiers where held.contains(id) { sendHeld(id, link, asRenewal: false, &effects) }
             case .offer(let digests):
                 guard peers[link]?.isAgent == false else { continue }
+                peers[link]?.isAnswered = true
                 answer(offers: digests, link, key)
             case .unknown: counters.unknown += 1
             }
@@ -86,6 +87,7 @@ extension MapCore {
             talking.insert(link)
             peers[link]?.outgoing.add(incomplete) { .whole($0) }
         }
+        if isComplete(link, key) { effects.append(.compared(link: link)) }
     }
 
     /// What came and is not held is not asked for again soon: its cluster is not admitted, its time is over, …

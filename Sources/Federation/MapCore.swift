@@ -59,6 +59,8 @@ public struct MapCore: TimedCore, Sendable {
     var newcomers: NewcomerState
     var nextPrune: Timestamp
     public internal(set) var clock: ClockWatch
+    /// What servers say of the time, for an agent.
+    public internal(set) var clocks = ClockVoices()
 
     /// The map as the store has it.
     public init(
@@ -152,7 +154,7 @@ public struct MapCore: TimedCore, Sendable {
             configuration.isAgent ? Bytes16() : isAgent ? saltForAgents(now, &entropy) : entropy.bytes()
         peers[link] = MapPeer(isAgent: isAgent, salt: salt, configuration)
         if configuration.highestVersion >= MapVersion.second {
-            greet(link, &effects)
+            greet(link, now, &effects)
         } else {
             peers[link]?.version = MapVersion.first
             if !configuration.isAgent { sendSummary([link], &entropy, &effects) }
@@ -241,7 +243,7 @@ public struct MapCore: TimedCore, Sendable {
             // Who sends one though it has greeted may have missed the greeting back.
             if peer.speaksTwo, peers[link]?.shares.hellos == 1 {
                 peers[link]?.shares.hellos = 0
-                greet(link, &effects)
+                greet(link, now, &effects)
             }
             answer(salt, checksums, link, &entropy, &effects)
         case .digests(let low, let high, let digests):

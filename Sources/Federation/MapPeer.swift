@@ -58,6 +58,8 @@ struct MapPeer: Sendable {
     var incoming: Incoming?
     /// What the other side has offered in the current comparison: the sequence by identifier.
     private(set) var offered: [Bytes16: UInt64] = [:]
+    /// Whether it has answered this side's comparison, and not all that it offered has come yet.
+    var isAnswered = false
     /// Names of what came and was of no use, not to be asked for again, and until when.
     private(set) var useless: Set<UInt64> = []
     private var uselessEnd: Timestamp?
@@ -92,7 +94,10 @@ struct MapPeer: Sendable {
         return true
     }
 
-    mutating func forgetOffers() { offered = [:] }
+    mutating func forgetOffers() {
+        offered = [:]
+        isAnswered = false
+    }
 
     /// - Returns: whether there was room.
     mutating func noteUseless(_ name: UInt64, _ now: Timestamp) -> Bool {

@@ -22,8 +22,8 @@ extension CoreOwner {
             case .viewChanged: isChanged = true
             case .learnedCluster: break
             case .evidence(let piece): evidence?.write(piece.fileName, piece.encode(), logger)
-            // Only agents ask in envelopes; nodes hear of every root over their links.
-            case .inquire: break
+            // Only agents ask in envelopes, and wait for a map to be whole; nodes hear of everything over their links.
+            case .inquire, .compared: break
             case .measure(let epoch, let targets, let until): ports?.measure(targets, epoch, until)
             case .snapshotVerdict(let epoch, let verdict): verdict.report(epoch, logger)
             }

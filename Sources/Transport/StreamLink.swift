@@ -1,3 +1,4 @@
+import Glibc
 import Link
 import NIOCore
 import NIOPosix
@@ -41,6 +42,10 @@ public final class StreamLink: Sendable {
         public var handshake = TimeAmount.seconds(10)
         /// From the first byte of a frame until its last.
         public var frame = TimeAmount.seconds(30)
+        /// From the first byte that the other end's system has not acknowledged, although it was sent again and again, until
+        /// the link counts as broken (TCP_USER_TIMEOUT, RFC 5482); `nil` leaves that to the system, which takes a quarter
+        /// of an hour.
+        public var acknowledgement: TimeAmount?
 
         public init() {}
     }
@@ -118,7 +123,10 @@ public final class StreamLink: Sendable {
             loop.execute { report(.closed(nil, reason: error)) }
             return
         }
+        let unacknowledged =
+            patience.acknowledgement.map { SocketOptionValue(clamping: $0.nanoseconds / 1_000_000) } ?? 0
         let bootstrap = ClientBootstrap(group: loop)
+            .channelOption(ChannelOptions.tcpOption(.init(rawValue: TCP_USER_TIMEOUT)), value: unacknowledged)
             .connectTimeout(connectTimeout)
             .channelOption(ChannelOptions.tcpOption(.tcp_nodelay), value: 1)
             .channelOption(ChannelOptions.writeBufferWaterMark, value: .init(low: lowWaterMark, high: highWaterMark))

@@ -78,7 +78,9 @@ struct AgentOptions: ParsableArguments {
     @Flag(help: "Say at the end, on standard error, what was sent and received, and what was dropped for which reason.")
     var counters = false
 
-    private var environmentAddress: String? { ProcessInfo.processInfo.environment["HULDA_BIND"] }
+    private var environmentAddress: String? {
+        ProcessInfo.processInfo.environment["HULDA_BIND"].flatMap { $0.isEmpty ? nil : $0 }
+    }
 
     /// Opens the identity, runs `body` with the agent connected, and stops it.
     /// - Parameters:
@@ -104,6 +106,9 @@ struct AgentOptions: ParsableArguments {
             show(await agent.stop(linger: linger), output)
             return result
         } catch {
+            if let deviation = try? await agent.clockDeviation() {
+                StandardStream.write(AgentFailureText.clock(deviation) + "\n", to: STDERR_FILENO)
+            }
             show(await agent.stop(linger: linger), output)
             throw AgentFailureText.failure(error)
         }
@@ -174,6 +179,15 @@ enum AgentFailureText {
         }
         guard let entries = damage.entries else { return "Nobody knows how many entries are lost." + last }
         return (entries == 0 ? "No entry is missing." : "Lost: \(entries) entries.") + last
+    }
+
+    /// Said beside a failure of which it may be the reason.
+    static func clock(_ deviation: Int64) -> String {
+        let hours = Double(abs(deviation)) / 3600
+        let amount = hours < 1 ? "\(abs(deviation) / 60) min" : "\(Int(hours.rounded())) h"
+        return
+            "hulda: warning: the clock of this machine is \(amount) \(deviation > 0 ? "ahead of" : "behind") the servers'; "
+            + "with a wrong clock nothing is found. Set it: timedatectl set-ntp true"
     }
 
     static func translate<T>(_ body: () throws -> T) throws -> T {
@@ -253,10 +267,11 @@ enum AgentFailureText {
                     + "of an older map only \(servers) servers are left",
                 next: "Use another network, or a bootstrap list from somebody whom you trust.",
                 code: SysExit.unavailable)
-        case .mapTooSmall(let servers):
+        case .mapTooSmall(let clusters, let needed):
             return Failure(
-                "the map has only \(servers) usable servers: a path needs at least four clusters besides the destination's",
-                next: "Wait until more clusters are known, or use another bootstrap list.", code: SysExit.unavailable)
+                "the network has \(clusters) of \(needed) clusters: a path needs servers of \(needed)",
+                next: "Try again when more clusters have joined; see which with: hulda register --list",
+                code: SysExit.unavailable)
         case .unknownCluster(let name):
             return Failure(
                 "no cluster on the map is called \(name)", next: "List the clusters with: hulda register --list",
@@ -275,6 +290,10 @@ enum AgentFailureText {
         case .wrongAddress(let text):
             return Failure(
                 "\(text) is no IP address", next: "Give an address of this machine to --bind.", code: SysExit.usage)
+        case .foreignAddress(let text):
+            return Failure(
+                "\(text) is no address of this machine", next: "Give one of this machine's to --bind; see: ip address",
+                code: SysExit.unavailable)
         case .refused(let error):
             return refusal(error)
         case .timedOut:

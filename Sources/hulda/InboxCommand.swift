@@ -118,6 +118,7 @@ struct InboxCommand: AsyncParsableCommand {
                             StandardStream.write("hulda: \(failure.message); trying on\n", to: STDERR_FILENO)
                         }
                         isOnline = false
+                        try await Task.sleep(for: .seconds(1))
                     }
                 }
             }
@@ -127,7 +128,7 @@ struct InboxCommand: AsyncParsableCommand {
     }
 
     private func show(_ messages: [StoredMessage]) {
-        for message in messages.sorted(by: { ($0.sent, $0.number) < ($1.sent, $1.number) }) {
+        for message in StoredMessage.inOrder(messages) {
             let text = String(decoding: message.body, as: UTF8.self)
             output.print(
                 Received(
@@ -136,7 +137,7 @@ struct InboxCommand: AsyncParsableCommand {
             ) {
                 """
                 From \(message.sender.text)
-                \(LocalTime.text(message.sent.seconds)), message \(message.messageID.short)
+                \(LocalTime.text(message.shown.seconds)), message \(message.messageID.short)
                 \(OutputOptions.message(text))
                 """
             }

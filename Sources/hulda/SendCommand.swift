@@ -47,6 +47,11 @@ struct SendCommand: AsyncParsableCommand {
                 if !output.json, let explanation = target.explanation {
                     StandardStream.write(explanation + "\n", to: STDERR_FILENO)
                 }
+                if try await agent.homes().isEmpty {
+                    StandardStream.write(
+                        "hulda: warning: you have no home yet, so nobody can answer you, and you will not hear whether this "
+                            + "was read. Register: hulda register --home CLUSTER\n", to: STDERR_FILENO)
+                }
                 let outcome = try await agent.send(target.id, body: body, timeout: timeout.amount)
                 switch outcome {
                 case .accepted(let messageID):
@@ -62,6 +67,13 @@ struct SendCommand: AsyncParsableCommand {
                             "nobody publishes this ID now (\(missing) of \(asked) directory servers say so)",
                             next: "The message is kept in the outbox and tried again with: hulda inbox --flush",
                             code: SysExit.noHost)
+                    }
+                    if case .mapTooSmall(let clusters) = reason {
+                        throw Failure(
+                            "the network has \(clusters) of 5 clusters: a path needs servers of 5; "
+                                + "the message is kept in the outbox",
+                            next: "It goes out with the next command when more clusters have joined.",
+                            code: SysExit.temporary)
                     }
                     throw Failure(
                         "not delivered yet; the message is kept in the outbox",

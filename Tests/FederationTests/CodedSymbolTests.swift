@@ -173,7 +173,7 @@ struct ReconcileVectorTests {
         let sketch = ExchangeMessage.sketch(
             first: 0, held: vectors.oneEnd, whole: one.symbols[0].sum, one.symbols)
         #expect(Hex.encode(sketch.encode()) == vectors.sketch)
-        let hello = ExchangeMessage.hello(lowest: 1, highest: 2, salt: salts[0])
+        let hello = ExchangeMessage.hello(lowest: 1, highest: 2, salt: salts[0], clock: 1_800_000_000)
         #expect(Hex.encode(hello.encode()) == vectors.hello)
         #expect(Hex.encode(ExchangeMessage.more(first: 100, count: 100).encode()) == vectors.more)
     }

@@ -43,6 +43,43 @@ struct ExchangeTests {
         #expect(network.cores[1].counters.duplicates == 0)
     }
 
+    @Test("an agent hears when its map is whole: the first time, of what came since, and of nothing new")
+    func whole() throws {
+        var network = try pair(219, servers: 300, renewed: 0, new: 0, configuration: MapConfiguration())
+        var configuration = MapConfiguration()
+        configuration.isAgent = true
+        let agent = try network.addNode(roots: [TestCluster(0).id], configuration: configuration)
+        let link = try network.connect(agent, 0)
+        try network.run(milliseconds: 2500)
+        #expect(network.compared.map(\.node) == [agent] && network.map(agent) == network.map(0))
+        // The other node holds the same: there is nothing to come, and that is said at once.
+        try network.connect(agent, 1)
+        try network.run(milliseconds: 500)
+        #expect(network.compared.map(\.link) == [link, link + 1])
+        // What is new comes without being asked for; the next comparison says that this is all.
+        let count = network.compared.count
+        try network.publish(0, TestCluster(0).server(400).encode())
+        try network.run(milliseconds: 8000)
+        #expect(network.compared.count > count && network.map(agent) == network.map(0))
+        #expect(network.compared.allSatisfy { $0.node == agent })
+    }
+
+    @Test("an agent that takes only some of a map, by whom it trusts, is whole all the same")
+    func foreign() throws {
+        var network = MapNetwork(seed: 220)
+        let own = TestCluster(1)
+        let other = TestCluster(2)
+        let node = try network.addNode(roots: [own.id, other.id])
+        for number in 0..<4 { try network.publish(node, own.server(number).encode()) }
+        for number in 4..<8 { try network.publish(node, other.server(number).encode()) }
+        var configuration = MapConfiguration()
+        configuration.isAgent = true
+        let agent = try network.addNode(roots: [own.id], configuration: configuration)
+        try network.connect(agent, node)
+        try network.run(milliseconds: 1000)
+        #expect(network.compared.count == 1 && network.map(agent).count == 4)
+    }
+
     @Test("are told of a renewal without what they have of it already, and whole where they have not")
     func renewals() throws {
         var network = try pair(211, servers: 60, renewed: 40, new: 0)

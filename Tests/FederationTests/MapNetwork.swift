@@ -76,6 +76,8 @@ struct MapNetwork: ~Copyable {
     /// Of a hundred frames so many are lost.
     var lossPercent = 0
     var largestFrame = 0
+    /// Agents that were told that they have everything, and when.
+    var compared: [(node: Int, link: UInt64, time: Timestamp)] = []
     /// The highest version that nodes added from now on speak.
     var pinned = MapVersion.highest
     private var frames: [Frame] = []
@@ -143,6 +145,7 @@ struct MapNetwork: ~Copyable {
     }
 
     private mutating func perform(_ effects: [MapEffect], of node: Int) {
+        for case .compared(let link) in effects { compared.append((node, link, now)) }
         for case .send(let link, let body) in effects {
             largestFrame = max(largestFrame, body.count)
             guard let (left, right) = links[link] else { continue }

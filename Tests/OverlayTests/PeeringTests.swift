@@ -4,7 +4,7 @@ import Testing
 
 @Suite(.serialized) struct PeeringTests {
     /// A node of its own, started by the program as an operator would.
-    private final class Node {
+    final class Node {
         let folder: Folder
         let link: String
         let name: String

@@ -132,7 +132,7 @@ def write_vectors(target):
         "oneEnd": "180",
         "otherStart": "15",
         "cells": {"one": encoded(first).hex(), "other": encoded(second).hex(), "difference": encoded(difference).hex()},
-        "hello": (b"\x06\x01\x02" + salts[0]).hex(),
+        "hello": (b"\x06\x01\x02" + salts[0] + (1_800_000_000).to_bytes(8, "little")).hex(),
         "sketch": (b"\x07" + struct.pack("<IIQ", 0, len(one), whole) + encoded(first)).hex(),
         "more": (b"\x08" + struct.pack("<II", count, count)).hex(),
         "renewal": {"older": older.hex(), "newer": newer.hex(), "renewal": short.hex()},

@@ -18,7 +18,7 @@ extension World {
             case .learned, .learnedCluster, .lost, .viewChanged: changeMap(server)
             case .evidence(let evidence): checkAccused(evidence)
             // Servers do not ask in envelopes.
-            case .inquire: break
+            case .inquire, .compared: break
             case .measure(let epoch, let targets, let until): measure(server, targets, epoch: epoch, until: until)
             case .snapshotVerdict(_, .agreed): figures.mapsAgreed += 1
             case .snapshotVerdict(_, .undecided): break
