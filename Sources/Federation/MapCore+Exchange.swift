@@ -297,11 +297,21 @@ extension MapCore {
         }
     }
 
+    /// How many names may be noted that a link offers: more than a message of cells can find only for some links at a time,
+    /// or whoever opens many fills the memory with names.
+    private func offerRoom(_ link: UInt64, _ more: Int) -> Int {
+        let few = ExchangeMessage.symbolsPerMessage
+        guard (peers[link]?.offered.count ?? 0) + more > few else { return few }
+        let others = peers.count { $0.key != link && $0.value.offered.count > few }
+        return others < MapCore.longExchanges ? ExchangeMessage.symbolLimit : few
+    }
+
     /// Asks for what is new of the offers.
     mutating func answer(offers: [MapDigest], _ link: UInt64, _ key: SketchKey) {
         var wanted: [UInt64] = []
+        let limit = offerRoom(link, offers.count)
         for digest in offers {
-            if peers[link]?.offers(digest) == false { counters.surplus += 1 }
+            if peers[link]?.offers(digest, limit: limit) == false { counters.surplus += 1 }
             let name = key.name(digest)
             guard !has(digest), peers[link]?.useless.contains(name) != true else { continue }
             wanted.append(name)

@@ -87,9 +87,10 @@ struct MapPeer: Sendable {
     var isIncompatible: Bool { version == 0 }
 
     /// Notes what the other side holds.
+    /// - Parameter limit: how many names may be noted.
     /// - Returns: whether there was room.
-    mutating func offers(_ digest: MapDigest) -> Bool {
-        guard offered.count < ExchangeMessage.symbolLimit || offered[digest.id] != nil else { return false }
+    mutating func offers(_ digest: MapDigest, limit: Int = ExchangeMessage.symbolLimit) -> Bool {
+        guard offered.count < limit || offered[digest.id] != nil else { return false }
         offered[digest.id] = digest.sequence
         return true
     }

@@ -147,6 +147,21 @@ struct ExchangeBoundsTests {
         #expect(host.core.counters.surplus == 1)
     }
 
+    @Test("names that are offered are noted beyond what a message of cells finds for sixteen links at a time")
+    func manyOffers() throws {
+        let host = try Host()
+        for link in UInt64(1)...20 {
+            try host.greet(link, isAgent: false)
+            let digests = (0..<640 as Range<UInt64>).map { MapDigest(id: host.entropy.bytes(), sequence: $0) }
+            var packer = ParcelPacker()
+            packer.add(digests) { .offer($0) }
+            for parcel in packer.parcels { try host.hear(.parcel(parcel), link) }
+        }
+        let noted = (UInt64(1)...20).map { host.core.peers[$0]?.offered.count ?? 0 }
+        #expect(noted.count { $0 == 640 } == MapCore.longExchanges)
+        #expect(noted.count { $0 == ExchangeMessage.symbolsPerMessage } == 4)
+    }
+
     @Test("summaries, whose answer takes an index of the whole map, count among the passes")
     func summaries() throws {
         var configuration = MapConfiguration()
