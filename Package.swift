@@ -49,6 +49,7 @@ let package = Package(
     targets: [
         .systemLibrary(name: "CSodium", pkgConfig: "libsodium", providers: [.apt(["libsodium-dev"])]),
         .systemLibrary(name: "CLMDB", pkgConfig: "lmdb", providers: [.apt(["liblmdb-dev"])]),
+        .systemLibrary(name: "CProcess"),
         .systemLibrary(name: "CQREncode", pkgConfig: "libqrencode", providers: [.apt(["libqrencode-dev"])]),
 
         // Formats and constructions.
@@ -86,7 +87,7 @@ let package = Package(
 
         // Runtimes.
         concept("LMDB", ["CLMDB", "CSodium", "Storage"]),
-        concept("Transport", ["Link", "Envelope", "Wire", "Primitives", logging] + nio),
+        concept("Transport", ["CProcess", "Link", "Envelope", "Wire", "Primitives", logging] + nio),
         concept("Node", ["Relay", "Home", "Directory", "Federation", "Transport", "LMDB", logging] + nio),
         concept("Agent", ["Correspondence", "Transport", "LMDB", logging] + nio),
         .executableTarget(
@@ -107,7 +108,7 @@ let package = Package(
         tests("WireTests", ["Wire"]),
         tests("TerminalTests", ["Terminal", "SecondImplementation"]),
         tests("EnvelopeTests", ["Envelope", "CAllocationCounter", "SecondImplementation"]),
-        tests("LinkTests", ["Link", "CAllocationCounter", "SecondImplementation"]),
+        tests("LinkTests", ["Link", "CAllocationCounter", "Fuzz", "SecondImplementation"]),
         tests("RecordsTests", ["Records", "Fuzz", "SecondImplementation"]),
         tests("DirectoryTests", ["Directory", "Fuzz", "SecondImplementation"]),
         tests("FederationTests", ["Federation", "Directory", "Fuzz", "SecondImplementation"]),
@@ -125,7 +126,7 @@ let package = Package(
                 "Node", "Link", "Directory", "Federation", "Relay", "Home", "Correspondence", "Transport", "LMDB",
                 "Fuzz", logging,
             ] + nio),
-        tests("AgentTests", ["Agent", "LMDB", "Fuzz"]),
+        tests("AgentTests", ["Agent", "Correspondence", "Envelope", "LMDB", "Fuzz"]),
         tests(
             "OverlayTests",
             [

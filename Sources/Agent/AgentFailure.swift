@@ -1,4 +1,5 @@
 import Correspondence
+import Transport
 
 /// What keeps an agent's runtime from doing what it was asked, for the user.
 public enum AgentFailure: Error, Sendable, Equatable {
@@ -14,6 +15,8 @@ public enum AgentFailure: Error, Sendable, Equatable {
     /// The identity was made with a passphrase.
     case needsPassphrase
     case keyFile(path: String, reason: String)
+    /// Others can read a file with a secret, or write in the directory.
+    case exposed(Exposure)
     case outOfMemory
     case damaged(String)
     case storage(directory: String, reason: String)

@@ -30,8 +30,9 @@ struct AgentFiles {
 
     func makeDirectory() throws(AgentFailure) {
         do {
-            try FileManager.default.createDirectory(
-                atPath: directory, withIntermediateDirectories: true, attributes: [.posixPermissions: 0o700])
+            try Exposure.makeFolder(directory)
+        } catch let exposure as Exposure {
+            throw .exposed(exposure)
         } catch {
             throw .storage(directory: directory, reason: FileFailure.reason(error))
         }
@@ -39,6 +40,7 @@ struct AgentFiles {
 
     func readIdentity() throws(AgentFailure) -> IdentityFile {
         guard exists else { throw .noIdentity(directory: directory) }
+        if let exposure = Exposure.ofFolder(directory) ?? Exposure.ofFile(identityPath) { throw .exposed(exposure) }
         guard let data = FileManager.default.contents(atPath: identityPath) else {
             throw .storage(directory: directory, reason: "the identity file cannot be read")
         }

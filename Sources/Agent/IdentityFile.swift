@@ -5,7 +5,7 @@ import Transport
 /// How an agent's state is unlocked.
 public enum Unlock: Sendable {
     /// A passphrase, through Argon2id.
-    case passphrase(String)
+    case passphrase(SharedSecret)
     /// A file of 32 random bytes that only its owner can read.
     case keyFile(path: String)
 }
@@ -36,7 +36,7 @@ struct IdentityFile: Codable {
             unlock: "passphrase", salt: salt.hex, operations: cost.operations, memoryKiB: cost.memoryKiB, sealed: "")
         if case .keyFile = unlock { file.unlock = "keyfile" }
         let key = try file.key(unlock, salt: salt)
-        let sealed = master.withUnsafeBytes { XChaChaPoly.seal(Array($0), key: key, nonce: nonce, associated: context) }
+        let sealed = XChaChaPoly.seal(master, key: key, nonce: nonce, associated: context)
         file.sealed = Hex.encode(nonce.bytes + sealed)
         return file
     }
@@ -50,25 +50,25 @@ struct IdentityFile: Codable {
         else { throw .damaged("the identity file is not one of this version") }
         let key = try self.key(unlock, salt: salt)
         do {
-            var plain = try XChaChaPoly.open(
+            return try XChaChaPoly.openSecret(
                 Array(raw.dropFirst(24)), key: key, nonce: nonce, associated: IdentityFile.context)
-            return SecretBytes(taking: &plain)
         } catch { throw .wrongPassphrase }
     }
 
     private func key(_ unlock: Unlock, salt: Bytes16) throws(AgentFailure) -> SecretBytes {
         switch unlock {
-        case .passphrase(let text):
+        case .passphrase(let passphrase):
             guard self.unlock == "passphrase" else { throw .needsKeyFile }
-            var bytes = Array(text.utf8)
-            let passphrase = SecretBytes(taking: &bytes)
             do {
                 return try Argon2id(operations: operations, memoryKiB: memoryKiB).key(
-                    passphrase: passphrase, salt: salt)
+                    passphrase: passphrase.copy(), salt: salt)
             } catch { throw .outOfMemory }
         case .keyFile(let path):
             guard self.unlock == "keyfile" else { throw .needsPassphrase }
-            do { return try KeyFile.load(path, count: 32) } catch { throw .keyFile(path: path, reason: "\(error)") }
+            do throws(KeyFile.Failure) { return try KeyFile.load(path, count: 32) } catch {
+                if case .exposed(let exposure) = error { throw .exposed(exposure) }
+                throw .keyFile(path: path, reason: "\(error)")
+            }
         }
     }
 }

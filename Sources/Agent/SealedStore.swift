@@ -1,3 +1,4 @@
+import Correspondence
 import LMDB
 import Primitives
 import Storage
@@ -5,11 +6,13 @@ import Storage
 /// An agent's state: in memory while the agent runs, in LMDB with keys hashed and values encrypted.
 ///
 /// Who reads the disk without the passphrase learns the number and sizes of entries, nothing else: an entry's LMDB key
-/// is a keyed hash of table and key, its value is nonce ‖ XChaCha20-Poly1305(table ‖ key ‖ value).
+/// is a keyed hash of table and key, its value is nonce ‖ XChaCha20-Poly1305(table ‖ key ‖ value). Tables of keys are
+/// encrypted in memory too, and opened for whoever reads them.
 /// Spec: specs/agent.md, "Store".
 struct SealedStore: KeyValueStore {
     static let table = Table("agent")
 
+    /// Values as they are, or sealed where the table is one of ``Identity/secretTables``.
     private var memory = MemoryStore()
     /// Entries of each table after the last commit, and as that is noted on the disk.
     private var census: [String: Int] = [:]
@@ -43,8 +46,10 @@ struct SealedStore: KeyValueStore {
             }
         }
         for entry in sealed {
-            let plain = try open(entry.key, entry.value)
-            try memory.put(plain.table, plain.key, plain.value)
+            var plain = try open(entry.key, entry.value)
+            let isSecret = SealedStore.isSecret(plain.table)
+            try memory.put(plain.table, plain.key, isSecret ? entry.value : plain.value)
+            if isSecret { plain.value.withUnsafeMutableBytes { SecretBytes.zero($0) } }
         }
         guard let noted = try memory.get(SealedStore.censusTable, SealedStore.censusKey) else { return }
         census = SealedStore.census(noted)
@@ -59,11 +64,24 @@ struct SealedStore: KeyValueStore {
     /// Whether the data file is still where it was opened.
     var isInPlace: Bool { environment.isInPlace }
 
-    func get(_ table: Table, _ key: [UInt8]) throws(StorageError) -> [UInt8]? { try memory.get(table, key) }
+    private static func isSecret(_ table: Table) -> Bool { Identity.secretTables.contains(table) }
 
+    /// A value of a table of keys is the caller's to zero.
+    func get(_ table: Table, _ key: [UInt8]) throws(StorageError) -> [UInt8]? {
+        let value = try memory.get(table, key)
+        guard SealedStore.isSecret(table), let value else { return value }
+        return try open(hash(table, key), value).value
+    }
+
+    /// A value of a table of keys is sealed at once, and the caller's array not kept.
     mutating func put(_ table: Table, _ key: [UInt8], _ value: [UInt8]) throws(StorageError) {
-        try memory.put(table, key, value)
-        changes.append((table, key, value))
+        var kept = value
+        if SealedStore.isSecret(table) {
+            var entropy = Entropy.system()
+            kept = seal(hash(table, key), table, key, value, &entropy)
+        }
+        try memory.put(table, key, kept)
+        changes.append((table, key, kept))
     }
 
     mutating func delete(_ table: Table, _ key: [UInt8]) throws(StorageError) {
@@ -74,7 +92,19 @@ struct SealedStore: KeyValueStore {
     func scan(
         _ table: Table, from start: [UInt8], _ body: (_ key: [UInt8], _ value: [UInt8]) -> Bool
     ) throws(StorageError) {
-        try memory.scan(table, from: start, body)
+        guard SealedStore.isSecret(table) else { return try memory.scan(table, from: start, body) }
+        var failure: StorageError?
+        try memory.scan(table, from: start) { key, sealed in
+            do throws(StorageError) {
+                var value = try open(hash(table, key), sealed).value
+                defer { value.withUnsafeMutableBytes { SecretBytes.zero($0) } }
+                return body(key, value)
+            } catch {
+                failure = error
+                return false
+            }
+        }
+        if let failure { throw failure }
     }
 
     func count(_ table: Table) throws(StorageError) -> Int { try memory.count(table) }
@@ -86,7 +116,10 @@ struct SealedStore: KeyValueStore {
         var sealed: [(key: [UInt8], value: [UInt8]?)] = []
         for change in changes {
             let hash = hash(change.table, change.key)
-            sealed.append((hash, change.value.map { seal(hash, change.table, change.key, $0, &entropy) }))
+            let value = change.value.map { value in
+                SealedStore.isSecret(change.table) ? value : seal(hash, change.table, change.key, value, &entropy)
+            }
+            sealed.append((hash, value))
         }
         try environment.write { (transaction: inout LMDBTransaction) throws(StorageError) in
             for change in sealed {
@@ -153,9 +186,14 @@ struct SealedStore: KeyValueStore {
         _ hash: [UInt8], _ table: Table, _ key: [UInt8], _ value: [UInt8], _ entropy: inout Entropy
     ) -> [UInt8] {
         let name = Array(table.name.utf8)
-        let plain =
-            [UInt8(truncatingIfNeeded: name.count)] + name
-            + [UInt8(truncatingIfNeeded: key.count), UInt8(truncatingIfNeeded: key.count >> 8)] + key + value
+        var plain = [UInt8(truncatingIfNeeded: name.count)]
+        // An array that grows leaves what it held behind.
+        plain.reserveCapacity(3 + name.count + key.count + value.count)
+        plain += name
+        plain += [UInt8(truncatingIfNeeded: key.count), UInt8(truncatingIfNeeded: key.count >> 8)]
+        plain += key
+        plain += value
+        defer { plain.withUnsafeMutableBytes { SecretBytes.zero($0) } }
         let nonce = entropy.bytes(Bytes24.self)
         return nonce.bytes + XChaChaPoly.seal(plain, key: secret.sealing, nonce: nonce, associated: hash)
     }
@@ -164,11 +202,12 @@ struct SealedStore: KeyValueStore {
         _ hash: [UInt8], _ sealed: [UInt8]
     ) throws(StorageError) -> (table: Table, key: [UInt8], value: [UInt8]) {
         guard let nonce = Bytes24(sealed.prefix(24)) else { throw .corrupt("an entry is too short") }
-        let plain: [UInt8]
+        var plain: [UInt8]
         do throws(PrimitiveError) {
             plain = try XChaChaPoly.open(
                 Array(sealed.dropFirst(24)), key: secret.sealing, nonce: nonce, associated: hash)
         } catch { throw .corrupt("an entry does not decrypt") }
+        defer { plain.withUnsafeMutableBytes { SecretBytes.zero($0) } }
         guard let nameSize = plain.first, plain.count >= 3 + Int(nameSize) else {
             throw .corrupt("an entry is malformed")
         }

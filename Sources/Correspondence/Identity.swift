@@ -7,6 +7,8 @@ import Wire
 /// A user's keys on this device. Spec: specs/agent.md, "Identity".
 public final class Identity: Sendable {
     static let table = Table("identity")
+    /// Tables of keys: a store that lies encrypted on disk keeps these encrypted in memory too.
+    public static let secretTables: Set<Table> = [table, ReplyTable.table]
     private static let storeKey = Array("keys".utf8)
     private static let version: UInt8 = 2
     /// Sealing keys of before that are kept at most.
@@ -122,57 +124,70 @@ public final class Identity: Sendable {
 
     // MARK: Disk
 
+    private static let keySize = 32
+    /// Version, four keys, serial, number of retired keys.
+    private static let fixedSize = 1 + 4 * keySize + 8 + 1
+    /// When it was replaced, and the key.
+    private static let retiredSize = 8 + keySize
+
     /// The keys in `store`, which the driver encrypts; `nil` when there are none.
     public static func load(_ store: borrowing some (KeyValueStore & ~Copyable)) throws(StorageError) -> Identity? {
         guard var bytes = try store.get(table, storeKey) else { return nil }
         defer { bytes.withUnsafeMutableBytes { SecretBytes.zero($0) } }
-        // Version 1 ends after the keys.
-        guard bytes.count >= 129, bytes[0] == version || (bytes[0] == 1 && bytes.count == 129) else {
-            throw .corrupt("the identity is of another version")
-        }
-        do {
-            var tail = Reader(bytes[129...])
-            let serial = bytes[0] == 1 ? 0 : try tail.uint64()
-            let count = bytes[0] == 1 ? 0 : Int(try tail.uint8())
-            guard count <= retiredLimit else { throw WireError.outOfRange(field: "retired keys") }
+        guard bytes.first == version else { throw .corrupt("the identity is of another version") }
+        guard bytes.count >= fixedSize, bytes[fixedSize - 1] <= retiredLimit,
+            bytes.count == fixedSize + Int(bytes[fixedSize - 1]) * retiredSize
+        else { throw .corrupt("the identity does not decode") }
+        do throws(PrimitiveError) {
             var retired: [Retired] = []
-            for _ in 0..<count {
-                let since = try tail.uint64()
-                var key = try tail.bytes(32)
-                retired.append(Retired(try X25519PrivateKey(SecretBytes(taking: &key)), since: since))
+            for start in stride(from: fixedSize, to: bytes.count, by: retiredSize) {
+                retired.append(
+                    Retired(try X25519PrivateKey(key(at: start + 8, of: bytes)), since: number(at: start, of: bytes)))
             }
-            try tail.finish()
             return Identity(
-                user: try SigningKey(seed: part(0, of: bytes)), operational: try SigningKey(seed: part(1, of: bytes)),
-                sealing: try X25519PrivateKey(part(2, of: bytes)), mailbox: part(3, of: bytes), serial: serial,
+                user: try SigningKey(seed: key(at: 1, of: bytes)),
+                operational: try SigningKey(seed: key(at: 1 + keySize, of: bytes)),
+                sealing: try X25519PrivateKey(key(at: 1 + 2 * keySize, of: bytes)),
+                mailbox: key(at: 1 + 3 * keySize, of: bytes), serial: number(at: 1 + 4 * keySize, of: bytes),
                 retired: retired)
         } catch {
             throw .corrupt("the identity does not decode")
         }
     }
 
-    private static func part(_ index: Int, of bytes: [UInt8]) -> SecretBytes {
-        var part = Array(bytes[1 + 32 * index..<33 + 32 * index])
-        return SecretBytes(taking: &part)
+    private static func key(at start: Int, of bytes: [UInt8]) -> SecretBytes {
+        var key = SecretBytes(count: keySize)
+        bytes.withUnsafeBytes { bytes in
+            key.withUnsafeMutableBytes {
+                $0.copyMemory(from: UnsafeRawBufferPointer(rebasing: bytes[start..<start + keySize]))
+            }
+        }
+        return key
     }
 
+    private static func number(at start: Int, of bytes: [UInt8]) -> UInt64 {
+        bytes.withUnsafeBytes { UInt64(littleEndian: $0.loadUnaligned(fromByteOffset: start, as: UInt64.self)) }
+    }
+
+    /// Hands the keys to `store`, which must not keep the array that it is given (``secretTables``): it is zeroed here.
     public func save(_ store: inout some (KeyValueStore & ~Copyable)) throws(StorageError) {
-        var bytes: [UInt8] = [Identity.version]
+        var bytes: [UInt8] = []
+        // An array that grows leaves what it held behind.
+        bytes.reserveCapacity(Identity.fixedSize + retired.count * Identity.retiredSize)
+        defer { bytes.withUnsafeMutableBytes { SecretBytes.zero($0) } }
+        bytes.append(Identity.version)
         let userSeed = user.seed()
         let operationalSeed = operational.seed()
         userSeed.withUnsafeBytes { bytes.append(contentsOf: $0) }
         operationalSeed.withUnsafeBytes { bytes.append(contentsOf: $0) }
         sealing.withUnsafeBytes { bytes.append(contentsOf: $0) }
         mailbox.withUnsafeBytes { bytes.append(contentsOf: $0) }
-        var tail = Writer(capacity: 16)
-        tail.uint64(serial)
-        tail.uint8(UInt8(truncatingIfNeeded: retired.count))
-        bytes += tail.bytes
+        withUnsafeBytes(of: serial.littleEndian) { bytes.append(contentsOf: $0) }
+        bytes.append(UInt8(truncatingIfNeeded: retired.count))
         for old in retired {
             withUnsafeBytes(of: old.since.littleEndian) { bytes.append(contentsOf: $0) }
             old.key.withUnsafeBytes { bytes.append(contentsOf: $0) }
         }
-        defer { bytes.withUnsafeMutableBytes { SecretBytes.zero($0) } }
         try store.put(Identity.table, Identity.storeKey, bytes)
     }
 }

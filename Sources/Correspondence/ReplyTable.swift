@@ -90,7 +90,8 @@ struct ReplyTable: Sendable {
         if entries.count >= limit, let oldest = entries.min(by: { $0.value.expiry < $1.value.expiry })?.key {
             _ = try remove(oldest, &store)
         }
-        if entry.purpose.isPersistent, let value = ReplyTable.encode(entry) {
+        if entry.purpose.isPersistent, var value = ReplyTable.encode(entry) {
+            defer { value.withUnsafeMutableBytes { SecretBytes.zero($0) } }
             try store.put(ReplyTable.table, id.bytes, value)
         }
         entries[id] = entry
@@ -129,7 +130,7 @@ struct ReplyTable: Sendable {
         }
         writer.uint64(entry.expiry.milliseconds)
         entry.keys.encode(&writer)
-        return writer.bytes
+        return writer.finish()
     }
 
     private static func decode(_ bytes: [UInt8]) throws(WireError) -> Entry {

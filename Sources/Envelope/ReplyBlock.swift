@@ -10,6 +10,7 @@ public struct ReplyBlock: Hashable, Sendable {
     /// The node to which the reply is handed.
     public let firstHop: Bytes32
     private let header: [UInt8]
+    /// Known to whoever gets the block, and to whoever made it: see ``ReplyKeys``.
     private let seed: Bytes32
 
     /// A reply block and the keys that open its reply.
@@ -35,9 +36,8 @@ public struct ReplyBlock: Hashable, Sendable {
         let last = RoutingBlock(
             command: .reply, delayMilliseconds: path.last?.delayMilliseconds ?? 0, target: target, id: id)
         let header = try Header(path: path, last: last, draw)
-        let seeds = header.seeds.withUnsafeBytes { Array($0) }
         let block = ReplyBlock(firstHop: path[0].node, header: header.bytes, seed: seed)
-        return (block, ReplyKeys(seed: seed, hops: seeds))
+        return (block, ReplyKeys(seed: seed, hops: header.seeds))
     }
 
     private init(firstHop: Bytes32, header: [UInt8], seed: Bytes32) {
@@ -71,13 +71,19 @@ public struct ReplyBlock: Hashable, Sendable {
 }
 
 /// What opens the reply to one reply block. Kept, encrypted, by the agent until the reply comes or the epoch ends.
-public struct ReplyKeys: Hashable, Sendable {
-    private let seed: Bytes32
-    private let hops: [UInt8]
+public struct ReplyKeys: Sendable {
+    private static let size = Geometry.seedSize
 
-    init(seed: Bytes32, hops: [UInt8]) {
-        self.seed = seed
-        self.hops = hops
+    /// The replier's seed, then each hop's.
+    private let seeds: SharedSecret
+
+    init(seed: Bytes32, hops: borrowing SecretBytes) {
+        var seeds = SecretBytes(count: ReplyKeys.size + hops.count)
+        seeds.withUnsafeMutableBytes { seeds in
+            seed.withUnsafeBytes { HopKeys.copy($0, into: seeds, at: 0) }
+            hops.withUnsafeBytes { HopKeys.copy($0, into: seeds, at: ReplyKeys.size) }
+        }
+        self.seeds = SharedSecret(seeds)
     }
 
     /// Removes every relay's layer and the replier's.
@@ -89,28 +95,41 @@ public struct ReplyKeys: Hashable, Sendable {
         }
         var block = payload
         block.withUnsafeMutableBytes { block in
-            hops.withUnsafeBytes { hops in
-                for index in stride(from: hops.count / 32 - 1, through: 0, by: -1) {
-                    HopKeys.withPayloadKey(UnsafeRawBufferPointer(rebasing: hops[index * 32..<index * 32 + 32])) {
-                        Lioness.encrypt(block, key: $0)
-                    }
+            seeds.withUnsafeBytes { seeds in
+                func seed(_ index: Int) -> UnsafeRawBufferPointer {
+                    let start = index * ReplyKeys.size
+                    return UnsafeRawBufferPointer(rebasing: seeds[start..<start + ReplyKeys.size])
                 }
+                for hop in stride(from: seeds.count / ReplyKeys.size - 1, through: 1, by: -1) {
+                    HopKeys.withPayloadKey(seed(hop)) { Lioness.encrypt(block, key: $0) }
+                }
+                HopKeys.withPayloadKey(seed(0)) { Lioness.decrypt(block, key: $0) }
             }
-            seed.withUnsafeBytes { HopKeys.withPayloadKey($0) { Lioness.decrypt(block, key: $0) } }
         }
         return try Payload.content(of: block)
     }
 
     public init(_ reader: inout Reader) throws(WireError) {
-        seed = try reader.fixed()
+        var first = try reader.bytes(ReplyKeys.size)
+        defer { first.withUnsafeMutableBytes { SecretBytes.zero($0) } }
         let count = Int(try reader.uint8())
         guard (1...Geometry.hops).contains(count) else { throw .outOfRange(field: "hops") }
-        hops = try reader.bytes(count * 32)
+        var hops = try reader.bytes(count * ReplyKeys.size)
+        var seeds = SecretBytes(count: first.count + hops.count)
+        seeds.withUnsafeMutableBytes { seeds in
+            first.withUnsafeBytes { HopKeys.copy($0, into: seeds, at: 0) }
+            hops.withUnsafeBytes { HopKeys.copy($0, into: seeds, at: ReplyKeys.size) }
+        }
+        hops.withUnsafeMutableBytes { SecretBytes.zero($0) }
+        self.seeds = SharedSecret(seeds)
     }
 
+    /// Seed of the replier 32 ‖ number of hops 1 ‖ seed of each 32. The caller zeroes what it has no more use for.
     public func encode(_ writer: inout Writer) {
-        writer.fixed(seed)
-        writer.uint8(UInt8(truncatingIfNeeded: hops.count / 32))
-        writer.append(hops)
+        seeds.withUnsafeBytes { seeds in
+            writer.append(seeds[..<ReplyKeys.size])
+            writer.uint8(UInt8(truncatingIfNeeded: seeds.count / ReplyKeys.size - 1))
+            writer.append(seeds[ReplyKeys.size...])
+        }
     }
 }

@@ -1,16 +1,6 @@
 import Primitives
 import Wire
 
-/// A transport key with shared ownership, so that sessions can live in a dictionary; zeroed with its last owner.
-final class LinkKey: Sendable {
-    private let secret: SecretBytes
-    init(_ secret: consuming SecretBytes) { self.secret = secret }
-
-    func withUnsafeBytes<R, E: Error>(_ body: (UnsafeRawBufferPointer) throws(E) -> R) throws(E) -> R {
-        try secret.withUnsafeBytes(body)
-    }
-}
-
 /// A handshake that waits for its other message, with shared ownership. Never changed: its users work on a copy.
 final class WaitingHandshake: Sendable {
     private let state: NoiseHandshake
@@ -30,8 +20,8 @@ struct DatagramSession: Sendable {
     /// The peer's index of this session.
     let remoteIndex: UInt32
     let created: Timestamp
-    private let sending: LinkKey
-    private let receiving: LinkKey
+    private let sending: SharedSecret
+    private let receiving: SharedSecret
     private var nextCounter: UInt64 = 0
     private var window = ReplayWindow()
 
@@ -43,8 +33,8 @@ struct DatagramSession: Sendable {
         self.address = address
         self.remoteIndex = remoteIndex
         self.created = created
-        let initiator = LinkKey(keys.fromInitiator.copy())
-        let responder = LinkKey(keys.fromResponder.copy())
+        let initiator = SharedSecret(keys.fromInitiator.copy())
+        let responder = SharedSecret(keys.fromResponder.copy())
         sending = role == .initiator ? initiator : responder
         receiving = role == .initiator ? responder : initiator
     }

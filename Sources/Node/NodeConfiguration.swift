@@ -2,6 +2,7 @@ import Directory
 import Federation
 import Home
 import Records
+import Transport
 import Wire
 
 /// How one server of a cluster runs: the contents of `node.toml`, every field with its default.
@@ -180,6 +181,8 @@ extension NodeConfiguration {
 public enum NodeError: Error, Sendable, CustomStringConvertible {
     case configuration(field: String, reason: String)
     case unreadable(path: String, reason: String)
+    /// Others can get at the data directory.
+    case exposed(Exposure)
     case storage(path: String, reason: String)
     /// Nothing of the store can be read.
     case damagedStore(path: String, reason: String)
@@ -194,6 +197,7 @@ public enum NodeError: Error, Sendable, CustomStringConvertible {
         switch self {
         case .configuration(let field, let reason): "\(field): \(reason)"
         case .unreadable(let path, let reason): "\(path): \(reason)"
+        case .exposed(let exposure): "\(exposure)"
         case .storage(let path, let reason): "the store in \(path): \(reason)"
         case .damagedStore(let path, let reason): "the store in \(path) is damaged: \(reason)"
         case .storeRemoved(let path): "the data files in \(path) were removed or replaced while the node ran"

@@ -10,13 +10,8 @@ import Wire
 /// Where a node keeps what, and how it is read.
 public enum NodeFiles {
     /// The socket on which the running node answers its operator.
-    ///
-    /// A Unix socket's path has at most 107 bytes; of a longer data directory it lies in the temporary directory.
     public static func socketPath(_ configuration: NodeConfiguration) -> String {
-        let path = configuration.dataDirectory + "/node.sock"
-        guard path.utf8.count > 100 else { return path }
-        let name = path.utf8.reduce(UInt64(14_695_981_039_346_656_037)) { ($0 ^ UInt64($1)) &* 1_099_511_628_211 }
-        return FileManager.default.temporaryDirectory.path + "/hulda-\(String(name, radix: 16)).sock"
+        configuration.dataDirectory + "/node.sock"
     }
 
     /// Peers that the operator has added, one peer link a line.
@@ -62,8 +57,9 @@ public enum NodeFiles {
 
     static func makeDirectory(_ path: String) throws(NodeError) {
         do {
-            try FileManager.default.createDirectory(
-                atPath: path, withIntermediateDirectories: true, attributes: [.posixPermissions: 0o700])
+            try Exposure.makeFolder(path)
+        } catch let exposure as Exposure {
+            throw .exposed(exposure)
         } catch {
             throw .unreadable(path: path, reason: FileFailure.reason(error))
         }

@@ -144,9 +144,9 @@ public final class NodeRuntime: Sendable {
     private func open(_ addresses: NodeAddresses) async throws {
         let report: @Sendable (StreamEvent) -> Void = { [weak self] event in self?.accepted(event) }
         let pace: StreamLink.Pace = { [weak self] peer, link in self?.pace(of: peer, link) }
-        // As many again are left for links to others, the stores and the operator.
-        let descriptors = FileDescriptors.raise(to: 2 * NodeRuntime.guestLimit)
-        let guests = GuestBook(limit: min(NodeRuntime.guestLimit, descriptors / 2))
+        // As many again are left for links to others, beside what every process needs.
+        let descriptors = FileDescriptors.raise() - FileDescriptors.needed
+        let guests = GuestBook(limit: max(1, min(NodeRuntime.guestLimit, descriptors / 2)))
         let stream = try await NodeAddresses.listening(addresses.listen) {
             try await StreamLink.serve(
                 addresses.listen.nio(), key: self.keys.link, group: self.group, guests: guests, pace: pace,

@@ -7,6 +7,9 @@ public struct Argon2id: Sendable, Equatable {
     /// Memory in kibibytes.
     public var memoryKiB: UInt32
 
+    /// More than the deepest function of libsodium's Argon2id takes of the stack.
+    private static let stackUsed = 1 << 15
+
     /// libsodium's "moderate" cost: 256 MiB and three passes, near half a second.
     public static let moderate = Argon2id(operations: 3, memoryKiB: 262_144)
     /// libsodium's "interactive" cost: 64 MiB and two passes.
@@ -32,6 +35,8 @@ public struct Argon2id: Sendable, Equatable {
                 }
             }
         }
+        // libsodium leaves the last hash, which is the key, on the stack.
+        sodium_stackzero(Argon2id.stackUsed)
         guard status == 0 else { throw .outOfMemory }
         return out
     }

@@ -169,4 +169,45 @@ public enum XChaChaPoly {
         guard status == 0 else { throw .authenticationFailed }
         return out
     }
+
+    // MARK: Keys
+
+    /// A secret encrypted; 16 bytes longer.
+    public static func seal(
+        _ message: borrowing SecretBytes, key: borrowing SecretBytes, nonce: Bytes24, associated: [UInt8] = []
+    ) -> [UInt8] {
+        precondition(key.count == 32)
+        var out = [UInt8](repeating: 0, count: message.count + tagSize)
+        nonce.withUnsafeBytes { nonce in
+            key.withUnsafeBytes { key in
+                message.withUnsafeBytes { message in
+                    _ = crypto_aead_xchacha20poly1305_ietf_encrypt(
+                        &out, nil, message.octets, UInt64(message.count), associated, UInt64(associated.count), nil,
+                        nonce.octets, key.octets)
+                }
+            }
+        }
+        return out
+    }
+
+    /// What ``open(_:key:nonce:associated:)`` gives, as a secret.
+    /// - Throws: ``PrimitiveError/authenticationFailed``
+    public static func openSecret(
+        _ sealed: [UInt8], key: borrowing SecretBytes, nonce: Bytes24, associated: [UInt8] = []
+    ) throws(PrimitiveError) -> SecretBytes {
+        precondition(key.count == 32)
+        guard sealed.count >= tagSize else { throw .authenticationFailed }
+        var out = SecretBytes(count: sealed.count - tagSize)
+        let status = out.withUnsafeMutableBytes { out in
+            nonce.withUnsafeBytes { nonce in
+                key.withUnsafeBytes { key in
+                    crypto_aead_xchacha20poly1305_ietf_decrypt(
+                        out.octets, nil, nil, sealed, UInt64(sealed.count), associated, UInt64(associated.count),
+                        nonce.octets, key.octets)
+                }
+            }
+        }
+        guard status == 0 else { throw .authenticationFailed }
+        return out
+    }
 }

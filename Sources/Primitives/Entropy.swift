@@ -27,11 +27,8 @@ public struct Entropy: ~Copyable, @unchecked Sendable {
 
     /// Output seeded by the operating system.
     public static func system() -> Entropy {
-        _ = Sodium.isReady
-        var seed = Bytes32()
-        seed.withUnsafeMutableBytes { randombytes_buf($0.octets, $0.count) }
-        let entropy = Entropy(seed: seed)
-        seed.withUnsafeMutableBytes { SecretBytes.zero($0) }
+        var entropy = Entropy(seed: Bytes32())
+        entropy.state.withUnsafeMutableBytes { randombytes_buf($0.octets, keySize) }
         return entropy
     }
 

@@ -1,6 +1,7 @@
 /// A value of a fixed number of public bytes, stored inline: keys, hashes, signatures, identifiers.
 ///
-/// Secret bytes never live in one of these; see ``SecretBytes``.
+/// Keys never live in one of these, since their copies on the stack are not zeroed; see ``SecretBytes``. What is made to be
+/// shown to somebody at once or within the day may: the secret of a mailbox's handle, of the shared random value, of a name.
 public protocol FixedBytes: Hashable, Comparable, Sendable, BitwiseCopyable, CustomStringConvertible {
     /// The number of bytes.
     static var count: Int { get }

@@ -10,7 +10,8 @@ public enum Sodium {
 
 /// Bytes that must not outlive their use: one owner, zeroed when it ends.
 ///
-/// The buffer has a stable address, so moving the owner leaves no copy behind on the stack.
+/// The buffer has a stable address, so moving the owner leaves no copy behind on the stack. Dumps and swap are kept away by
+/// the program (specs/overview.md, "Secrets in memory").
 public struct SecretBytes: ~Copyable, @unchecked Sendable {
     // Safety of `@unchecked Sendable`: the buffer has exactly one owner and is written only through `mutating` calls.
     @usableFromInline let buffer: UnsafeMutableRawBufferPointer
@@ -28,7 +29,7 @@ public struct SecretBytes: ~Copyable, @unchecked Sendable {
         buffer.copyMemory(from: bytes)
     }
 
-    /// A copy of `bytes`, which are then zeroed.
+    /// A copy of `bytes`, which are then zeroed; the caller's array must share its buffer with no other, or a copy is zeroed.
     public init(taking bytes: inout [UInt8]) {
         self.init(count: bytes.count)
         buffer.copyBytes(from: bytes)
@@ -69,6 +70,29 @@ public struct SecretBytes: ~Copyable, @unchecked Sendable {
     }
 }
 
+/// Secret bytes that several values share, for tables, whose values must be copyable; zeroed when the last of them ends.
+public final class SharedSecret: Sendable {
+    private let bytes: SecretBytes
+
+    public init(_ bytes: consuming SecretBytes) { self.bytes = bytes }
+
+    /// The UTF-8 of `text`, which itself stays in memory: for passphrases of tests and of programs that have a string.
+    public convenience init(utf8 text: String) {
+        var bytes = Array(text.utf8)
+        self.init(SecretBytes(taking: &bytes))
+    }
+
+    public var count: Int { bytes.count }
+
+    /// Another owner of the same bytes.
+    public func copy() -> SecretBytes { bytes.copy() }
+
+    public func withUnsafeBytes<R: ~Copyable, E: Error>(_ body: (UnsafeRawBufferPointer) throws(E) -> R) throws(E) -> R
+    {
+        try bytes.withUnsafeBytes(body)
+    }
+}
+
 /// Comparison in time that depends on the length only.
 public enum ConstantTime {
     /// Whether both have the same length and the same bytes.
@@ -81,6 +105,10 @@ public enum ConstantTime {
 
     @inlinable
     public static func equal<T: FixedBytes>(_ left: T, _ right: T) -> Bool {
+        left.withUnsafeBytes { l in right.withUnsafeBytes { r in equal(l, r) } }
+    }
+
+    public static func equal(_ left: borrowing SecretBytes, _ right: borrowing SecretBytes) -> Bool {
         left.withUnsafeBytes { l in right.withUnsafeBytes { r in equal(l, r) } }
     }
 

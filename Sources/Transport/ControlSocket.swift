@@ -1,10 +1,12 @@
+import Glibc
 import NIOConcurrencyHelpers
 import NIOCore
 import NIOPosix
 
 /// A Unix-domain socket on which a program of the same user asks a running one: one line each way, then it closes.
 ///
-/// The socket file lies in a directory that only its owner can enter.
+/// The socket file has mode 0600 and lies in its owner's directory, and both sides ask the kernel who the other is: the
+/// server answers its own user and root, and the one who asks believes these and the directory's owner.
 public enum ControlSocket {
     /// The longest question, in bytes.
     public static let questionLimit = 4096
@@ -23,7 +25,18 @@ public enum ControlSocket {
         /// No line came in time.
         case stalled
         case oversize
+        /// It came from a process of another user.
+        case foreign
     }
+
+    /// What keeps a question from being asked.
+    public struct Foreign: Error, Equatable, Sendable {
+        /// The user whose process listens.
+        public let uid: UInt32
+    }
+
+    /// The folder of the socket cannot be opened, or its mode not be set.
+    struct Unreachable: Error { let path: String }
 
     /// Serves `answer` on the socket at `path`.
     /// - Parameter refused: told of each connection that is closed without an answer.
@@ -33,7 +46,14 @@ public enum ControlSocket {
         answer: @escaping @Sendable (_ line: [UInt8], _ loop: any EventLoop) -> EventLoopFuture<[UInt8]>
     ) async throws -> any Channel {
         let open = NIOLockedValueBox(0)
-        return try await ServerBootstrap(group: group)
+        let place = try SocketPlace(path)
+        let own = geteuid()
+        let bootstrap = ServerBootstrap(group: group)
+            .serverChannelInitializer { channel in
+                channel.eventLoop.makeCompletedFuture {
+                    try channel.pipeline.syncOperations.addHandler(AcceptPause { refused(.crowded) })
+                }
+            }
             .childChannelInitializer { channel in
                 let isAdmitted = open.withLockedValue { count in
                     count += 1
@@ -44,7 +64,11 @@ public enum ControlSocket {
                     refused(.crowded)
                     return channel.close()
                 }
-                return channel.eventLoop.makeCompletedFuture {
+                return PeerCredentials.of(channel).flatMapThrowing { peer in
+                    guard peer.uid == own || peer.uid == 0 else {
+                        refused(.foreign)
+                        return channel.close(promise: nil)
+                    }
                     try channel.pipeline.syncOperations.addHandler(
                         LineHandler(limit: questionLimit, patience: patience, refused: refused) { line, channel in
                             answer(line, channel.eventLoop).assumeIsolated().whenComplete { reply in
@@ -56,11 +80,26 @@ public enum ControlSocket {
                         })
                 }
             }
-            .bind(unixDomainSocketPath: path, cleanupExistingSocketFile: true).get()
+        let channel: any Channel
+        do {
+            channel = try await bootstrap.bind(unixDomainSocketPath: place.path, cleanupExistingSocketFile: true).get()
+        } catch {
+            place.close()
+            throw error
+        }
+        // The program's umask has kept others out until now; a program without one may embed this.
+        let isPrivate = chmod(place.path, 0o600) == 0
+        channel.closeFuture.whenComplete { _ in place.close() }
+        guard isPrivate else {
+            channel.close(promise: nil)
+            throw Unreachable(path: path)
+        }
+        return channel
     }
 
     /// Sends one line and returns the one that comes back.
-    /// - Throws: when nothing listens at `path`, or nothing answers within `timeout`.
+    /// - Throws: ``Foreign`` when a stranger listens at `path`; another error when nothing does, or nothing answers within
+    ///   `timeout`.
     public static func ask(
         path: String, _ line: [UInt8], group: any EventLoopGroup, timeout: TimeAmount = .seconds(10)
     ) async throws -> [UInt8] {
@@ -68,6 +107,8 @@ public enum ControlSocket {
         let promise = loop.makePromise(of: [UInt8].self)
         let channel: any Channel
         do {
+            let place = try SocketPlace(path)
+            defer { place.close() }
             channel = try await ClientBootstrap(group: loop)
                 .channelInitializer { channel in
                     channel.eventLoop.makeCompletedFuture {
@@ -75,7 +116,12 @@ public enum ControlSocket {
                             LineHandler(limit: answerLimit) { line, _ in promise.succeed(line) })
                     }
                 }
-                .connect(unixDomainSocketPath: path).get()
+                .connect(unixDomainSocketPath: place.path).get()
+            let peer = try await PeerCredentials.of(channel).get()
+            guard [0, geteuid(), SocketPlace.owner(path)].contains(peer.uid) else {
+                channel.close(promise: nil)
+                throw Foreign(uid: peer.uid)
+            }
         } catch {
             promise.fail(error)
             throw error

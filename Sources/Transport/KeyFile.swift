@@ -6,6 +6,8 @@ public enum KeyFile {
     public enum Failure: Error, Sendable, CustomStringConvertible {
         case unreadable(path: String, reason: String)
         case wrongSize(path: String, expected: Int)
+        /// Others can read the file.
+        case exposed(Exposure)
         /// The file is still there, or may be again after a power cut.
         case kept(path: String, reason: String)
         /// The file is gone, but its bytes may still lie on the medium.
@@ -15,6 +17,7 @@ public enum KeyFile {
             switch self {
             case .unreadable(let path, let reason): "\(path): \(reason)"
             case .wrongSize(let path, let expected): "\(path): not a key file of \(expected) bytes"
+            case .exposed(let exposure): "\(exposure)"
             case .kept(let path, let reason): "\(path): cannot be removed for good: \(reason)"
             case .notOverwritten(let path, let reason): "\(path): removed, but not overwritten: \(reason)"
             }
@@ -70,6 +73,7 @@ public enum KeyFile {
         let descriptor = open(path, O_RDONLY | O_CLOEXEC)
         guard descriptor >= 0 else { throw .unreadable(path: path, reason: reason(errno)) }
         defer { close(descriptor) }
+        if let exposure = Exposure.ofFile(descriptor, path: path) { throw .exposed(exposure) }
         var secret = SecretBytes(count: count)
         let size = secret.withUnsafeMutableBytes { read(descriptor, $0.baseAddress, $0.count) }
         var extra: UInt8 = 0

@@ -81,7 +81,7 @@ public final class StreamLink: Sendable {
     /// Accepts links on a TCP address; events of each come on the event loop that it got from `group`.
     ///
     /// Beyond the bounds of `guests` a connection is closed as soon as it is accepted, and reported as closed with
-    /// ``LinkError/overloaded``.
+    /// ``LinkError/overloaded``; one for which the system has no descriptor is reported so and waits in its queue.
     public static func serve(
         _ address: NIOCore.SocketAddress, key: LinkKey, group: any EventLoopGroup, guests: GuestBook = GuestBook(),
         patience: Patience = Patience(), pace: @escaping Pace = { _, _ in nil },
@@ -90,6 +90,12 @@ public final class StreamLink: Sendable {
         try await ServerBootstrap(group: group)
             .serverChannelOption(ChannelOptions.backlog, value: 256)
             .serverChannelOption(ChannelOptions.socketOption(.so_reuseaddr), value: 1)
+            .serverChannelInitializer { channel in
+                channel.eventLoop.makeCompletedFuture {
+                    try channel.pipeline.syncOperations.addHandler(
+                        AcceptPause { report(.closed(nil, reason: .overloaded)) })
+                }
+            }
             .childChannelOption(ChannelOptions.tcpOption(.tcp_nodelay), value: 1)
             .childChannelOption(
                 ChannelOptions.writeBufferWaterMark, value: .init(low: lowWaterMark, high: highWaterMark)

@@ -39,28 +39,20 @@ struct UnlockOptions: ParsableArguments {
     /// The key file, the passphrase in the environment, or one typed at the terminal.
     func unlock(creating: Bool = false) throws -> Unlock {
         if let keyFile { return .keyFile(path: keyFile) }
-        if let passphrase = ProcessInfo.processInfo.environment["HULDA_PASSPHRASE"], !passphrase.isEmpty {
-            return .passphrase(passphrase)
-        }
+        if let passphrase = PassphraseInput.environment { return .passphrase(passphrase) }
         guard isatty(STDIN_FILENO) == 1 else {
             throw Failure(
                 "a passphrase is needed, and there is no terminal to ask at",
                 next: "Set HULDA_PASSPHRASE, or use --key-file FILE.", code: SysExit.noPermission)
         }
-        let first = ask("Passphrase: ")
+        let first = PassphraseInput.ask("Passphrase: ")
         if creating {
-            guard !first.isEmpty, first == ask("The same again: ") else {
+            guard first.count > 0, ConstantTime.equal(first, PassphraseInput.ask("The same again: ")) else {
                 throw Failure(
                     "the two passphrases differ, or are empty", next: "Run the command again.", code: SysExit.usage)
             }
         }
-        return .passphrase(first)
-    }
-
-    private func ask(_ prompt: String) -> String {
-        guard let answer = getpass(prompt) else { return "" }
-        defer { memset(answer, 0, strlen(answer)) }
-        return String(cString: answer)
+        return .passphrase(SharedSecret(first))
     }
 }
 
@@ -223,6 +215,8 @@ enum AgentFailureText {
             return Failure(
                 "the key file \(path): \(reason)", next: "Check the path and that you may read it.",
                 code: SysExit.noInput)
+        case .exposed(let exposure):
+            return Failure("\(exposure)", next: exposure.remedy, code: SysExit.noPermission)
         case .outOfMemory:
             return Failure(
                 "not enough memory to check the passphrase", next: "Close other programs and try again.",

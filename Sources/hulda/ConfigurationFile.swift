@@ -13,7 +13,11 @@ enum ConfigurationFile {
                 code: SysExit.noInput)
         }
         do {
-            return try TOMLDecoder(strictDecoding: true).decode(NodeConfiguration.self, from: text)
+            let configuration = try TOMLDecoder(strictDecoding: true).decode(NodeConfiguration.self, from: text)
+            if configuration.registrationToken != nil, let exposure = Exposure.ofFile(path) { throw exposure }
+            return configuration
+        } catch let exposure as Exposure {
+            throw Failure("\(exposure)", next: exposure.remedy, code: SysExit.noPermission)
         } catch {
             throw Failure(
                 "the configuration \(path) is wrong: \(describe(error))",

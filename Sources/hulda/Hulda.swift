@@ -1,6 +1,7 @@
 import ArgumentParser
 import Glibc
 import Terminal
+import Transport
 
 @main
 struct Hulda: AsyncParsableCommand {
@@ -31,9 +32,13 @@ struct Hulda: AsyncParsableCommand {
         ])
 
     static func main() async {
+        // Before anything is read that nobody else may see.
+        ProcessShield.raise()
+        FileDescriptors.raise()
         do {
             try CommandName.check(CommandLine.arguments.dropFirst(), in: Hulda.self)
             var command = try await asyncParseAsRoot()
+            checkDescriptors()
             if var command = command as? any AsyncParsableCommand {
                 try await command.run()
             } else {
@@ -55,6 +60,19 @@ struct Hulda: AsyncParsableCommand {
             }
             Glibc.exit(code.rawValue)
         }
+    }
+
+    /// SwiftNIO ends the process with a signal where there are too few.
+    private static func checkDescriptors() {
+        let needed = FileDescriptors.needed
+        guard !FileDescriptors.areFree(needed) else { return }
+        let failure = Failure(
+            "this process may not open as many files and sockets as it needs: \(needed)",
+            next: "Raise the limit: ulimit -n \(2 * needed), or LimitNOFILE= in a unit of systemd. A server with many "
+                + "links needs 65536.",
+            code: SysExit.os)
+        OutputOptions.printFailure(failure, json: isForPrograms)
+        Glibc.exit(failure.code.rawValue)
     }
 
     /// Whether a program reads what is printed; arguments that could not be understood are looked at as they are.

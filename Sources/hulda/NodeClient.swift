@@ -17,6 +17,12 @@ struct NodeClient {
             return try await ControlSocket.ask(
                 path: NodeFiles.socketPath(configuration), Array(request.text.utf8), group: group,
                 timeout: .seconds(seconds))
+        } catch let stranger as ControlSocket.Foreign {
+            throw Failure(
+                "what listens in \(configuration.dataDirectory) is a process of user \(stranger.uid), not the node",
+                next:
+                    "Find out who it is: ps -u \(stranger.uid). The node's directory must be writable by its user alone.",
+                code: SysExit.noPermission)
         } catch {
             throw Failure(
                 "the node \(configuration.clusterName) does not answer",
@@ -124,6 +130,8 @@ enum NodeFailureText {
             case .unreadable:
                 Failure(
                     "\(error)", next: "Check the path, and that you may read and write there.", code: SysExit.noInput)
+            case .exposed(let exposure):
+                Failure("\(exposure)", next: exposure.remedy, code: SysExit.noPermission)
             case .inUse:
                 Failure(
                     "\(error)", next: "Stop it first, or see what it does: hulda node status, with the same --config.",
@@ -147,6 +155,8 @@ enum NodeFailureText {
             case .cannotListen:
                 Failure("\(error)", next: "Use an address of this machine in node.toml.", code: SysExit.os)
             }
+        case KeyFile.Failure.exposed(let exposure):
+            Failure("\(exposure)", next: exposure.remedy, code: SysExit.noPermission)
         case let error as KeyFile.Failure:
             Failure("\(error)", next: "Restore the key from a backup, or check permissions.", code: SysExit.noInput)
         default: error

@@ -107,16 +107,20 @@ struct OutputOptions: ParsableArguments {
         do {
             try await body()
         } catch let failure as Failure {
-            if json {
-                OutputOptions.printFailure(failure.message, next: failure.next)
-            } else {
-                let screen = Screen(descriptor: STDERR_FILENO)
-                for line in ["hulda: \(failure.message)", "       \(failure.next)"] {
-                    StandardStream.write(
-                        ForeignText.paragraph(line, on: screen, hanging: 7) + "\n", to: STDERR_FILENO)
-                }
-            }
+            OutputOptions.printFailure(failure, json: json)
             throw failure.code
+        }
+    }
+
+    /// An error on standard error.
+    static func printFailure(_ failure: Failure, json: Bool) {
+        if json {
+            printFailure(failure.message, next: failure.next)
+        } else {
+            let screen = Screen(descriptor: STDERR_FILENO)
+            for line in ["hulda: \(failure.message)", "       \(failure.next)"] {
+                StandardStream.write(ForeignText.paragraph(line, on: screen, hanging: 7) + "\n", to: STDERR_FILENO)
+            }
         }
     }
 

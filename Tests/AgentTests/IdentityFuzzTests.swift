@@ -25,6 +25,7 @@ struct IdentityFuzzTests {
         let master = SecretBytes(taking: &raw)
         let key = path + "/key"
         try Data(garbage.entropy.array(32)).write(to: URL(fileURLWithPath: key))
+        chmod(key, 0o600)
         let file = try IdentityFile.create(
             master: master, unlock: .keyFile(path: key), cost: .interactive, entropy: &garbage.entropy)
         let text = String(decoding: try JSONEncoder().encode(file), as: UTF8.self)
@@ -48,7 +49,8 @@ struct IdentityFuzzTests {
         var raw = entropy.array(32)
         let master = SecretBytes(taking: &raw)
         var file = try IdentityFile.create(
-            master: master, unlock: .passphrase("right"), cost: Argon2id(operations: 1, memoryKiB: 8),
+            master: master, unlock: .passphrase(SharedSecret(utf8: "right")),
+            cost: Argon2id(operations: 1, memoryKiB: 8),
             entropy: &entropy)
         for (operations, memory) in [(0, 8), (1, 0), (.max, 8), (1, .max), (65, 8), (1, (1 << 20) + 1)]
             as [(UInt32, UInt32)]
@@ -56,7 +58,7 @@ struct IdentityFuzzTests {
             file.operations = operations
             file.memoryKiB = memory
             #expect(throws: AgentFailure.self, "\(operations), \(memory)") {
-                _ = try file.master(.passphrase("right")).count
+                _ = try file.master(.passphrase(SharedSecret(utf8: "right"))).count
             }
         }
     }

@@ -54,7 +54,7 @@ struct DamagedStoreTests {
                 ["id", "new", "--fast-passphrase", "--bootstrap", folder.path + "/list"], environment: environment)
             try #require(made.status == 0, "\(made.errors)")
             let files = AgentFiles(directory: folder.path + "/agent")
-            let master = try files.readIdentity().master(.passphrase("x"))
+            let master = try files.readIdentity().master(.passphrase(SharedSecret(utf8: "x")))
             var store = try SealedStore(try files.openStore(creates: false), master: master)
             var entropy = Entropy(seed: 7_100)
             var inbox = try Inbox(store)

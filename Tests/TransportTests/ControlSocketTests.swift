@@ -70,4 +70,117 @@ struct ControlSocketTests {
         #expect(sizes.count <= floods.count && sizes.allSatisfy { $0 <= ControlSocket.questionLimit })
         try await server.close()
     }
+
+    @Test("lies in its folder with mode 0600 however long the path is, and nothing of it elsewhere")
+    func longPath() async throws {
+        let temporary = FileManager.default.temporaryDirectory.path
+        let before = Set(
+            try FileManager.default.contentsOfDirectory(atPath: temporary).filter { $0.hasSuffix(".sock") })
+        let top = temporary + "/hulda-\(UUID().uuidString)"
+        defer { try? FileManager.default.removeItem(atPath: top) }
+        for length in [95, 100, 101, 107, 108, 300] {
+            let folder = top + "/" + String(repeating: "a", count: max(1, length - top.utf8.count - 7)).split(by: 100)
+            try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
+            let path = folder + "/x.sock"
+            let server = try await ControlSocket.serve(path: path, group: group) { line, loop in
+                loop.makeSucceededFuture(line)
+            }
+            #expect(try await ControlSocket.ask(path: path, [1, 2], group: group) == [1, 2], "\(path.utf8.count)")
+            let mode = try FileManager.default.attributesOfItem(atPath: path)[.posixPermissions] as? Int
+            #expect(mode == 0o600)
+            try await server.close()
+            await #expect(throws: (any Error).self) { try await ControlSocket.ask(path: path, [1], group: group) }
+        }
+        let after = Set(try FileManager.default.contentsOfDirectory(atPath: temporary).filter { $0.hasSuffix(".sock") })
+        #expect(after.subtracting(before).allSatisfy { !$0.hasPrefix("x") })
+        await #expect(throws: (any Error).self) {
+            let nowhere = top + "/" + String(repeating: "b", count: 120) + "/x.sock"
+            return try await ControlSocket.ask(path: nowhere, [1], group: group)
+        }
+    }
+
+    /// Another user, which only root can become.
+    private static let stranger: UInt32 = 65534
+
+    /// Runs Python as the stranger.
+    private func asStranger(_ script: String, _ path: String) throws -> Process {
+        let process = Process()
+        process.executableURL = URL(fileURLWithPath: "/usr/bin/env")
+        process.arguments = [
+            "setpriv", "--reuid=\(ControlSocketTests.stranger)", "--regid=\(ControlSocketTests.stranger)",
+            "--clear-groups", "/usr/bin/python3", "-c", script, path,
+        ]
+        try process.run()
+        return process
+    }
+
+    @Test("gives no answer to a process of another user, and takes none from one", .enabled(if: geteuid() == 0))
+    func strangers() async throws {
+        let folder = FileManager.default.temporaryDirectory.path + "/hulda-\(UUID().uuidString)"
+        try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
+        defer { try? FileManager.default.removeItem(atPath: folder) }
+        chmod(folder, 0o777)
+        let path = folder + "/node.sock"
+        let refused = NIOLockedValueBox<[ControlSocket.Refusal]>([])
+        let asked = NIOLockedValueBox(0)
+        let server = try await ControlSocket.serve(
+            path: path, group: group,
+            refused: { reason in refused.withLockedValue { $0.append(reason) } },
+            answer: { line, loop in
+                asked.withLockedValue { $0 += 1 }
+                return loop.makeSucceededFuture(line)
+            })
+        // As an administrator might leave it.
+        chmod(path, 0o777)
+        let question = try asStranger(
+            """
+            import socket, sys
+            s = socket.socket(socket.AF_UNIX)
+            s.connect(sys.argv[1])
+            try:
+                s.send(b"status\\n")
+                sys.exit(len(s.recv(100)))
+            except OSError:
+                sys.exit(0)
+            """, path)
+        question.waitUntilExit()
+        #expect(question.terminationStatus == 0)
+        for _ in 0..<500 where refused.withLockedValue({ $0.isEmpty }) { try await Task.sleep(for: .milliseconds(10)) }
+        #expect(refused.withLockedValue { $0 } == [.foreign] && asked.withLockedValue { $0 } == 0)
+        try await server.close()
+
+        let impostor = try asStranger(
+            """
+            import socket, sys
+            s = socket.socket(socket.AF_UNIX)
+            s.bind(sys.argv[1])
+            s.listen()
+            while True:
+                c = s.accept()[0]
+                c.send(b"{}\\n")
+                c.close()
+            """, path)
+        defer { impostor.terminate() }
+        for _ in 0..<500 where !FileManager.default.fileExists(atPath: path) {
+            try await Task.sleep(for: .milliseconds(10))
+        }
+        try await Task.sleep(for: .milliseconds(100))
+        let failure = await #expect(throws: ControlSocket.Foreign.self) {
+            try await ControlSocket.ask(path: path, [1], group: group)
+        }
+        #expect(failure?.uid == ControlSocketTests.stranger)
+    }
+}
+
+extension String {
+    /// With a slash after each `length` characters: no file name has more than 255 bytes.
+    fileprivate func split(by length: Int) -> String {
+        var parts: [String] = []
+        var rest = self[...]
+        while !rest.isEmpty {
+            parts.append(String(rest.prefix(length)))
+            rest = rest.dropFirst(length + 1)
+        }
+        return parts.joined(separator: "/")
+    }
 }
