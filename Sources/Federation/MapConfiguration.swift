@@ -70,6 +70,8 @@ public enum MapEffect: Sendable {
     case lost(NodeID)
     /// Somebody of an admitted cluster has contradicted himself, as this proves; it is new and in the store.
     case evidence(EquivocationEvidence)
+    /// Somebody else has signed a newer descriptor of this very server: he has its key.
+    case copied(ServerDescriptor)
     /// What the comparison of an epoch's snapshots has come to; again when that changes.
     case snapshotVerdict(epoch: UInt64, SnapshotComparison.Verdict)
     /// What ``MapCore/view(at:)`` gives is another, although no descriptor is: layers, weights, or what may be used.
@@ -116,6 +118,8 @@ public struct MapCounters: CounterSet {
     public var evicted: UInt64 = 0
     /// Dropped because the map, or the cluster's share of it, is full.
     public var full: UInt64 = 0
+    /// Newer descriptors of this very server that it did not sign.
+    public var copies: UInt64 = 0
     /// Dropped because too many versions of one descriptor had come within the hour.
     public var hasty: UInt64 = 0
     /// Dropped because the link's share of this interval was used up.

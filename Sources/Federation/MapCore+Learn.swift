@@ -31,6 +31,12 @@ extension MapCore {
         _ descriptor: MapDescriptor, from link: UInt64?, _ now: Timestamp, _ effects: inout [MapEffect],
         _ store: inout some (KeyValueStore & ~Copyable)
     ) throws(StorageError) {
+        if link != nil, case .server(let server) = descriptor,
+            server.serverID == snapshots.signer?.certificate.serverID
+        {
+            counters.copies += 1
+            effects.append(.copied(server))
+        }
         let change = admit(descriptor)
         if !admission.admits(descriptor.clusterID) {
             putAside(descriptor)

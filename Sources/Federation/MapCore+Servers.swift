@@ -22,6 +22,16 @@ extension MapCore {
         return server
     }
 
+    /// The other servers of this one's cluster, as they announce themselves.
+    public func siblings(at now: Timestamp) -> [ServerDescriptor] {
+        guard let own = snapshots.signer?.certificate else { return [] }
+        return servers(of: own.clusterID).compactMap { id in
+            guard case .server(let server)? = held[id], server.serverID != own.serverID, server.isCurrent(at: now)
+            else { return nil }
+            return server
+        }
+    }
+
     public func cluster(_ cluster: VerifyingKey) -> ClusterDescriptor? {
         guard case .cluster(let descriptor)? = held[MapCore.name(cluster)] else { return nil }
         return descriptor

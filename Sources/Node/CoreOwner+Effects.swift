@@ -25,6 +25,12 @@ extension CoreOwner {
             // Only agents ask in envelopes, and wait for a map to be whole; nodes hear of everything over their links.
             case .inquire, .compared: break
             case .measure(let epoch, let targets, let until): ports?.measure(targets, epoch, until)
+            case .copied(let descriptor):
+                let sighting = copies.saw(descriptor, .now())
+                logger.error(
+                    "another server announces itself with this server's key: a copy of the data directory runs there. Stop it; what it announced is replaced",
+                    metadata: ["address": "\(sighting.address)", "within_an_hour": "\(sighting.count)"])
+                ports?.copied(sighting)
             case .snapshotVerdict(let epoch, let verdict): verdict.report(epoch, logger)
             }
         }

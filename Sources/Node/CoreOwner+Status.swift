@@ -26,6 +26,13 @@ extension CoreOwner {
         status.map = .init(
             clusters: map.clusterTotal, servers: map.currentTotal(at: now),
             wireVersion: Int(map.configuration.highestVersion), links: [:], snapshot: map.snapshotReport(at: now))
+        status.server.copy = copies.last.map {
+            .init(
+                address: "\($0.address)", secondsAgo: now.milliseconds(since: $0.noticed) / 1000, count: $0.count)
+        }
+        status.map.siblings = map.siblings(at: now).map {
+            .init(server: $0.nodeID.hex, address: "\($0.tcp)", certifiedUntil: $0.certificate.expiry)
+        }
         for (version, count) in map.linkVersions { status.map.links["\(version)"] = count }
         var rows: [(account: Bytes16, items: Int, replyBlocks: Int)] = []
         var records = 0

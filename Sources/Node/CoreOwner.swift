@@ -26,6 +26,8 @@ final class CoreOwner: @unchecked Sendable {
         var mapChanged: @Sendable () -> Void
         /// Measure these relays.
         var measure: @Sendable (_ targets: [NodeID], _ epoch: UInt64, _ until: Timestamp) -> Void
+        /// Somebody else announces this server.
+        var copied: @Sendable (CopyWatch.Sighting) -> Void
     }
 
     enum Event: Sendable {
@@ -142,6 +144,8 @@ final class CoreOwner: @unchecked Sendable {
     var isNearlyFull = false
     /// Whether the data file was removed: nothing is accepted any more.
     var isStoreRemoved = false
+    /// Who else has announced this server.
+    var copies = CopyWatch()
     /// Own descriptors that are not on disk.
     var publications = Publications()
     /// Since when the store refuses what is to be written, and why; `nil` when it took what it was handed last.

@@ -177,7 +177,7 @@ extension NodeConfiguration {
     }
 }
 
-/// What keeps a node from starting, in words for its operator.
+/// What keeps a node from starting, or from going on, in words for its operator.
 public enum NodeError: Error, Sendable, CustomStringConvertible {
     case configuration(field: String, reason: String)
     case unreadable(path: String, reason: String)
@@ -191,6 +191,8 @@ public enum NodeError: Error, Sendable, CustomStringConvertible {
     /// Another node, or this one a second time.
     case inUse(path: String)
     case addressInUse(String)
+    /// A copy of this server goes on announcing itself.
+    case copied(address: String)
     case cannotListen(address: String, reason: String)
 
     public var description: String {
@@ -202,6 +204,8 @@ public enum NodeError: Error, Sendable, CustomStringConvertible {
         case .damagedStore(let path, let reason): "the store in \(path) is damaged: \(reason)"
         case .storeRemoved(let path): "the data files in \(path) were removed or replaced while the node ran"
         case .inUse(let path): "a running node uses \(path)"
+        case .copied(let address):
+            "a server at \(address) has this server's key and goes on announcing itself: this one has stopped"
         case .addressInUse(let address):
             "\(address) is in use: stop the program that listens there, or choose another address in node.toml"
         case .cannotListen(let address, let reason): "cannot listen on \(address): \(reason)"

@@ -65,6 +65,8 @@ public final class NodeRuntime: Sendable {
         var keysRefusal = FailureRun()
         var neighbours: (nodes: [NodeID], at: Timestamp)?
         var bootstrap: [PeerLink] = []
+        /// After so long a copy's word is replaced by the own one.
+        var copyPatience = TimeAmount.seconds(30)
         /// Lookups that the operator has asked for so far.
         var lookups: UInt64 = 0
     }
@@ -181,7 +183,8 @@ public final class NodeRuntime: Sendable {
                 mapChanged: { [weak self] in self?.openGossipLinks() },
                 measure: { targets, epoch, until in
                     relay.enqueue { $0.measure(targets, epoch: epoch, until: until) }
-                })
+                },
+                copied: { [weak self] sighting in self?.copied(sighting, addresses) })
             cores.start(socket, named: named, own: own)
         }
         try announce(addresses)
@@ -224,6 +227,18 @@ public final class NodeRuntime: Sendable {
             return false
         }
         return true
+    }
+
+    /// A copy of this server has announced itself: its word is replaced by the own one, unless it goes on.
+    private func copied(_ sighting: CopyWatch.Sighting, _ addresses: NodeAddresses) {
+        guard !sighting.isContested else {
+            failing.yield(.copied(address: "\(sighting.address)"))
+            return
+        }
+        // A copy runs the same program and answers too: at once, the two would have spoken three times within a second.
+        group.next().scheduleTask(in: state.withLockedValue { $0.copyPatience }) {
+            do { try self.announce(addresses) } catch { self.logger.error("cannot announce this server: \(error)") }
+        }
     }
 
     var uptimeSeconds: UInt64 { Timestamp.now().milliseconds(since: started) / 1000 }

@@ -14,6 +14,24 @@ public struct NodeStatus: Codable, Sendable {
         public var uptimeSeconds: UInt64
         public var residentKiB: UInt64
         public var epoch: UInt64
+        /// The last that announced itself with this server's key; missing when nobody has since the start.
+        public var copy: Copy?
+    }
+
+    /// A copy of this server's keys (specs/map.md, "Copies of a server").
+    public struct Copy: Codable, Sendable {
+        public var address: String
+        public var secondsAgo: UInt64
+        /// Announcements within an hour until then.
+        public var count: Int
+    }
+
+    /// Another server of the own cluster.
+    public struct Sibling: Codable, Sendable {
+        public var server: String
+        public var address: String
+        /// Seconds since 1970 until which the cluster has certified it.
+        public var certifiedUntil: UInt64
     }
 
     /// As a gateway: how many agents there are, and never which.
@@ -124,6 +142,8 @@ public struct NodeStatus: Codable, Sendable {
         /// The highest version of its gossip that this node speaks, and links by the version spoken over them.
         public var wireVersion: Int
         public var links: [String: Int]
+        /// The other servers of the own cluster; missing in the statement of an earlier version.
+        public var siblings: [Sibling]?
         /// Missing in the statement of an earlier version.
         public var snapshot: SnapshotReport?
     }

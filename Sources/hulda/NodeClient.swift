@@ -150,6 +150,12 @@ enum NodeFailureText {
                     "\(error)",
                     next: "Nothing was accepted since. Restore the folder from a copy, and start the node again.",
                     code: SysExit.io)
+            case .copied:
+                // 78 is what systemd does not start again after.
+                Failure(
+                    "\(error)",
+                    next: "Stop the copy there, then start this one. If the other is not yours, the keys are stolen: "
+                        + "make a new server with hulda node init in an empty directory.", code: SysExit.config)
             case .addressInUse:
                 Failure("\(error)", next: "See who listens: ss -ltnup", code: SysExit.os)
             case .cannotListen:

@@ -23,6 +23,7 @@ enum StatusText {
         if let addresses = status.gateway.agentAddresses {
             lines.insert("  TESTBED    lists the addresses of its users: \(list(addresses, "agents", " at"))", at: 1)
         }
+        lines.insert(contentsOf: copies(status), at: 1)
         if let snapshot = status.map.snapshot { lines += SnapshotText.lines(snapshot) }
         if let view = status.directory.view { lines += ViewText.lines(view) }
         lines += [
@@ -32,6 +33,26 @@ enum StatusText {
         lines += troubles(status.store)
         lines += counters(status.counters)
         return lines.joined(separator: "\n")
+    }
+
+    /// Who else speaks as this server, and which others speak for its cluster.
+    static func copies(_ status: NodeStatus) -> [String] {
+        var lines: [String] = []
+        if let copy = status.server.copy {
+            lines += [
+                "  COPIED     a server at \(copy.address) announced itself with this server's key,",
+                "             \(copy.secondsAgo) s ago, \(copy.count) within an hour: a copy of the data directory runs",
+                "             there. Stop it. If it is not yours, the keys are stolen: make a new server",
+                "             (hulda node init in an empty directory) and take this one off.",
+            ]
+        }
+        for sibling in status.map.siblings ?? [] {
+            lines.append("  cluster    also has the server \(sibling.server.prefix(16)) at \(sibling.address)")
+        }
+        if !(status.map.siblings ?? []).isEmpty {
+            lines.append("             If you did not set it up, somebody has a copy of cluster.key.")
+        }
+        return lines
     }
 
     /// What cannot be written, and what to do.

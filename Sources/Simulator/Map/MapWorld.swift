@@ -134,7 +134,9 @@ struct MapWorld: ~Copyable {
                 arrivals[end] = due
                 queue.push(.message(to: other, link: link, body), due: due)
             case .learned(let server): spread(server)
-            case .learnedCluster, .lost, .evidence, .snapshotVerdict, .viewChanged, .inquire, .measure, .compared: break
+            case .learnedCluster, .lost, .evidence, .snapshotVerdict, .viewChanged, .inquire, .measure, .compared,
+                .copied:
+                break
             }
         }
     }

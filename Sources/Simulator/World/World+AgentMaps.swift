@@ -102,7 +102,7 @@ extension World {
         case .evidence(let evidence): checkAccused(evidence)
         case .snapshotVerdict(_, .agreed): figures.agentMapsAgreed += 1
         case .snapshotVerdict(_, .refused): figures.agentMapsRefused += 1
-        case .snapshotVerdict, .measure, .compared: break
+        case .snapshotVerdict, .measure, .compared, .copied: break
         }
     }
 

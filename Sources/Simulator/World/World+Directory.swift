@@ -20,6 +20,7 @@ extension World {
             // Servers do not ask in envelopes.
             case .inquire, .compared: break
             case .measure(let epoch, let targets, let until): measure(server, targets, epoch: epoch, until: until)
+            case .copied: break
             case .snapshotVerdict(_, .agreed): figures.mapsAgreed += 1
             case .snapshotVerdict(_, .undecided): break
             case .snapshotVerdict: figures.mapsContested += 1
