@@ -210,7 +210,7 @@ final class AgentOwner: @unchecked Sendable {
                     .write(piece.fileName, piece.encode(), logger)
             case .snapshotVerdict(_, .refused):
                 logger.warning("few clusters hold this map: a gateway may hide servers from this agent")
-            case .snapshotVerdict, .measure: break
+            case .snapshotVerdict, .measure, .copied: break
             }
         }
     }

@@ -194,6 +194,11 @@ public final class AgentRuntime: Sendable {
         }
     }
 
+    /// The last record of this ID that somebody else published, while its user has to know of it.
+    public func foreignRecord() async throws -> ForeignRecord? {
+        try await onLoop { $0.core.foreignRecord(at: .now()) }
+    }
+
     /// Whether few clusters hold the map that this agent was given: it uses an older one.
     public func isMapRefused() async throws -> Bool { try await onLoop { $0.isMapRefused } }
 

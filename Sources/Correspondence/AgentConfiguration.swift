@@ -78,6 +78,8 @@ public struct AgentCounters: CounterSet {
     public var clockTurns: UInt64 = 0
     /// Holders that lacked it then.
     public var replicasMissing: UInt64 = 0
+    /// Records of the own ID that somebody else published.
+    public var foreignRecords: UInt64 = 0
 
     public init() {}
 }

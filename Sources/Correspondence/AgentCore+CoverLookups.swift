@@ -29,9 +29,11 @@ extension AgentCore {
         scheduleCoverLookup(now, &entropy)
         let isPublished = settings.isRegistered && settings.publishedSequence == settings.sequence
         if entropy.below(2) == 0, isPublished {
-            auditReplicas(now, &entropy)
+            askForOwnRecord(now.epoch, perRing: CoverLookups.holdersPerRing, asCover: true, &entropy)
         } else {
-            askFirstWave(of: SigningKey(&entropy).publicKey, now, &entropy, .dummyLookup)
+            askFirstWave(
+                of: SigningKey(&entropy).publicKey, now.epoch, perRing: CoverLookups.holdersPerRing, asCover: true,
+                &entropy, .dummyLookup)
         }
     }
 
@@ -40,45 +42,23 @@ extension AgentCore {
         coverLookups.next = now.adding(milliseconds: UInt64(min(wait, 86_400_000)))
     }
 
-    private mutating func auditReplicas(_ now: Timestamp, _ entropy: inout Entropy) {
-        guard let user = try? BlindedID(identity.id, epoch: now.epoch) else { return }
-        counters.audits += 1
-        askFirstWave(of: user.key, now, &entropy, .audit(user.key, number: settings.sequence))
-    }
-
-    private mutating func askFirstWave(
-        of key: VerifyingKey, _ now: Timestamp, _ entropy: inout Entropy, _ purpose: ReplyPurpose
-    ) {
-        for ring in network.rings(of: key, epoch: now.epoch) {
+    /// - Returns: whom it asks.
+    @discardableResult
+    mutating func askFirstWave(
+        of key: VerifyingKey, _ epoch: UInt64, perRing count: Int, asCover: Bool, _ entropy: inout Entropy,
+        _ purpose: ReplyPurpose
+    ) -> Set<NodeID> {
+        var asked: Set<NodeID> = []
+        for ring in network.rings(of: key, epoch: epoch) {
             var holders = ring
             entropy.shuffle(&holders)
-            for holder in holders.prefix(CoverLookups.holdersPerRing) {
-                let question = DirectoryMessage.get(key: key, epoch: now.epoch).encode()
-                enqueueAsCover(.service(.directory, destination: holder, body: question, reply: purpose))
+            for holder in holders.prefix(count) {
+                let question = DirectoryMessage.get(key: key, epoch: epoch).encode()
+                let item = Outgoing.service(.directory, destination: holder, body: question, reply: purpose)
+                if asCover { enqueueAsCover(item) } else { enqueue(item) }
+                asked.insert(holder)
             }
         }
-    }
-
-    /// A holder's answer to a question for the own record. Where it lacks the record, that is published anew.
-    mutating func auditAnswered(
-        _ answer: DirectoryMessage, key: VerifyingKey, number: UInt64, _ now: Timestamp,
-        _ store: inout some (KeyValueStore & ~Copyable)
-    ) throws(StorageError) {
-        switch answer {
-        case .record(let bytes):
-            if let record = try? DirectoryRecord(decoding: bytes), record.blindedKey == key {
-                let base = SequenceBase(user: identity.user.publicKey, epoch: record.epoch)
-                if base.seconds(of: record.sequence) >= number { return }
-            }
-        case .missing, .absent: break
-        default:
-            counters.malformedAnswers += 1
-            return
-        }
-        counters.replicasMissing += 1
-        guard settings.sequence == number, now >= coverLookups.nextRepublication else { return }
-        coverLookups.nextRepublication = now.adding(milliseconds: CoverLookups.pause)
-        settings.nextPublish = min(settings.nextPublish, now)
-        try settings.save(&store)
+        return asked
     }
 }

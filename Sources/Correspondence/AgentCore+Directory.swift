@@ -7,17 +7,19 @@ import Wire
 
 /// Publishing the own record, resolving others.
 extension AgentCore {
-    /// Before the next epoch begins, its record is published this much ahead, in seconds (design section 5).
-    static let publishAhead: UInt64 = 3 * 3600
-
     // MARK: Publishing
 
     mutating func advancePublications(
         _ now: Timestamp, _ entropy: inout Entropy, _ effects: inout [AgentEffect],
         _ store: inout some (KeyValueStore & ~Copyable)
     ) throws(StorageError) {
-        if settings.isRegistered, now >= settings.nextPublish, !network.servers.isEmpty, canPublish(now) {
-            try refreshNames(try startPublishing(now, &entropy, &store), now, &store)
+        try beginEpoch(now, &entropy, &store)
+        if settings.isRegistered, !network.servers.isEmpty {
+            if now >= settings.nextPublish {
+                try publishToday(now, &entropy, &store)
+            } else if let due = ahead.due, now >= due, shared.isReady(ahead.epoch) {
+                try publishAhead(now, &entropy, &store)
+            }
         }
         for epoch in publications.keys.sorted() {
             guard var publication = publications[epoch] else { continue }
@@ -33,49 +35,108 @@ extension AgentCore {
         }
     }
 
-    /// - Returns: the epochs that records are published for.
-    private mutating func startPublishing(
+    /// Draws when tomorrow's record is published. What was published yesterday for today is today's record now.
+    private mutating func beginEpoch(
         _ now: Timestamp, _ entropy: inout Entropy, _ store: inout some (KeyValueStore & ~Copyable)
-    ) throws(StorageError) -> [UInt64] {
+    ) throws(StorageError) {
+        let last = ahead
+        guard ahead.plan(now, &entropy) else { return }
+        try ahead.save(&store)
+        guard settings.isRegistered else { return }
+        let isToday = last.epoch == now.epoch && last.isPublished && last.due == nil && last.isConfirmed
+        settings.nextPublish = isToday ? last.refresh : min(settings.nextPublish, now)
+        try settings.save(&store)
+    }
+
+    private mutating func publishToday(
+        _ now: Timestamp, _ entropy: inout Entropy, _ store: inout some (KeyValueStore & ~Copyable)
+    ) throws(StorageError) {
+        guard let content = recordContent else { return }
+        settings.nextPublish = AgentCore.nextRefresh(now, &entropy)
+        settings.sequence = max(settings.sequence &+ 1, now.seconds)
+        try startPublishing(now.epoch, number: settings.sequence, now, &entropy, &store)
+        try settings.save(&store)
+        ahead.follow(content, now, &entropy)
+        try ahead.save(&store)
+    }
+
+    private mutating func publishAhead(
+        _ now: Timestamp, _ entropy: inout Entropy, _ store: inout some (KeyValueStore & ~Copyable)
+    ) throws(StorageError) {
+        guard let content = recordContent else { return }
+        ahead.published(content, refresh: AgentCore.nextRefresh(now, &entropy))
+        try startPublishing(ahead.epoch, number: 0, now, &entropy, &store)
+        try settings.save(&store)
+        try ahead.save(&store)
+    }
+
+    /// Between 8 and 12 hours, in milliseconds, so that agents that began together do not stay together.
+    private static func nextRefresh(_ now: Timestamp, _ entropy: inout Entropy) -> Timestamp {
+        now.adding(milliseconds: 8 * 3_600_000 + UInt64(entropy.below(4 * 3_600_000)))
+    }
+
+    /// Stands for all that a record says now; `nil` when there is no home to name.
+    private var recordContent: Bytes32? {
+        var writer = Writer(capacity: 168)
+        for home in settings.listed {
+            guard let account = home.account else { continue }
+            writer.fixed(home.node)
+            writer.fixed(account)
+        }
+        guard !writer.bytes.isEmpty else { return nil }
+        writer.uint64(identity.serial)
+        writer.fixed(identity.operational.publicKey.bytes)
+        writer.fixed(identity.sealing.publicKey.bytes)
+        return BLAKE2b.h(Domain("hulda/rec-said"), writer.bytes)
+    }
+
+    private mutating func startPublishing(
+        _ epoch: UInt64, number: UInt64, _ now: Timestamp, _ entropy: inout Entropy,
+        _ store: inout some (KeyValueStore & ~Copyable)
+    ) throws(StorageError) {
         let homes = settings.listed
-        guard let first = homes.first, let account = first.account else { return [] }
+        guard let first = homes.first, let account = first.account else { return }
         let second = homes.dropFirst().first.flatMap { home in
             home.account.map { RecordBody.Home(node: home.node, account: $0) }
         }
-        // Between 8 and 12 hours, and in time for the next epoch.
-        let refresh = now.adding(seconds: 8 * 3600 + UInt64(entropy.below(4 * 3600)))
-        let nextEpoch = Timestamp(seconds: (now.epoch + 1) * Timestamp.secondsPerEpoch - AgentCore.publishAhead)
-        settings.nextPublish = nextEpoch > now ? min(refresh, nextEpoch) : refresh
-        settings.sequence = max(settings.sequence &+ 1, now.seconds)
-        var epochs = [now.epoch]
-        if nextEpoch <= now { epochs.append(now.epoch + 1) }
-        for epoch in epochs {
-            let expiry = DirectoryRecord.expiry(ofEpoch: epoch)
-            let sequence = SequenceBase(user: identity.user.publicKey, epoch: epoch).sequence(at: settings.sequence)
-            do {
-                let body = RecordBody(
-                    home: first.node, account: account, second: second, serial: identity.serial,
-                    sealing: identity.sealing.publicKey, operational: identity.operational.publicKey,
-                    operationalExpiry: now.seconds + RecordBody.operationalLifetime,
-                    policy: RecordBody.openPolicy, prekeys: Bytes32(), user: identity.user)
-                let record = try DirectoryRecord.seal(
-                    body: body, user: identity.user, epoch: epoch, sequence: sequence, entropy: &entropy)
-                for home in homes { settings.update(home.node) { $0.listedUntil = max($0.listedUntil, expiry) } }
-                publications[epoch] = Publication(
-                    epoch: epoch, record: record.encode(), sequence: sequence, number: settings.sequence,
-                    homes: homes.map(\.node), holders: network.holders(of: record.blindedKey, epoch: epoch), now: now)
-            } catch {
-                counters.unbuildable += 1
-            }
+        // What others have published shows before this record replaces it.
+        let asked: Set<NodeID> =
+            ownRecords.hasPublished ? askForOwnRecord(epoch, perRing: 1, asCover: false, &entropy) : []
+        let published = ownRecords.next(epoch, now)
+        do {
+            let body = RecordBody(
+                home: first.node, account: account, second: second, serial: identity.serial,
+                sealing: identity.sealing.publicKey, operational: identity.operational.publicKey,
+                operationalExpiry: now.seconds + RecordBody.operationalLifetime, policy: RecordBody.openPolicy,
+                prekeys: Bytes32(), user: identity.user)
+            let base = SequenceBase(user: identity.user.publicKey, epoch: epoch)
+            let record = try DirectoryRecord.seal(
+                body: body, user: identity.user, epoch: epoch, sequence: base.sequence(at: published),
+                entropy: &entropy)
+            for home in homes { settings.update(home.node) { $0.listedUntil = max($0.listedUntil, record.expiry) } }
+            let holders = network.holders(of: record.blindedKey, epoch: epoch)
+            publications[epoch] = Publication(
+                epoch: epoch, record: record.encode(), sequence: record.sequence, number: number,
+                homes: homes.map(\.node),
+                // Who was asked is sent the record last, so that the question comes before it.
+                holders: holders.filter { !asked.contains($0) } + holders.filter { asked.contains($0) }, now: now)
+        } catch {
+            counters.unbuildable += 1
         }
-        try settings.save(&store)
-        return epochs
+        ownRecords.published(epoch, second: published)
+        try ownRecords.save(&store)
+        refreshNames([epoch], now)
     }
 
+    /// The last epoch for which a record was made.
+    func recordsThrough(_ now: Timestamp) -> UInt64 { ahead.isPublished ? max(ahead.epoch, now.epoch) : now.epoch }
+
     mutating func published(
-        _ answer: DirectoryMessage, epoch: UInt64, holder: NodeID, _ now: Timestamp, _ effects: inout [AgentEffect],
-        _ store: inout some (KeyValueStore & ~Copyable)
+        _ answer: DirectoryMessage, epoch: UInt64, holder: NodeID, _ now: Timestamp, _ entropy: inout Entropy,
+        _ effects: inout [AgentEffect], _ store: inout some (KeyValueStore & ~Copyable)
     ) throws(StorageError) {
+        // Holders keep the higher sequence: one that says so may have a record that is not this agent's.
+        if case .refused(.notNewer) = answer, epoch == now.epoch { followSign(now, &entropy) }
         guard var publication = publications[epoch] else { return }
         guard publication.take(answer, from: holder, now) else {
             counters.malformedAnswers += 1
@@ -89,16 +150,20 @@ extension AgentCore {
         _ publication: Publication, _ now: Timestamp, _ effects: inout [AgentEffect],
         _ store: inout some (KeyValueStore & ~Copyable)
     ) throws(StorageError) {
-        if publication.isSufficient { try days.finished(publication.epoch, &store) }
         guard publication.epoch == now.epoch else {
-            if publication.isFinished, !publication.isSufficient {
-                settings.nextPublish = min(settings.nextPublish, now.adding(seconds: 60))
+            guard publication.epoch == ahead.epoch else { return }
+            if publication.isSufficient, !ahead.isConfirmed {
+                ahead.confirmed()
+                try ahead.save(&store)
+            } else if publication.isFinished, !publication.isSufficient {
+                ahead.repeated(at: now.adding(seconds: 60))
+                try ahead.save(&store)
             }
             return
         }
         if publication.isSufficient {
             try handOver(to: publication.homes, now, &store)
-            if settings.publishedSequence != publication.number {
+            if publication.number > settings.publishedSequence {
                 settings.publishedSequence = publication.number
                 try settings.save(&store)
             }
@@ -140,7 +205,7 @@ extension AgentCore {
         _ id: NetworkID, _ request: UInt64, _ now: Timestamp, _ entropy: inout Entropy,
         _ effects: inout [AgentEffect], _ store: inout some (KeyValueStore & ~Copyable)
     ) throws(StorageError) {
-        guard isPlacementKnown(now) else { return awaitPlacement(.user(id), request, &effects) }
+        guard isPlacementKnown(now) else { return awaitPlacement(.user(id), request, now, &effects) }
         if let error = startLookup(id, now, &entropy) {
             effects.append(.failed(request: request, error))
             return

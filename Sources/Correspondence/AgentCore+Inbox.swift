@@ -68,12 +68,12 @@ extension AgentCore {
                 return
             }
             if case .publish(let epoch, let holder) = purpose {
-                try published(answer, epoch: epoch, holder: holder, now, &effects, &store)
+                try published(answer, epoch: epoch, holder: holder, now, &entropy, &effects, &store)
             } else if case .publishName(let label, let epoch, let holder) = purpose {
                 try namePublished(
                     answer, NameKey(label: label, epoch: epoch), holder: holder, now, &effects, &store)
-            } else if case .audit(let key, let number) = purpose {
-                try auditAnswered(answer, key: key, number: number, now, &store)
+            } else if case .audit(let epoch, let second) = purpose {
+                try auditAnswered(answer, epoch, second: second, now, &effects, &store)
             }
             return
         default: break
@@ -126,6 +126,9 @@ extension AgentCore {
         case .refused(.unknownAccount):
             contact.lastEmpty = now
             try accountLost(home, now, &effects, &store)
+        case .refused(.wrongSignature):
+            // The account has another key now: whoever gave it that has the ID's key.
+            followSign(now, &entropy)
         case .refused: break
         case .registered, .accepted, .takenOver, .closed, .named, .released:
             counters.malformedAnswers += 1
@@ -151,6 +154,8 @@ extension AgentCore {
         guard let fragment = open(item.blob) else {
             counters.forgedItems += 1
             contact.acknowledge(item.number)
+            // Sealed to a key that is not this agent's: perhaps a record says so that is not this agent's either.
+            followSign(now, &entropy)
             return
         }
         let outcome = try inbox.take(fragment, configuration, now: now, &store)

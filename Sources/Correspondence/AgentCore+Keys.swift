@@ -19,7 +19,7 @@ extension AgentCore {
             effects.append(.failed(request: request, .notRegistered))
             return
         }
-        identity = identity.rotated(now, &entropy)
+        identity = identity.rotated(above: ownRecords.highestSerial, now, &entropy)
         try identity.save(&store)
         let (serial, incarnation) = (identity.serial, freshIncarnation(now))
         for home in settings.homes {

@@ -14,7 +14,7 @@ extension AgentCore {
         _ query: NameQuery, _ request: UInt64, _ now: Timestamp, _ entropy: inout Entropy,
         _ effects: inout [AgentEffect]
     ) {
-        guard isPlacementKnown(now) else { return awaitPlacement(.name(query), request, &effects) }
+        guard isPlacementKnown(now) else { return awaitPlacement(.name(query), request, now, &effects) }
         let label = query.secret.label
         if nameLookups[label]?.query == query {
             nameLookups[label]?.requests.append(request)

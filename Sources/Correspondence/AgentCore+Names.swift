@@ -60,10 +60,7 @@ extension AgentCore {
     }
 
     /// Records of names last as long as the user's own, and are published with it.
-    mutating func refreshNames(
-        _ epochs: [UInt64], _ now: Timestamp, _ store: inout some (KeyValueStore & ~Copyable)
-    ) throws(StorageError) {
-        try days.begun(epochs, &store)
+    mutating func refreshNames(_ epochs: [UInt64], _ now: Timestamp) {
         for name in names.all.values where name.isGranted {
             for epoch in epochs {
                 let key = NameKey(label: name.label, epoch: epoch)
@@ -83,7 +80,7 @@ extension AgentCore {
     mutating func advanceNames(
         _ now: Timestamp, _ effects: inout [AgentEffect], _ store: inout some (KeyValueStore & ~Copyable)
     ) throws(StorageError) {
-        names.askForMissing(through: days.made, now)
+        names.askForMissing(through: recordsThrough(now), now)
         for key in names.questions.keys.sorted() {
             guard var question = names.questions[key], now >= question.nextTry else { continue }
             guard let name = names.all[key.label], key.epoch >= now.epoch else {
@@ -207,7 +204,7 @@ extension AgentCore {
         }
         if publication.isFinished, !publication.isSufficient { names.pause(key, now) }
         if name.state == .releasing {
-            if names.missing(of: name, through: days.made, now).isEmpty {
+            if names.missing(of: name, through: recordsThrough(now), now).isEmpty {
                 return try nameReleased(name, &effects, &store)
             }
         } else if key.epoch == now.epoch, publication.isSufficient {

@@ -14,17 +14,13 @@ extension AgentCore {
 
     /// Lookups that wait for the epoch's value.
     static let waitingLimit = 1024
+    /// Milliseconds after which a request that waits for something else is given up.
+    static let patience: UInt64 = 600_000
 
     /// The shared random values that were made and are known, by epoch: the map draws by them too.
     public var sharedValues: [UInt64: Bytes32] { shared.values.compactMapValues(\.bytes) }
 
     func isPlacementKnown(_ now: Timestamp) -> Bool { shared.isReady(now.epoch) }
-
-    /// Whether the own record can be published: from some hours before midnight on also for the next epoch.
-    func canPublish(_ now: Timestamp) -> Bool {
-        let ahead = now.adding(seconds: AgentCore.publishAhead).epoch
-        return shared.isReady(now.epoch) && shared.isReady(ahead)
-    }
 
     mutating func advanceShared(
         _ now: Timestamp, _ entropy: inout Entropy, _ effects: inout [AgentEffect],
@@ -46,14 +42,17 @@ extension AgentCore {
         case .unknown: counters.unknownValues += 1
         case .known(let epoch, let value):
             // What was published or looked up by the stand-in lies elsewhere.
-            if value != .standIn, shared.provisional.contains(epoch) { settings.nextPublish = now }
+            if value != .standIn, shared.provisional.contains(epoch) {
+                if epoch == now.epoch { settings.nextPublish = now }
+                if epoch == ahead.epoch, ahead.isPublished { ahead.repeated(at: now) }
+            }
             self.network.place(shared.values)
             if let bytes = value.bytes { effects.append(.sharedValue(epoch: epoch, bytes)) }
         }
         guard isPlacementKnown(now), !waitingForPlacement.isEmpty else { return }
         let waiting = waitingForPlacement
         waitingForPlacement = []
-        for (lookup, request) in waiting {
+        for (lookup, request, _) in waiting {
             switch lookup {
             case .user(let id): try resolve(id, request, now, &entropy, &effects, &store)
             case .name(let query): resolveName(query, request, now, &entropy, &effects)
@@ -62,11 +61,24 @@ extension AgentCore {
     }
 
     /// Who looks somebody up waits until records of this epoch can be placed.
-    mutating func awaitPlacement(_ lookup: AwaitedLookup, _ request: UInt64, _ effects: inout [AgentEffect]) {
+    mutating func awaitPlacement(
+        _ lookup: AwaitedLookup, _ request: UInt64, _ now: Timestamp, _ effects: inout [AgentEffect]
+    ) {
         guard waitingForPlacement.count < AgentCore.waitingLimit else {
             return effects.append(.failed(request: request, .noAnswer(asked: 0)))
         }
-        waitingForPlacement.append((lookup, request))
+        waitingForPlacement.append((lookup, request, now))
+    }
+
+    /// Answers requests that have waited for too long for what has to come before they can begin, or end.
+    mutating func giveUpWaiting(_ now: Timestamp, _ effects: inout [AgentEffect]) {
+        let isOver = { (since: Timestamp) in now.milliseconds(since: since) >= AgentCore.patience }
+        let requests =
+            waitingForPlacement.filter { isOver($0.since) }.map(\.request)
+            + awaitingPublication.filter { isOver($0.started) }.map(\.request)
+        waitingForPlacement.removeAll { isOver($0.since) }
+        awaitingPublication.removeAll { isOver($0.started) }
+        for request in requests { effects.append(.failed(request: request, .noAnswer(asked: 0))) }
     }
 
     mutating func sharedAnswered(_ epoch: UInt64, by server: NodeID, _ answer: DirectoryMessage) {

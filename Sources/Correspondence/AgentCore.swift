@@ -62,12 +62,13 @@ public struct AgentCore: TimedCore, Sendable {
     var publications: [UInt64: Publication] = [:]
     var shared: SharedKnowledge
     /// Lookups that wait until records of this epoch can be placed.
-    var waitingForPlacement: [(lookup: AwaitedLookup, request: UInt64)] = []
+    var waitingForPlacement: [(lookup: AwaitedLookup, request: UInt64, since: Timestamp)] = []
     var lookups: [NetworkID: Lookup<RecordBody>] = [:]
-    var days: RecordDays
     var names: OwnNames
     var nameLookups: [Bytes32: NameLookup] = [:]
     var coverLookups = CoverLookups()
+    var ahead: RecordAhead
+    var ownRecords: OwnRecordWatch
     var contacts: ContactBook
     var serials: ContactSerials
     var mailboxes = MailboxClaims()
@@ -94,9 +95,11 @@ public struct AgentCore: TimedCore, Sendable {
         health = try RelayHealth(store)
         serials = try ContactSerials(store)
         names = try OwnNames(store)
-        days = try RecordDays(store)
+        ahead = try RecordAhead(store)
+        ownRecords = try OwnRecordWatch(store)
         // Stopped while a record was being published: that is done again.
-        if settings.publishedSequence != settings.sequence || !days.isComplete(now) { settings.nextPublish = now }
+        if settings.publishedSequence != settings.sequence { settings.nextPublish = now }
+        if ahead.isPublished, !ahead.isConfirmed { ahead.repeated(at: now) }
         for home in settings.homes {
             homeContacts[home.node] = HomeContact()
             // Stopped while an account was opened, or was given another key: that goes on. An account of the first
@@ -168,7 +171,11 @@ public struct AgentCore: TimedCore, Sendable {
         if let next = coverLookups.next { due.append(next) }
         due += publications.values.filter { !$0.isFinished }.map(\.nextStep)
         if let wake = outboxWake(now) { due.append(wake) }
-        if settings.isRegistered, canPublish(now) { due.append(settings.nextPublish) }
+        if settings.isRegistered {
+            due.append(settings.nextPublish)
+            // The next epoch is planned as this one begins.
+            if let moment = ahead.due, shared.isReady(ahead.epoch) { due.append(moment) }
+        }
         return due.min()
     }
 
@@ -239,6 +246,7 @@ public struct AgentCore: TimedCore, Sendable {
             nextExpiry = now.adding(seconds: 30)
             try replies.expire(now, &store)
             try expireMessages(now, &store)
+            giveUpWaiting(now, &effects)
             try destroyRetiredKeys(now, &store)
         }
         if let choice = guards.nextChoice, now >= choice { try chooseGateways(now, &entropy, &effects, &store) }

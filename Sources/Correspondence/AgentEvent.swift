@@ -64,6 +64,8 @@ public enum AgentEffect: Sendable {
     case nameResolved(request: UInt64, NameReport)
     /// The account at a home that was left is closed.
     case homeClosed(NodeID)
+    /// Somebody else has published a record of this ID; see ``AgentCore/foreignRecord(at:)``.
+    case foreignRecord(ForeignRecord)
     case resolved(request: UInt64, ResolveReport)
     /// The message is in the outbox, on disk.
     case queued(request: UInt64, messageID: Bytes16)

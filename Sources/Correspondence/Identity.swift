@@ -72,9 +72,12 @@ public final class Identity: Sendable {
     // MARK: Replacing
 
     /// The same user with new operational, sealing and mailbox keys; the sealing key of until now is kept for a while.
-    func rotated(_ now: Timestamp, _ entropy: inout Entropy) -> Identity {
+    /// - Parameter other: a serial that somebody else has used with the same ID.
+    func rotated(above other: UInt64 = 0, _ now: Timestamp, _ entropy: inout Entropy) -> Identity {
+        let highest = max(serial, other)
         let kept = [Retired(sealing.copy(), since: now.seconds)] + retired.prefix(Identity.retiredLimit - 1)
-        return Identity(user: user.copy(), serial: serial &+ 1, retired: Array(kept), &entropy)
+        let next = highest == .max ? highest : highest + 1
+        return Identity(user: user.copy(), serial: next, retired: Array(kept), &entropy)
     }
 
     /// The same keys without the retired ones for which `isOver`.

@@ -12,8 +12,8 @@ enum ReplyPurpose: Hashable, Sendable {
     case fallback(NetworkID)
     /// A question for a key that nobody has.
     case dummyLookup
-    /// A question for the own record, which should be of this publication or a later one.
-    case audit(VerifyingKey, number: UInt64)
+    /// A question for the own record of an epoch, which should be the one published in this second, or a later one.
+    case audit(epoch: UInt64, second: UInt64)
     case publish(epoch: UInt64, holder: NodeID)
     /// A question about the map to a server's map service.
     case inquiry

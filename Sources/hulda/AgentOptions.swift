@@ -90,20 +90,32 @@ struct AgentOptions: ParsableArguments {
             StandardStream.write(AgentFailureText.damage(damage) + "\n", to: STDERR_FILENO)
             try AgentFailureText.translate { try agent.acknowledgeDamage() }
         }
+        let result: T
+        let copy: ForeignRecord?
         do {
-            let result = try await body(agent)
+            result = try await body(agent)
             if try await agent.isMapRefused() {
                 StandardStream.write(AgentFailureText.refusedMap + "\n", to: STDERR_FILENO)
             }
+            copy = try await tellOfCopies(agent, output)
             show(await agent.stop(linger: linger), output)
-            return result
         } catch {
             if let deviation = try? await agent.clockDeviation() {
                 StandardStream.write(AgentFailureText.clock(deviation) + "\n", to: STDERR_FILENO)
             }
+            _ = try? await tellOfCopies(agent, output)
             show(await agent.stop(linger: linger), output)
             throw AgentFailureText.failure(error)
         }
+        // What there was is shown; that nothing more comes here must not look like success.
+        if copy?.revokesOwn == true { throw SysExit.noPermission }
+        return result
+    }
+
+    private func tellOfCopies(_ agent: AgentRuntime, _ output: OutputOptions) async throws -> ForeignRecord? {
+        let record = try await agent.foreignRecord()
+        if let record { CopyText(record).show(output) }
+        return record
     }
 
     /// Beside the results, which other programs may read.

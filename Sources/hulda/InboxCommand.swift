@@ -108,6 +108,15 @@ struct InboxCommand: AsyncParsableCommand {
         try await withThrowingTaskGroup(of: Void.self) { group in
             group.addTask { await Termination.wait() }
             group.addTask {
+                var told: ForeignRecord?
+                while !Task.isCancelled {
+                    try await Task.sleep(for: .seconds(5))
+                    let record = try await agent.foreignRecord()
+                    if let record, record.noticed != told?.noticed { CopyText(record).show(output) }
+                    told = record
+                }
+            }
+            group.addTask {
                 var isOnline = true
                 while !Task.isCancelled {
                     do {

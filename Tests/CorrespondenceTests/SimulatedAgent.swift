@@ -52,6 +52,7 @@ struct SimulatedAgent {
     var delivered: [Bytes16] = []
     var received: [StoredMessage] = []
     var unresolved: [AgentError] = []
+    var foreign: [ForeignRecord] = []
 
     init(_ configuration: AgentConfiguration, _ dice: Dice) throws {
         let identity = Identity(&dice.entropy)
@@ -59,6 +60,13 @@ struct SimulatedAgent {
         self.configuration = configuration
         store = MemoryStore()
         try identity.save(&store)
+    }
+
+    /// Somebody else's copy of the identity's folder.
+    init(copyOf other: SimulatedAgent) {
+        id = other.id
+        configuration = other.configuration
+        store = other.store
     }
 
     mutating func start(_ now: Timestamp) throws {

@@ -130,6 +130,7 @@ extension World {
             case .named(_, let name): agents[agent].names.append(name)
             case .nameReleased(_, let name): agents[agent].names.removeAll { $0 == name }
             case .nameResolved(let request, let report): agents[agent].nameReports[request] = report
+            case .foreignRecord(let found): agents[agent].foreign.append(found)
             case .homeClosed(let home): agents[agent].closed.append(home)
             case .resolved(_, let report): agents[agent].resolved.append(report)
             case .queued(let request, let messageID): agents[agent].queued[request] = messageID

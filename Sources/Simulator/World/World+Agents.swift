@@ -190,6 +190,7 @@ extension World {
                 changed(agent, request)
                 record(.report, from: place(index), [], "name")
             case .nameReleased, .nameResolved: record(.report, from: place(index), [], "name")
+            case .foreignRecord: record(.report, from: place(index), [], "foreign record")
             case .homeClosed(let home): record(.report, from: place(index), home.bytes, "home closed")
             case .resolved(let request, let report): resolved(agent, request, report)
             case .queued(let request, let message):
