@@ -113,7 +113,8 @@ struct DeliveryVectorTests {
             (.item(item), vectors.item), (.accepted(messageID: messageID), vectors.accepted),
             (.takenOver(serial: 3), vectors.takenOver), (.closed(account: account), vectors.closed),
             (.named(label: label, record: try bytes(vectors.record)), vectors.named),
-            (.released(label: label), vectors.released),
+            (.released(label: label, record: try bytes(vectors.record)), vectors.released),
+            (.released(label: label, record: []), vectors.releasedBefore),
         ]
         for (answer, hex) in expected {
             #expect(Hex.encode(answer.encode()) == hex)
@@ -175,7 +176,7 @@ private struct DeliveryVectors: Decodable {
 
     struct Answers: Decodable {
         let account, messageID, label, record, blob: String
-        let registered, attached, item, accepted, takenOver, closed, named, released: String
+        let registered, attached, item, accepted, takenOver, closed, named, released, releasedBefore: String
         let refused: [String]
     }
 }

@@ -120,7 +120,8 @@ def answers(source, blob):
         "takenOver": b"\x46" + u64(3),
         "closed": b"\x47" + account,
         "named": b"\x48" + label + u16(len(record)) + record,
-        "released": b"\x49" + label,
+        "released": b"\x49" + label + u16(len(record)) + record,
+        "releasedBefore": b"\x49" + label + u16(0),
     }
 
 

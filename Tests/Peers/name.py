@@ -33,15 +33,18 @@ def case(name, server_seed, user_seed, nonce, operations, memory, epoch, publish
     owned = ed25519(user_seed, blake2b(32, b"", b"hulda/name-own", server + label))
     pointer = nonce + seal(pointer_key, nonce, server + label, b"\x01" + user + owned)
 
-    body = b"\x01" + struct.pack("<H", len(pointer)) + pointer
     blinded = blind(server_seed, b"hulda/name-bld", epoch, b"", label)["blinded"]
     sequence = sequence_base(label, b"hulda/name-seq", epoch) + published
-    head = b"\x01" + struct.pack("<QQ", epoch, sequence) + blinded
-    record_nonce = blake2b(32, b"", b"hulda/name-non", head + body)[:24]
     body_key = blake2b(32, label, b"hulda/name-key", struct.pack("<Q", epoch))
-    ciphertext = seal(body_key, record_nonce, head, body + bytes(512 - 16 - len(body)))
-    unsigned = head + record_nonce + ciphertext
-    signature = blind(server_seed, b"hulda/name-bld", epoch, unsigned, label)["signature"]
+
+    def record(pointer, sequence):
+        body = b"\x01" + struct.pack("<H", len(pointer)) + pointer
+        head = b"\x01" + struct.pack("<QQ", epoch, sequence) + blinded
+        record_nonce = blake2b(32, b"", b"hulda/name-non", head + body)[:24]
+        ciphertext = seal(body_key, record_nonce, head, body + bytes(512 - 16 - len(body)))
+        unsigned = head + record_nonce + ciphertext
+        return unsigned + blind(server_seed, b"hulda/name-bld", epoch, unsigned, label)["signature"]
+
     values = {
         "serverSeed": server_seed,
         "server": server,
@@ -52,7 +55,8 @@ def case(name, server_seed, user_seed, nonce, operations, memory, epoch, publish
         "pointerKey": pointer_key,
         "pointer": pointer,
         "blinded": blinded,
-        "record": unsigned + signature,
+        "record": record(pointer, sequence),
+        "released": record(b"", sequence + 1),
     }
     out = {key: value.hex() for key, value in values.items()}
     numbers = {

@@ -115,6 +115,7 @@ import Wire
 
     private struct Case: Decodable {
         let name, serverSeed, server, userSeed, user, pointerNonce, label, pointerKey, pointer, blinded, record: String
+        let released: String
         @Number var operations: UInt32
         @Number var memoryKiB: UInt32
         @Number var epoch: UInt64
@@ -153,6 +154,10 @@ import Wire
                 continue
             }
             #expect(id.key.bytes.hex == made.user)
+            let released = try NameRecord.seal(
+                label: secret.label, pointer: [], server: server, epoch: made.epoch, published: made.published + 1)
+            #expect(Hex.encode(released.encode()) == made.released)
+            #expect(try NameRecord.open(released, secret) == .released)
         }
         // The first is at the cost that everybody uses.
         #expect(cases.first?.operations == Argon2id.interactive.operations)
