@@ -113,9 +113,10 @@ struct CopyTests {
         ).encode()
         forged.replaceSubrange(17..<49, with: try BlindedID(id, epoch: epoch).key.bytes.bytes)
         var effects: [AgentEffect] = []
-        try world.agents[1].core?.auditAnswered(
-            .record(forged), epoch, second: own, world.now, &effects, &world.agents[1].store)
-        #expect(effects.isEmpty && world.agents[1].core?.counters.invalidRecords == 1)
-        #expect(world.agents[1].core?.foreignRecord(at: world.now) == nil)
+        var core = try #require(world.agents[1].core)
+        var store = world.agents[1].store
+        try core.auditAnswered(.record(forged), epoch, second: own, world.now, &effects, &store)
+        #expect(effects.isEmpty && core.counters.invalidRecords == 1)
+        #expect(core.foreignRecord(at: world.now) == nil)
     }
 }
