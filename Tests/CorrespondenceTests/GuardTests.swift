@@ -177,11 +177,13 @@ import Wire
     @Test("over one link the mailbox of one day is claimed; a new day's, and that of a new key, over another link")
     func mailboxes() throws {
         var world = try World(seed: 159, start: Timestamp(seconds: (World.noon.epoch + 1) * 86_400 - 300))
-        for home in 0..<2 { try world.register(try world.addAgent(), at: home) }
-        #expect(try world.run(seconds: 60) { $0.agents.allSatisfy { $0.registered.count == 1 } })
+        var slow = AgentConfiguration()
+        slow.rate = 3
+        for home in 0..<2 { try world.register(try world.addAgent(slow), at: home) }
+        #expect(try world.run(seconds: 120) { $0.agents.allSatisfy { $0.registered.count == 1 } })
         let before = world.agents[0].claims.count
         // Past midnight, before the new links, and after them.
-        for seconds in [250, 900] {
+        for seconds in [200, 700] {
             try world.run(seconds: seconds)
             let accepted = world.agents[0].delivered.count
             try world.send(0, to: 1, "\(seconds)")

@@ -135,10 +135,10 @@ import Wire
         #expect(try NameTests.resolve(&world, "bob", at: 4).report?.id == world.agents[1].id)
     }
 
-    /// Half an hour before midnight; both have replaced their keys.
+    /// Ten minutes before midnight; both have replaced their keys.
     private func evening(_ seed: UInt64) throws -> World {
-        var world = try World(seed: seed, start: Timestamp(seconds: (World.noon.epoch + 1) * 86_400 - 1800))
-        for home in 0..<2 { try world.register(try world.addAgent(), at: home) }
+        var world = try World(seed: seed, start: Timestamp(seconds: NameTests.midnight - 600))
+        for home in 0..<2 { try world.register(try world.addAgent(HomeChangeTests.calm), at: home) }
         #expect(try world.run(seconds: 60) { $0.agents.allSatisfy { $0.registered.count == 1 } })
         for agent in 0..<2 { try world.rotate(agent) }
         #expect(try world.run(seconds: 60) { $0.agents.allSatisfy { $0.serials == [1] } })
@@ -151,6 +151,13 @@ import Wire
         world.kill(agent: agent)
     }
 
+    /// Lets time pass while nobody is there, until so many seconds after midnight; then the stranger comes.
+    private static func pass(_ world: inout World, after midnight: Int) throws {
+        for agent in world.agents.indices { world.kill(agent: agent) }
+        try world.run(seconds: Int(NameTests.midnight) + midnight - Int(world.now.seconds))
+        try world.start(agent: 0)
+    }
+
     private static let midnight = (World.noon.epoch + 1) * 86_400
 
     @Test("a name that is taken late in the evening by an agent that ends at once resolves after midnight")
@@ -159,7 +166,7 @@ import Wire
         _ = try NameTests.claim(&world, 1, "bob", at: 1)
         #expect(try world.run(seconds: 60) { $0.agents[1].names == ["bob"] })
         try NameTests.end(&world, 1)
-        try world.run(seconds: Int(NameTests.midnight - world.now.seconds) + 600)
+        try NameTests.pass(&world, after: 600)
         #expect(try NameTests.resolve(&world, "bob", at: 1).report?.id == world.agents[1].id)
     }
 
@@ -174,7 +181,7 @@ import Wire
         try world.run(seconds: 10)
         world.kill(agent: 1)
         #expect(try NameTests.resolve(&world, "bob", at: 1).report?.id == world.agents[1].id)
-        try world.run(seconds: Int(NameTests.midnight - world.now.seconds) + 3600)
+        try NameTests.pass(&world, after: 3600)
         try world.start(agent: 1)
         try world.run(seconds: 3)
         try NameTests.end(&world, 1)
@@ -199,7 +206,8 @@ import Wire
         }
         let stolen = try NameTests.claim(&world, third, "bob", at: 1)
         #expect(try world.run(seconds: 60) { $0.agents[third].failed[stolen] == .homeRefused(.nameTaken) })
-        try world.run(seconds: Int(NameTests.midnight - world.now.seconds) + 60)
+        try NameTests.pass(&world, after: 60)
+        try world.start(agent: 1)
         guard case .notFound = try NameTests.resolve(&world, "bob", at: 1).error else {
             Issue.record("a name that was given up is found the next day")
             return
@@ -229,15 +237,15 @@ import Wire
 
     @Test("a user whose agent ended before tomorrow's record was out is found after midnight, if it ran once more")
     func tomorrow() throws {
-        var world = try World(seed: 118, start: Timestamp(seconds: (World.noon.epoch + 1) * 86_400 - 1800))
-        for home in 0..<2 { try world.register(try world.addAgent(), at: home) }
+        var world = try World(seed: 118, start: Timestamp(seconds: NameTests.midnight - 600))
+        for home in 0..<2 { try world.register(try world.addAgent(HomeChangeTests.calm), at: home) }
         #expect(try world.run(seconds: 60) { $0.agents[1].registered.count == 1 })
         world.kill(agent: 1)
         try world.run(seconds: 60)
         try world.start(agent: 1)
         try world.run(seconds: 2)
         try NameTests.end(&world, 1)
-        try world.run(seconds: Int(NameTests.midnight - world.now.seconds) + 600)
+        try NameTests.pass(&world, after: 600)
         try world.resolve(0, world.agents[1].id)
         #expect(try world.run(seconds: 60) { $0.agents[0].resolved.count == 1 }, "\(world.agents[0].failed)")
     }
