@@ -1,4 +1,6 @@
 import Correspondence
+import Primitives
+import Records
 import Transport
 
 /// What keeps an agent's runtime from doing what it was asked, for the user.
@@ -34,8 +36,8 @@ public enum AgentFailure: Error, Sendable, Equatable {
     case mapTooSmall(clusters: Int, needed: Int)
     /// Few clusters hold the map that this agent was given, and too little is left that it may use.
     case mapRefused(servers: Int)
-    /// No cluster of this name or identity is on the map.
-    case unknownCluster(String)
+    /// No cluster of this name or identity is on the map; `known` are the names that are.
+    case unknownCluster(String, known: [String])
     /// Several clusters on the map have this name.
     case ambiguousCluster(String, candidates: [String])
     /// The cluster has given this name to nobody, or to somebody who does not publish it now.
@@ -50,6 +52,10 @@ public enum AgentFailure: Error, Sendable, Equatable {
     case refused(AgentError)
     /// The operation did not finish in time; what was queued is kept.
     case timedOut
+
+    static func ambiguous(_ name: String, _ found: [VerifyingKey]) -> AgentFailure {
+        .ambiguousCluster(name, candidates: found.map { ClusterText.encode($0) })
+    }
 
     /// Whether the network could not be reached, or not enough of it.
     public var isOffline: Bool {

@@ -84,6 +84,17 @@ struct AgentFiles {
         return list
     }
 
+    /// Opens the store that another process has, as that left it at its last commit, and leaves it alone.
+    func openStoreForReading() throws(AgentFailure) -> LMDBEnvironment {
+        do throws(StorageError) {
+            return try LMDBEnvironment(
+                readingBeside: storePath, mapSize: AgentFiles.mapSize, tables: [SealedStore.table])
+        } catch { throw failure(error) }
+    }
+
+    /// Whether another process has the store now.
+    var isInUse: Bool { exists && LMDBEnvironment.isInUse(storePath) }
+
     /// Opens the store for this process alone.
     /// - Parameter creates: whether a store that is missing is made, or an error.
     func openStore(creates: Bool) throws(AgentFailure) -> LMDBEnvironment {

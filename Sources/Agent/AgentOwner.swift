@@ -154,7 +154,7 @@ final class AgentOwner: @unchecked Sendable {
     var isMapRefused: Bool { map.isViewRefused(at: .now()) }
     var clusters: [ClusterDescriptor] { map.clusters.values.sorted { $0.name < $1.name } }
     func clusterID(of node: NodeID) -> VerifyingKey? { map.server(node)?.clusterID }
-    func clusterName(of node: NodeID) -> String? { clusterID(of: node).flatMap { map.cluster($0)?.name } }
+    var clusterTable: ClusterTable { ClusterTable(map.clusters) }
     func server(_ node: NodeID) -> ServerDescriptor? { map.server(node) }
 
     /// The home servers of a cluster, always in the same order.
@@ -164,8 +164,8 @@ final class AgentOwner: @unchecked Sendable {
 
     /// How a cluster is written in a friendly address: by its name, if no other has it, else by its ID.
     func clusterText(_ cluster: VerifyingKey) -> String {
-        guard let name = map.cluster(cluster)?.name, map.clusters.values.count(where: { $0.name == name }) == 1,
-            FriendlyName.isWritable(cluster: name)
+        guard let name = map.cluster(cluster)?.name, ClusterName.isWritable(name),
+            clusterTable.find(name) == .one(cluster)
         else { return ClusterText.encode(cluster) }
         return name
     }
@@ -300,6 +300,17 @@ final class AgentOwner: @unchecked Sendable {
         let count = try core.deleteMessages(selection, &store)
         try store.commit(&entropy)
         return count
+    }
+
+    func count(_ deletion: AgentRuntime.Deletion) throws(StorageError) -> Int {
+        let last = try lastRead()
+        return try AgentCore.inboxMessages(store).count { message in
+            switch deletion {
+            case .message(let id): message.messageID == id
+            case .from(let sender): message.sender == sender
+            case .read: message.number <= last
+            }
+        }
     }
 
     func markRead(through number: UInt64) throws(StorageError) {

@@ -72,8 +72,11 @@ extension AgentRuntime {
     }
 
     /// The user's homes, each with its cluster's name if that is on the map that the agent has stored.
-    public func homes() async throws -> [(report: HomeReport, cluster: String?)] {
-        try await onLoop { owner in owner.core.homes.map { ($0, owner.clusterName(of: $0.node)) } }
+    public func homes() async throws -> [AgentHome] {
+        try await onLoop { owner in
+            let table = owner.clusterTable
+            return owner.core.homes.map { AgentHome(report: $0, cluster: table.text(of: owner.clusterID(of: $0.node))) }
+        }
     }
 
     /// One of the user's homes by its cluster's name or identity, or by its own node ID, for a home that is not on the
@@ -82,9 +85,18 @@ extension AgentRuntime {
     func ownHome(_ name: String?) async throws -> NodeID {
         let home = try await onLoop { owner in
             guard let name else { return owner.core.home }
-            return owner.core.homes.map(\.node).first {
-                $0.hex == name || owner.clusterName(of: $0) == name || owner.clusterID(of: $0)?.bytes.hex == name
+            let match = owner.clusterTable.find(name)
+            let found = owner.core.homes.map(\.node).filter { node in
+                if node.hex == name.lowercased() { return true }
+                guard let cluster = owner.clusterID(of: node) else { return false }
+                switch match {
+                case .one(let wanted): return cluster == wanted
+                // Of several with one name, those that are the user's homes are meant.
+                case .several(let wanted): return wanted.contains(cluster)
+                case .none: return false
+                }
             }
+            return found.count == 1 ? found[0] : nil
         }
         guard let home else { throw name.map(AgentFailure.unknownHome) ?? AgentFailure.refused(.notRegistered) }
         return home
@@ -107,16 +119,18 @@ extension AgentRuntime {
         // The map first, from a bootstrap peer: gateways are chosen when it is known whose cluster they must not be of.
         try await join(usingGateways: false, timeout: .seconds(20))
         for _ in 0..<60 {
-            let server = try await onLoop { owner -> NodeID? in
-                let cluster = owner.clusters.first { $0.name == name || $0.clusterID.bytes.hex == name }
-                return owner.servers.first { $0.clusterID == cluster?.clusterID && $0.roles.contains(.home) }?.nodeID
+            let (match, server) = try await onLoop { owner -> (ClusterTable.Match, NodeID?) in
+                let match = owner.clusterTable.find(name)
+                guard case .one(let cluster) = match else { return (match, nil) }
+                return (match, owner.homeServers(of: cluster).first?.nodeID)
             }
             if let server {
                 try await onLoop { $0.refreshMap() }
                 return server
             }
+            if case .several(let found) = match { throw AgentFailure.ambiguous(name, found) }
             try await Task.sleep(for: .milliseconds(50))
         }
-        throw AgentFailure.unknownCluster(name)
+        throw AgentFailure.unknownCluster(name, known: try await onLoop { $0.clusterTable.names })
     }
 }

@@ -110,6 +110,9 @@ extension AgentRuntime {
     /// - Returns: how many there were.
     public func delete(_ deletion: Deletion) async throws -> Int { try await onLoop { try $0.delete(deletion) } }
 
+    /// How many messages a deletion would delete.
+    public func count(_ deletion: Deletion) async throws -> Int { try await onLoop { try $0.count(deletion) } }
+
     /// Whether there is no room for more messages, so that they stay at the homes.
     public func isInboxFull() async throws -> Bool { try await onLoop { $0.core.isInboxFull } }
 

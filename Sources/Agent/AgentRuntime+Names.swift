@@ -99,7 +99,7 @@ extension AgentRuntime {
         try await connect(timeout: min(timeout, .seconds(20)))
         let cluster = try await cluster(called: address.cluster)
         let servers = try await onLoop { $0.homeServers(of: cluster) }
-        var failure = AgentFailure.unknownCluster(address.cluster)
+        var failure = AgentFailure.unknownCluster(address.cluster, known: [])
         for server in servers {
             let secret = try AgentRuntime.secret(address.name, server.serverID)
             let query = NameQuery(name: address.name, cluster: cluster, secret: secret, accepts: accepts)
@@ -137,15 +137,14 @@ extension AgentRuntime {
     /// The one cluster of this name, or with this ID; the rest of the map may still be on its way.
     private func cluster(called text: String) async throws -> VerifyingKey {
         if let id = try ClusterText.decode(text) { return id }
-        var found: [VerifyingKey] = []
         for _ in 0..<60 {
-            found = try await onLoop { $0.clusters.filter { $0.name == text }.map(\.clusterID) }
-            if let id = found.first, found.count == 1 { return id }
-            if found.count > 1 { break }
-            try await Task.sleep(for: .milliseconds(50))
+            switch try await onLoop({ $0.clusterTable.find(text) }) {
+            case .one(let id): return id
+            case .several(let found): throw AgentFailure.ambiguous(text, found)
+            case .none: try await Task.sleep(for: .milliseconds(50))
+            }
         }
-        guard !found.isEmpty else { throw AgentFailure.unknownCluster(text) }
-        throw AgentFailure.ambiguousCluster(text, candidates: found.map { ClusterText.encode($0) })
+        throw AgentFailure.unknownCluster(text, known: try await onLoop { $0.clusterTable.names })
     }
 
     /// A name that was given up, or lost, in the background is shown no longer.

@@ -67,6 +67,26 @@ public final class AgentRuntime: Sendable {
         try AgentFiles(directory: directory).readID()
     }
 
+    /// What a command should know before it asks anybody for a passphrase.
+    public struct Standing: Sendable, Equatable {
+        /// Whether the identity opens with a key file instead of a passphrase.
+        public let needsKeyFile: Bool
+        /// Whether another process runs with it.
+        public let isInUse: Bool
+    }
+
+    /// Needs no passphrase.
+    public static func standing(directory: String) throws(AgentFailure) -> Standing {
+        let files = AgentFiles(directory: directory)
+        return Standing(needsKeyFile: try files.readIdentity().unlock == "keyfile", isInUse: files.isInUse)
+    }
+
+    /// Checks what ``create(directory:unlock:cost:bootstrapPath:)`` needs besides the passphrase.
+    public static func checkNew(directory: String, bootstrapPath: String) throws(AgentFailure) {
+        guard !AgentFiles(directory: directory).exists else { throw .identityExists(directory: directory) }
+        _ = try AgentFiles.bootstrap(bootstrapPath)
+    }
+
     // MARK: Life
 
     /// Unlocks the identity. Nothing is connected before the first operation that needs it.

@@ -9,7 +9,13 @@ final class DirectoryLock: Sendable {
     init(path: String) throws(StorageError) {
         let descriptor = open(path + "/lock", O_RDWR | O_CREAT | O_CLOEXEC, 0o600)
         guard descriptor >= 0 else { throw StorageError(system: errno) }
-        guard flock(descriptor, LOCK_EX | LOCK_NB) == 0 else {
+        var status = flock(descriptor, LOCK_EX | LOCK_NB)
+        // Whoever only looks whether it is held holds it for a moment.
+        for _ in 0..<3 where status != 0 && errno == EWOULDBLOCK {
+            usleep(5000)
+            status = flock(descriptor, LOCK_EX | LOCK_NB)
+        }
+        guard status == 0 else {
             let number = errno
             close(descriptor)
             if number == EWOULDBLOCK { throw .unavailable("\(path) is in use by another process") }
@@ -20,6 +26,14 @@ final class DirectoryLock: Sendable {
 
     deinit {
         close(descriptor)
+    }
+
+    /// Whether a process holds the lock now. Nothing is made where there is none.
+    static func isHeld(path: String) -> Bool {
+        let descriptor = open(path + "/lock", O_RDWR | O_CLOEXEC)
+        guard descriptor >= 0 else { return false }
+        defer { close(descriptor) }
+        return flock(descriptor, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK
     }
 }
 

@@ -17,7 +17,7 @@ public final class Environment: Sendable {
     // LMDB guards the environment with its own locks, so the pointer may cross threads.
     nonisolated(unsafe) private let handle: OpaquePointer
     private let tables: [Table: MDB_dbi]
-    private let lock: DirectoryLock
+    private let lock: DirectoryLock?
     private let path: String
     /// Whether the store is new or was salvaged, until ``acknowledgeOrigin()``.
     public let origin: StoreOrigin
@@ -33,20 +33,37 @@ public final class Environment: Sendable {
     ///   - refuses: whether a store of which nothing is left is an error, or replaced by an empty one.
     /// - Throws: ``StorageError/unavailable(_:)`` when the directory cannot be used or is in use,
     ///   ``StorageError/corrupt(_:)`` when nothing of the file in it can be read.
-    public init(
+    public convenience init(
         path: String, mapSize: Int, tables: [Table], noSync: Bool = false, creates: Bool = true, refuses: Bool = true
+    ) throws(StorageError) {
+        try self.init(
+            path: path, mapSize: mapSize, tables: tables, noSync: noSync, preparing: (creates, refuses))
+    }
+
+    /// Opens a store that another process has now, to be read as that one's commits leave it: it has checked the file.
+    ///
+    /// Writes fail. Not for a store that this process has open.
+    public convenience init(readingBeside path: String, mapSize: Int, tables: [Table]) throws(StorageError) {
+        try self.init(path: path, mapSize: mapSize, tables: tables, noSync: false, preparing: nil)
+    }
+
+    /// - Parameter preparing: whether a missing store is made and a lost one refused; `nil` to change nothing.
+    private init(
+        path: String, mapSize: Int, tables: [Table], noSync: Bool, preparing: (creates: Bool, refuses: Bool)?
     ) throws(StorageError) {
         guard tables.count <= Int(Environment.tableLimit) else { throw .unavailable("too many tables") }
         self.path = path
-        try Directories.make(path)
-        lock = try DirectoryLock(path: path)
+        if preparing != nil { try Directories.make(path) }
+        lock = try preparing == nil ? nil : DirectoryLock(path: path)
         let page = max(4096, sysconf(Int32(_SC_PAGESIZE)))
         let size = Environment.roundedUp(max(mapSize, 16 * page), to: page)
         // A delete copies pages before it frees any, so a store filled to the brim could never be emptied.
         let reserve = Environment.roundedUp(max(size / 8, 64 * page), to: page)
         self.mapSize = size
-        try StoreFile(folder: path, mapBytes: size + reserve, tables: tables).prepare(
-            creates: creates, refuses: refuses)
+        if let preparing {
+            try StoreFile(folder: path, mapBytes: size + reserve, tables: tables).prepare(
+                creates: preparing.creates, refuses: preparing.refuses)
+        }
         var created: OpaquePointer?
         try check(mdb_env_create(&created))
         guard let handle = created else { throw .unavailable("no memory for the environment") }
@@ -54,14 +71,16 @@ public final class Environment: Sendable {
             try check(mdb_env_set_mapsize(handle, size + reserve))
             // One more for the store's own.
             try check(mdb_env_set_maxdbs(handle, MDB_dbi(Environment.tableLimit + 1)))
-            try Environment.reserveLockFile(handle, path)
-            let flags = UInt32(MDB_NOTLS) | (noSync ? UInt32(MDB_NOSYNC) : 0)
+            if preparing != nil { try Environment.reserveLockFile(handle, path) }
+            let flags =
+                UInt32(MDB_NOTLS) | (noSync ? UInt32(MDB_NOSYNC) : 0) | (preparing == nil ? UInt32(MDB_RDONLY) : 0)
             try check(mdb_env_open(handle, path, flags, 0o600))
-            try Environment.coverMap(handle)
+            try Environment.coverMap(handle, growing: preparing != nil)
             // Slots of readers whose process was killed would keep old pages from being used again.
             var dead: Int32 = 0
             try check(mdb_reader_check(handle, &dead))
-            self.tables = try Environment.open(tables + [FreshStore.ownTable], in: handle)
+            let own = preparing == nil ? [] : [FreshStore.ownTable]
+            self.tables = try Environment.open(tables + own, in: handle, making: preparing != nil)
             origin = try Environment.origin(handle, self.tables)
         } catch {
             mdb_env_close(handle)
@@ -137,6 +156,9 @@ public final class Environment: Sendable {
         return Transaction(started, environment: self, tables: tables, budget: 0)
     }
 
+    /// Whether a process has the directory `path` for itself now.
+    public static func isInUse(_ path: String) -> Bool { DirectoryLock.isHeld(path: path) }
+
     /// Bytes in pages that hold data. Compare with ``mapSize`` to refuse work before the store is full.
     public var usedBytes: Int {
         var info = MDB_envinfo()
@@ -183,12 +205,14 @@ public final class Environment: Sendable {
         return started
     }
 
-    private static func open(_ tables: [Table], in handle: OpaquePointer) throws(StorageError) -> [Table: MDB_dbi] {
-        let transaction = try begin(handle, flags: 0)
+    private static func open(
+        _ tables: [Table], in handle: OpaquePointer, making: Bool
+    ) throws(StorageError) -> [Table: MDB_dbi] {
+        let transaction = try begin(handle, flags: making ? 0 : UInt32(MDB_RDONLY))
         var opened: [Table: MDB_dbi] = [:]
         for table in tables {
             var index: MDB_dbi = 0
-            let status = mdb_dbi_open(transaction, table.name, UInt32(MDB_CREATE), &index)
+            let status = mdb_dbi_open(transaction, table.name, making ? UInt32(MDB_CREATE) : 0, &index)
             guard status == 0 else {
                 mdb_txn_abort(transaction)
                 throw StorageError(lmdb: status)
@@ -211,7 +235,7 @@ public final class Environment: Sendable {
 
     /// Makes the file as long as the pages it claims: reading a page past the end would kill the process with SIGBUS,
     /// a page of zeros is reported as damage.
-    private static func coverMap(_ handle: OpaquePointer) throws(StorageError) {
+    private static func coverMap(_ handle: OpaquePointer, growing: Bool) throws(StorageError) {
         var info = MDB_envinfo()
         var stat = MDB_stat()
         var descriptor: Int32 = -1
@@ -224,7 +248,9 @@ public final class Environment: Sendable {
         }
         let length = lseek(descriptor, 0, SEEK_END)
         guard length >= 0 else { throw StorageError(system: errno) }
-        if length < size, ftruncate(descriptor, size) != 0 { throw StorageError(system: errno) }
+        guard length < size else { return }
+        guard growing else { throw .corrupt("the file is shorter than its pages") }
+        if ftruncate(descriptor, size) != 0 { throw StorageError(system: errno) }
     }
 
     private static func roundedUp(_ value: Int, to unit: Int) -> Int { (value + unit - 1) / unit * unit }

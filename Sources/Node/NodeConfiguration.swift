@@ -109,8 +109,8 @@ public struct NodeConfiguration: Codable, Sendable, Equatable {
 extension NodeConfiguration {
     /// Checks what a descriptor or the store could not take.
     func validate() throws(NodeError) {
-        guard (1...ClusterDescriptor.nameLimit).contains(clusterName.utf8.count) else {
-            throw .configuration(field: "cluster_name", reason: "must have 1 to \(ClusterDescriptor.nameLimit) bytes")
+        do throws(ClusterName.Failure) { try ClusterName.check(clusterName) } catch {
+            throw .configuration(field: "cluster_name", reason: "\(error)")
         }
         guard contact.utf8.count <= ClusterDescriptor.contactLimit else {
             throw .configuration(field: "contact", reason: "must have at most \(ClusterDescriptor.contactLimit) bytes")

@@ -39,19 +39,6 @@ public struct FriendlyName: Hashable, Sendable, CustomStringConvertible {
         self.cluster = cluster
     }
 
-    /// Whether a cluster's name, which may be any text, can stand behind the @ for people to read and type: nothing
-    /// invisible, no second @.
-    public static func isWritable(cluster: String) -> Bool {
-        !cluster.isEmpty
-            && cluster.unicodeScalars.allSatisfy { scalar in
-                switch scalar.properties.generalCategory {
-                case .control, .format, .surrogate, .privateUse, .unassigned, .lineSeparator, .paragraphSeparator: false
-                case .spaceSeparator: scalar == " "
-                default: scalar != "@"
-                }
-            }
-    }
-
     /// The name in small letters.
     public static func checked(_ name: String) throws(FriendlyNameError) -> String {
         var out = ""

@@ -1,7 +1,9 @@
 import Agent
 import ArgumentParser
 import NIOCore
+import Primitives
 import Records
+import Terminal
 
 /// Somebody on the command line: a network ID, a link, or a friendly address.
 struct AddressOptions: ParsableArguments {
@@ -12,14 +14,17 @@ struct AddressOptions: ParsableArguments {
 
     /// What the address says: an ID, or a name that has to be looked up.
     func parse() throws -> Parsed {
-        guard address.contains("@"), !address.hasPrefix(UserLink.scheme) else { return .id(try parseID(address)) }
+        let address = address.trimmed
+        guard address.contains("@"), !UserLink.isLink(address) else { return .id(try parseID(address)) }
         do throws(FriendlyNameError) {
             let name = try FriendlyName(text: address)
             // A mistyped ClusterID is noticed before anything is asked.
             _ = try ClusterText.decode(name.cluster)
             return .name(name)
         } catch {
-            throw Failure("\(address) is no friendly address: \(error)", next: "Ask the owner.", code: SysExit.usage)
+            throw Failure(
+                "\(address.shown) is not a friendly address: \(error)", next: "Ask its owner how it is written.",
+                code: SysExit.usage)
         }
     }
 
@@ -35,8 +40,9 @@ struct AddressOptions: ParsableArguments {
                 let resolved = try await agent.resolveName(name, accepts: accepts, timeout: timeout.amount)
                 if case .changed(let expected) = resolved.standing {
                     throw Failure(
-                        "\(name) leads to \(resolved.id) now; before it led to \(expected)",
-                        next: "Ask its owner by another way. If it is right, add --accept-change.",
+                        "\(name.description.shown) leads to \(resolved.id) now; before, it led to \(expected)",
+                        next:
+                            "Ask its owner in another way which one is right. If the new one is, add --accept-change.",
                         code: SysExit.protocolError)
                 }
                 return Target(id: resolved.id, name: resolved)
@@ -53,12 +59,49 @@ struct AddressOptions: ParsableArguments {
             guard let name else { return nil }
             let standing =
                 switch name.standing {
-                case .new: "seen for the first time: this ID is expected from now on"
-                case .known: "as before"
+                case .new: "resolved for the first time; from now on it is expected to lead to this ID"
+                case .known: "leads to the same ID as before"
                 case .changed(let expected): "led to \(expected) before"
-                case .remembered: "leads nowhere now; this is the ID that it led to"
+                case .remembered: "no longer published; this is the ID that it led to before"
                 }
-            return "\(id.text)\n  name       \(standing); cluster \(ClusterText.encode(name.cluster))"
+            return "\(id.text)\n  name       \(standing)\n  cluster    \(ClusterText.encode(name.cluster))"
         }
+    }
+}
+
+/// A network ID from text or link, with an error that says what is mistyped.
+///
+/// Blanks and line ends around it, which come along when it is copied, are left out.
+func parseID(_ argument: String) throws -> NetworkID {
+    let text = argument.trimmed
+    do {
+        return try UserLink(text: text).id
+    } catch {
+        throw Failure(
+            "\(text.shown) is not a network ID: \(error)\(suspicion(text))",
+            next: "Compare it with the original; IDs begin with hulda1 and detect typing errors. A friendly address is "
+                + "name@cluster.", code: SysExit.usage)
+    }
+}
+
+/// Which character of an ID or link is mistyped, when a single one explains what is wrong.
+private func suspicion(_ text: String) -> String {
+    let bare = UserLink.isLink(text) ? text.dropFirst(UserLink.scheme.count) : text[...]
+    let id = String(bare.prefix { $0 != "?" })
+    let characters = Array(id.utf8)
+    let suspects = Bech32m.suspects(in: id)
+    guard id.lowercased().hasPrefix("hulda1"), suspects.count == 1, let position = suspects.first,
+        characters.indices.contains(position)
+    else { return "" }
+    let character = Character(Unicode.Scalar(characters[position]))
+    return "; look at character \(position + 1) of the ID, \u{201C}\(character)\u{201D}"
+}
+
+extension String {
+    /// Without blanks, tabs and line ends around it.
+    var trimmed: String {
+        let blanks: Set<Unicode.Scalar> = [" ", "\t", "\n", "\r", "\u{A0}"]
+        let rest = unicodeScalars.drop { blanks.contains($0) }.reversed().drop { blanks.contains($0) }.reversed()
+        return String(String.UnicodeScalarView(rest))
     }
 }

@@ -40,6 +40,7 @@ struct CopyText: Encodable {
 
     /// Prints it beside the results.
     func show(_ output: OutputOptions) {
-        output.print(self, to: STDERR_FILENO) { "hulda: \(warning).\n       \(next)" }
+        guard !output.json else { return output.print(self, to: STDERR_FILENO) { "" } }
+        OutputOptions.tell("hulda: \(warning).\n       \(next)")
     }
 }

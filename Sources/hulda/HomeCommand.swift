@@ -3,6 +3,7 @@ import ArgumentParser
 import Correspondence
 import FoundationEssentials
 import Primitives
+import Terminal
 
 struct HomeCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
@@ -15,7 +16,7 @@ struct HomeCommand: AsyncParsableCommand {
 
     /// Where an account is to be opened.
     struct Opening: ParsableArguments {
-        @Argument(help: ArgumentHelp("The cluster's name, or its key in hexadecimal.", valueName: "cluster"))
+        @Argument(help: ArgumentHelp("The cluster's name, or the beginning of its ID.", valueName: "cluster"))
         var cluster: String
         @Option(help: "The registration token, where the cluster asks for one.")
         var token = ""
@@ -38,12 +39,15 @@ struct HomeCommand: AsyncParsableCommand {
                     let before = try await agent.homes().compactMap(\.report.account)
                     let report = try await agent.addHome(
                         opening.cluster, token: opening.token, timeout: opening.timeout.amount)
-                    output.print(Opened(account: report.account.hex, home: opening.cluster)) {
+                    output.print(HomeAddReport(account: report.account.hex, home: opening.cluster)) {
                         guard !before.contains(report.account) else {
-                            return "\(opening.cluster) is your home already; nothing was changed."
+                            return "\(opening.cluster.shown) is your home already; nothing was changed."
                         }
-                        return
-                            "Your record names \(opening.cluster) too now: messages go there when your first home does not answer."
+                        return """
+                            Your record names \(opening.cluster.shown) as your second home: messages go there when the \
+                            first does not answer.
+                            Next: hulda home list
+                            """
                     }
                 }
             }
@@ -60,7 +64,7 @@ struct HomeCommand: AsyncParsableCommand {
 
                 A friendly address belongs to the cluster that gave it. The new home is asked for the same names; those \
                 of the old one lead to you until your account there is closed, and to nobody else for 30 days after \
-                that. Who has used one keeps your ID.
+                that. People who have used one keep your ID.
 
                 Example: hulda home move example
                 """)
@@ -73,11 +77,11 @@ struct HomeCommand: AsyncParsableCommand {
 
         private func text(_ name: AgentRuntime.MovedName) -> String {
             if let new = name.new {
-                return "You are \(new) now; \(name.old) leads to you until the old home is closed."
+                return "You are \(new.shown) now; \(name.old.shown) leads to you until the old home is closed."
             }
             return """
-                \(name.old) leads to you until the old home is closed; \(opening.cluster) did not give you the same name. \
-                Choose another one: hulda id name NAME
+                \(opening.cluster.shown) did not give you the same name; \(name.old.shown) leads to you until the old home \
+                is closed. Choose another name: hulda id name NAME
                 """
         }
 
@@ -87,33 +91,25 @@ struct HomeCommand: AsyncParsableCommand {
                     let report = try await agent.moveHome(
                         to: opening.cluster, token: opening.token, from: from, timeout: opening.timeout.amount)
                     let names = try await agent.moveNames(to: opening.cluster, timeout: opening.timeout.amount)
-                    let moved = Moved(
+                    let moved = HomeMoveReport(
                         account: report.account.hex, home: opening.cluster,
-                        names: names.map { Moved.Name(from: $0.old, to: $0.new) })
+                        names: names.map { MovedNameReport(from: $0.old, to: $0.new) })
                     // Who has moved already, or never needed to, leaves nothing.
                     let isLeaving = try await agent.homes().contains { $0.report.stage == .leaving }
                     output.print(moved) {
-                        guard isLeaving else { return "\(opening.cluster) is your home already; nothing was left." }
+                        guard isLeaving else {
+                            return "\(opening.cluster.shown) is your home already; no other home was left."
+                        }
                         return """
-                            Your record names \(opening.cluster) now. The old home is collected from for up to 30 hours and then \
-                            closed.
+                            Your record names \(opening.cluster.shown) now. Messages are collected from the old home for \
+                            up to 30 hours; then the account there is closed.
                             \(names.map { text($0) + "\n" }.joined())\
-                            Next: keep reading messages as always; hulda home list shows how far it is.
+                            Next: read messages as always; hulda home list shows when the old home is closed.
                             """
                     }
                 }
             }
         }
-    }
-
-    private struct Moved: Encodable {
-        struct Name: Encodable {
-            let from: String
-            let to: String?
-        }
-        let account: String
-        let home: String
-        let names: [Name]
     }
 
     struct Remove: AsyncParsableCommand {
@@ -126,7 +122,9 @@ struct HomeCommand: AsyncParsableCommand {
                 Example: hulda home remove example
                 """)
 
-        @Argument(help: ArgumentHelp("The cluster's name, or its key or server in hexadecimal.", valueName: "cluster"))
+        @Argument(
+            help: ArgumentHelp("The cluster's name, the beginning of its ID, or the server's ID.", valueName: "cluster")
+        )
         var cluster: String
         @OptionGroup var agent: AgentOptions
         @OptionGroup var output: OutputOptions
@@ -139,7 +137,9 @@ struct HomeCommand: AsyncParsableCommand {
             try await output.run {
                 try await agent.withAgent(output) { agent in
                     try await agent.removeHome(cluster, discards: discard, timeout: timeout.amount)
-                    output.print(["left": cluster]) { "Your record does not name \(cluster) any more." }
+                    output.print(HomeRemoveReport(left: cluster)) {
+                        "Your record does not name \(cluster.shown) any more."
+                    }
                 }
             }
         }
@@ -147,40 +147,49 @@ struct HomeCommand: AsyncParsableCommand {
 
     struct List: AsyncParsableCommand {
         static let configuration = CommandConfiguration(
-            abstract: "Your homes, in the order in which messages are delivered; without connecting.")
+            abstract: "Your homes, in the order in which messages are delivered; without connecting.",
+            discussion: """
+                States: opening, the account is being made; active, your record names it; leaving, it is still collected \
+                from, and closed when nothing waits there and no valid record names it.
+
+                Example: hulda home list
+                """)
 
         @OptionGroup var agent: AgentOptions
         @OptionGroup var output: OutputOptions
 
         func run() async throws {
             try await output.run {
-                try await agent.withAgent(output) { agent in
-                    for home in try await agent.homes() {
-                        let row = Row(
+                let homes = try await agent.stored(
+                    output, beside: { try $0.homes() }, alone: { try await $0.homes() })
+                let rows = homes.map { home in
+                    (
+                        home.report.closesAfter,
+                        HomeReportRow(
                             home: home.cluster ?? home.report.node.hex, server: home.report.node.hex,
                             account: home.report.account?.hex, state: home.report.stage.rawValue,
-                            closesAfter: home.report.closesAfter?.seconds)
-                        output.print(row) {
-                            "\(VisibleText.of(row.home))  \(row.state)"
-                                + (row.closesAfter.map { ", closed when empty after \(LocalTime.text($0))" } ?? "")
-                                + (row.account.map { "  account \($0)" } ?? "")
-                        }
-                    }
+                            closesAfter: home.report.closesAfter.map { LocalTime.utc($0.seconds) })
+                    )
                 }
+                if output.json {
+                    for row in rows { output.print(row.1) { "" } }
+                    return
+                }
+                guard !rows.isEmpty else {
+                    return OutputOptions.tell("You have no home. Open an account: hulda register --home CLUSTER")
+                }
+                // Within 80 columns.
+                let lines = StatusText.columns(
+                    [["home", "state", "account", "closed when empty after"]]
+                        + rows.map { closesAfter, row in
+                            [
+                                ForeignText.inline(row.home, limit: 28), row.state,
+                                String((row.account ?? "").prefix(12)),
+                                closesAfter.map { LocalTime.text($0.seconds) } ?? "",
+                            ]
+                        })
+                output.print(rows.map(\.1)) { lines.joined(separator: "\n") }
             }
         }
-    }
-
-    private struct Opened: Encodable {
-        let account: String
-        let home: String
-    }
-
-    private struct Row: Encodable {
-        let home: String
-        let server: String
-        let account: String?
-        let state: String
-        let closesAfter: UInt64?
     }
 }

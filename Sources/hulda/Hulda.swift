@@ -52,11 +52,10 @@ struct Hulda: AsyncParsableCommand {
             guard code != .success else { exit(withError: error) }
             if isForPrograms, code == SysExit.usage {
                 // The last line says where to read on.
-                let next = fullMessage(for: error).split(separator: "\n").last.map(String.init) ?? ""
-                OutputOptions.printFailure(message(for: error), next: String(next.drop { $0 == " " }))
+                let next = legible(fullMessage(for: error)).split(separator: "\n").last.map(String.init) ?? ""
+                OutputOptions.printFailure(legible(message(for: error)), next: String(next.drop { $0 == " " }))
             } else {
-                // What it repeats of the arguments may have been pasted.
-                OutputOptions.tell(fullMessage(for: error))
+                OutputOptions.tell(legible(fullMessage(for: error)))
             }
             Glibc.exit(code.rawValue)
         }
@@ -73,6 +72,16 @@ struct Hulda: AsyncParsableCommand {
             code: SysExit.os)
         OutputOptions.printFailure(failure, json: isForPrograms)
         Glibc.exit(failure.code.rawValue)
+    }
+
+    /// An error of the argument parser, which repeats arguments as they are: they may have been pasted.
+    private static func legible(_ text: String) -> String {
+        CommandLine.arguments.dropFirst().reduce(text) { text, argument in
+            // `--option=value`: the value alone is repeated.
+            let value = argument.firstIndex(of: "=").map { String(argument[argument.index(after: $0)...]) } ?? ""
+            return [argument, value].filter { !$0.isEmpty && $0 != $0.shown }
+                .reduce(text) { $0.replacing($1, with: $1.shown) }
+        }
     }
 
     /// Whether a program reads what is printed; arguments that could not be understood are looked at as they are.

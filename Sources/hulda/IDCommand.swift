@@ -2,6 +2,7 @@ import Agent
 import ArgumentParser
 import Primitives
 import Records
+import Terminal
 
 struct IDCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
@@ -13,7 +14,7 @@ struct IDCommand: AsyncParsableCommand {
             abstract: "Make a new identity on this device.",
             discussion: """
                 The identity is kept encrypted under a passphrase (asked for, or from HULDA_PASSPHRASE) or a key file \
-                (--key-file, made when it does not exist).
+                (--key-file or HULDA_KEY_FILE, made when it does not exist).
 
                 Example: hulda id new --bootstrap bootstrap.txt
                 """)
@@ -27,7 +28,11 @@ struct IDCommand: AsyncParsableCommand {
 
         func run() async throws {
             try await output.run {
-                let unlock = try agent.unlock(creating: true)
+                try AgentFailureText.translate {
+                    try AgentRuntime.checkNew(directory: agent.directory, bootstrapPath: bootstrap)
+                }
+                let unlock = try agent.unlockNew()
+                warn(unlock)
                 let id = try AgentFailureText.translate {
                     try AgentRuntime.create(
                         directory: agent.directory, unlock: unlock, cost: fastPassphrase ? .interactive : .moderate,
@@ -41,13 +46,25 @@ struct IDCommand: AsyncParsableCommand {
                 }
             }
         }
+
+        /// Characters below which a passphrase is called short.
+        private static let shortPassphrase = 10
+
+        private func warn(_ unlock: Unlock) {
+            guard case .passphrase(let secret) = unlock, !output.json else { return }
+            let count = secret.withUnsafeBytes { bytes in bytes.count { $0 & 0xc0 != 0x80 } }
+            guard count < New.shortPassphrase else { return }
+            OutputOptions.tell(
+                "warning: whoever copies the directory can guess a passphrase of \(count) characters. Five random "
+                    + "words are safe.")
+        }
     }
 
     struct Show: AsyncParsableCommand {
         static let configuration = CommandConfiguration(
             abstract: "Show your ID, its link and a QR code; or the parts of another ID.",
             discussion: """
-                Needs no passphrase: the ID is public. Whoever has the ID, the link or the code can write to you.
+                Needs no passphrase: the ID is public. Everybody who has the ID, the link or the code can write to you.
 
                 Examples: hulda id show --name "Ada"
                           hulda id show hulda1…          checks an ID for typing errors
@@ -70,8 +87,12 @@ struct IDCommand: AsyncParsableCommand {
                     try self.id.map { try parseID($0) }
                     ?? AgentFailureText.translate { try AgentRuntime.identity(directory: agent.directory) }
                 if hex {
-                    output.print(["key": id.key.bytes.hex]) { id.key.bytes.hex }
-                    return
+                    return output.print(KeyReport(key: id.key.bytes.hex)) { id.key.bytes.hex }
+                }
+                guard (name?.utf8.count ?? 0) <= UserLink.fieldLimit else {
+                    throw Failure(
+                        "the name for the link is longer than \(UserLink.fieldLimit) bytes", next: "Shorten it.",
+                        code: SysExit.usage)
                 }
                 let link = UserLink(id: id, token: nil, name: name).text
                 let names =
@@ -79,7 +100,8 @@ struct IDCommand: AsyncParsableCommand {
                     ? try AgentFailureText.translate { try AgentRuntime.names(directory: agent.directory) } : []
                 output.print(IDReport(id, link: link, names: names)) {
                     let code = withoutQR ? nil : QRCode.terminal(link)
-                    return ([id.text, link] + names).joined(separator: "\n") + (code.map { "\n\($0)" } ?? "")
+                    return ([id.text, link] + names.map(\.shown)).joined(separator: "\n")
+                        + (code.map { "\n\($0)" } ?? "")
                 }
             }
         }
@@ -89,10 +111,10 @@ struct IDCommand: AsyncParsableCommand {
         static let configuration = CommandConfiguration(
             abstract: "Have a name at your home: name@cluster, which leads to your ID.",
             discussion: """
-                First come, first served. The home is not told the name, and cannot see which ID it leads to; people \
-                who know the name can. Names do not move with you to another home. One that you give up is nobody's for \
-                30 days. The ID is what counts: whoever runs the home could let the name lead elsewhere, and people who \
-                have used it before are warned then.
+                First come, first served. The home does not learn the name or the ID that it leads to; people who know \
+                the name learn the ID. A name does not move with you to another home. After you give a name up, nobody \
+                gets it for 30 days. The ID is what counts: the operator of the home could let the name lead to another \
+                ID; people who have used the name before are warned then.
 
                 Examples: hulda id name ada
                           hulda id name ada --release
@@ -119,14 +141,13 @@ struct IDCommand: AsyncParsableCommand {
                 try await agent.withAgent(output) { agent in
                     if release {
                         try await agent.releaseName(name, home: home, timeout: timeout.amount)
-                        output.print(["released": name]) { "The name \(name) is yours no more." }
-                        return
+                        return output.print(ReleaseReport(released: name)) { "You have given up the name \(name)." }
                     }
                     let address = try await agent.claimName(name, home: home, timeout: timeout.amount)
-                    output.print(["name": address]) {
+                    output.print(NameReport(name: address)) {
                         """
                         \(address)
-                        Next: hand it around; hulda resolve \(address) shows what others see
+                        Next: give it to others; hulda resolve \(address) shows what they see
                         """
                     }
                 }
@@ -138,8 +159,8 @@ struct IDCommand: AsyncParsableCommand {
         static let configuration = CommandConfiguration(
             abstract: "Replace all keys but your ID's: when a device was lost or may have been read.",
             discussion: """
-                Your homes take the new key by the word of your ID's key, which a thief of the other keys does not have; \
-                from then on the old ones open nothing there. People who have seen your new record refuse the old one. \
+                The key of your ID signs the new keys, and your homes accept them and refuse the old ones. People who \
+                have seen your new record refuse the old one. \
                 Messages that were sealed to the old key can be read for 31 hours and until your homes are empty; then \
                 that key is destroyed. Your ID stays.
 
@@ -155,12 +176,12 @@ struct IDCommand: AsyncParsableCommand {
             try await output.run {
                 try await agent.withAgent(output) { agent in
                     let report = try await agent.rotate(timeout: timeout.amount)
-                    output.print(["serial": report.serial, "pendingHomes": UInt64(report.pending)]) {
+                    output.print(RotationReport(serial: report.serial, pendingHomes: report.pending)) {
                         "Your keys are replaced (serial \(report.serial)) and your record is published."
                     }
                     guard report.pending == 0 else {
                         throw Failure(
-                            "\(report.pending) of your homes did not take the new key yet",
+                            "\(report.pending) of your homes have not accepted the new key yet",
                             next: "It is tried again with every command that connects: hulda inbox",
                             code: SysExit.temporary)
                     }
@@ -168,17 +189,11 @@ struct IDCommand: AsyncParsableCommand {
             }
         }
     }
+}
 
-    private struct IDReport: Encodable {
-        let id: String
-        let link: String
-        /// Left out when there are none.
-        let names: [String]?
-
-        init(_ id: NetworkID, link: String? = nil, names: [String] = []) {
-            self.names = names.isEmpty ? nil : names
-            self.id = id.text
-            self.link = link ?? UserLink(id: id, token: nil, name: nil).text
-        }
+extension IDReport {
+    fileprivate init(_ id: NetworkID, link: String? = nil, names: [String] = []) {
+        self.init(
+            id: id.text, link: link ?? UserLink(id: id, token: nil, name: nil).text, names: names.isEmpty ? nil : names)
     }
 }

@@ -9,13 +9,18 @@ struct InboxCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "inbox", abstract: "Read messages, and let the outbox go out.",
         discussion: """
-            Shows what was not shown yet.
+            Shows what was not shown yet. Each line of a message begins with a bar, and no other line does: who sent it \
+            stands above. --stored and --sent work while another hulda runs with your identity.
+
+            States of your own messages: queued, on this disk only; accepted, on the disk of the recipient's home; \
+            delivered, on the recipient's own disk; expired, given up.
 
             Examples: hulda inbox                 what is there and what comes within five seconds
                       hulda inbox --follow        everything that comes, until Ctrl-C
                       hulda inbox --stored        every message ever received, without the network
                       hulda inbox --sent          the outbox and how far each message came
                       hulda inbox --delete read   make room: everything that was shown
+                      hulda inbox --delete 3f2a91c4   the message with this ID
                       hulda inbox --flush         wait until everything in the outbox is at its recipient's home
             """)
 
@@ -31,9 +36,12 @@ struct InboxCommand: AsyncParsableCommand {
     var flush = false
     @Option(
         help: ArgumentHelp(
-            "Delete messages from this disk: \"read\" for all that were shown, an ID for all of its, or the id of one.",
+            "Delete messages from this disk: \"read\" for all that were shown, a network ID for all from it, or a "
+                + "message's ID or its first eight digits for one.",
             valueName: "what"))
     var delete: String?
+    @Flag(help: "Delete several messages without asking.")
+    var yes = false
     @Option(parsing: .unconditional, help: ArgumentHelp("Wait for so many new messages.", valueName: "count"))
     var wait: Int?
     @Option(parsing: .unconditional, help: ArgumentHelp("Seconds to wait.", valueName: "seconds"))
@@ -44,42 +52,43 @@ struct InboxCommand: AsyncParsableCommand {
             throw ValidationError("Choose one of --follow, --stored, --sent, --flush, --delete and --wait.")
         }
         guard wait ?? 0 >= 0 else { throw ValidationError("--wait takes a number of messages.") }
+        guard !yes || delete != nil else { throw ValidationError("--yes goes with --delete.") }
     }
 
     func run() async throws {
         try await output.run {
-            let deletion = try delete.map(InboxCommand.parse)
+            if stored {
+                let messages = try await agent.stored(
+                    output, beside: { try $0.received() }, alone: { try await $0.storedMessages() })
+                return InboxText.show(messages, output)
+            }
+            if sent {
+                let messages = try await agent.stored(
+                    output, beside: { try $0.sent() }, alone: { try await $0.sentMessages() })
+                return InboxText.show(messages, output)
+            }
+            let deletion = try delete.map(InboxDeletion.init)
             try await agent.withAgent(output) { agent in
-                if let deletion {
-                    let count = try await agent.delete(deletion)
-                    return output.print(["deleted": count]) {
-                        count == 1 ? "1 message deleted." : "\(count) messages deleted."
-                    }
-                }
-                if stored { return show(try await agent.storedMessages()) }
-                if sent { return show(try await agent.sentMessages()) }
+                if let deletion { return try await deletion.perform(agent, isSure: yes, output) }
                 if flush {
                     try await agent.flush(timeout: (timeout ?? Seconds(60)).amount)
-                    output.print(["outbox": 0]) { "The outbox is empty." }
-                    return
+                    return output.print(FlushReport(outbox: 0)) { "The outbox is empty." }
                 }
                 if follow { return try await followMessages(agent) }
-                // Without a number, whatever comes in a short while; with one, that many.
-                let time = timeout ?? Seconds(wait == nil ? 5 : 60)
-                let count = try await showUnread(agent, atLeast: wait ?? Int.max, timeout: time.amount)
-                if let wait, count < wait {
-                    throw Failure(
-                        "\(count) of \(wait) messages came", next: "Wait longer with --timeout.",
-                        code: SysExit.temporary)
-                }
+                try await readOnce(agent)
             }
         }
     }
 
-    private static func parse(_ what: String) throws -> AgentRuntime.Deletion {
-        if what == "read" { return .read }
-        if let bytes = Hex.decode(what), let id = Bytes16(bytes) { return .message(id) }
-        return .from(try parseID(what))
+    /// Without a number, whatever comes in a short while; with one, that many.
+    private func readOnce(_ agent: AgentRuntime) async throws {
+        let time = timeout ?? Seconds(wait == nil ? 5 : 60)
+        let count = try await showUnread(agent, atLeast: wait ?? Int.max, timeout: time.amount)
+        if let wait, count < wait {
+            throw Failure(
+                "\(count) of \(wait) messages came", next: "Wait longer with --timeout.", code: SysExit.temporary)
+        }
+        if count == 0, !output.json { OutputOptions.tell("No new messages.") }
     }
 
     /// Shows what was not shown yet, and what comes; when there is no network, at least what is on this disk.
@@ -92,19 +101,19 @@ struct InboxCommand: AsyncParsableCommand {
             offline = failure
             messages = try await agent.unread(atLeast: 0, timeout: .zero)
         }
-        show(messages)
+        InboxText.show(messages, output)
         if let last = messages.last { try await agent.markRead(through: last.number) }
         if try await agent.isInboxFull() {
-            StandardStream.write(
-                "hulda: your inbox is full; further messages wait at your home. Make room with hulda inbox --delete read\n",
-                to: STDERR_FILENO)
+            OutputOptions.tell(
+                "hulda: your inbox is full; further messages wait at your home. Make room: hulda inbox --delete read")
         }
         if let offline { throw offline }
         return messages.count
     }
 
-    /// Goes on until Ctrl-C; while there is no network it says so once, and tries on.
+    /// Goes on until Ctrl-C. It says when it is connected; while there is no network it says so once, and tries on.
     private func followMessages(_ agent: AgentRuntime) async throws {
+        let isQuiet = output.json
         try await withThrowingTaskGroup(of: Void.self) { group in
             group.addTask { await Termination.wait() }
             group.addTask {
@@ -117,14 +126,20 @@ struct InboxCommand: AsyncParsableCommand {
                 }
             }
             group.addTask {
-                var isOnline = true
+                var isOnline: Bool?
                 while !Task.isCancelled {
                     do {
-                        _ = try await showUnread(agent, atLeast: 1, timeout: .seconds(3600))
+                        // What is on the disk already is shown before the network is waited for.
+                        if isOnline == nil { _ = try await showUnread(agent, atLeast: 0, timeout: .zero) }
+                        try await agent.connect()
+                        if isOnline != true, !isQuiet {
+                            OutputOptions.tell("Connected; waiting for messages. Ctrl-C ends.")
+                        }
                         isOnline = true
+                        _ = try await showUnread(agent, atLeast: 1, timeout: .seconds(3600))
                     } catch let failure as AgentFailure where failure.isOffline {
-                        if isOnline, let failure = AgentFailureText.failure(failure) as? Failure {
-                            StandardStream.write("hulda: \(failure.message); trying on\n", to: STDERR_FILENO)
+                        if isOnline != false, let failure = AgentFailureText.failure(failure) as? Failure {
+                            OutputOptions.tell("hulda: \(failure.message); trying again")
                         }
                         isOnline = false
                         try await Task.sleep(for: .seconds(1))
@@ -135,59 +150,4 @@ struct InboxCommand: AsyncParsableCommand {
             group.cancelAll()
         }
     }
-
-    private func show(_ messages: [StoredMessage]) {
-        for message in StoredMessage.inOrder(messages) {
-            let text = String(decoding: message.body, as: UTF8.self)
-            output.print(
-                Received(
-                    from: message.sender.text, id: message.messageID.hex, sent: LocalTime.utc(message.sent.seconds),
-                    received: LocalTime.utc(message.received.seconds), text: text)
-            ) {
-                """
-                From \(message.sender.text)
-                \(LocalTime.text(message.shown.seconds)), message \(message.messageID.short)
-                \(OutputOptions.message(text))
-                """
-            }
-        }
-    }
-
-    private func show(_ messages: [SentMessage]) {
-        for message in messages {
-            let text = String(decoding: message.body, as: UTF8.self)
-            output.print(
-                Sent(
-                    to: message.recipient.text, id: message.messageID.hex,
-                    created: LocalTime.utc(message.created.seconds), state: "\(message.state)", text: text)
-            ) {
-                """
-                To \(message.recipient.text)
-                \(LocalTime.text(message.created.seconds)), message \(message.messageID.short), \(message.state)
-                \(OutputOptions.message(text))
-                """
-            }
-        }
-    }
-
-    private struct Received: Encodable {
-        let from: String
-        let id: String
-        let sent: String
-        let received: String
-        let text: String
-    }
-
-    private struct Sent: Encodable {
-        let to: String
-        let id: String
-        let created: String
-        let state: String
-        let text: String
-    }
-}
-
-extension Bytes16 {
-    /// The beginning of a message's ID that people read and type.
-    var short: String { String(hex.prefix(8)) }
 }

@@ -102,6 +102,9 @@ struct OutputOptions: ParsableArguments {
         Glibc.exit(SysExit.io.rawValue)
     }
 
+    /// Cells of an error's sentence: names and paths in it are cut sooner, by who writes it.
+    private static let sentenceLimit = 1000
+
     /// Runs a command's body; a ``Failure`` is printed to standard error and becomes the exit code.
     func run(_ body: () async throws -> Void) async throws {
         do {
@@ -114,11 +117,14 @@ struct OutputOptions: ParsableArguments {
 
     /// An error on standard error.
     static func printFailure(_ failure: Failure, json: Bool) {
+        // Both are sentences on one line; a line end in them comes from somebody else.
+        let message = ForeignText.inline(failure.message, limit: sentenceLimit)
+        let next = ForeignText.inline(failure.next, limit: sentenceLimit)
         if json {
-            printFailure(failure.message, next: failure.next)
+            printFailure(message, next: next)
         } else {
             let screen = Screen(descriptor: STDERR_FILENO)
-            for line in ["hulda: \(failure.message)", "       \(failure.next)"] {
+            for line in ["hulda: \(message)", "       \(next)"] {
                 StandardStream.write(ForeignText.paragraph(line, on: screen, hanging: 7) + "\n", to: STDERR_FILENO)
             }
         }
@@ -126,6 +132,6 @@ struct OutputOptions: ParsableArguments {
 
     /// An error as one line of JSON on standard error.
     static func printFailure(_ message: String, next: String) {
-        StandardStream.write(line(["error": message, "next": next]) + "\n", to: STDERR_FILENO)
+        StandardStream.write(line(FailureReport(error: message, next: next)) + "\n", to: STDERR_FILENO)
     }
 }

@@ -1,5 +1,6 @@
 import ArgumentParser
 import Primitives
+import Terminal
 
 struct RegisterCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
@@ -13,7 +14,7 @@ struct RegisterCommand: AsyncParsableCommand {
 
     @OptionGroup var agent: AgentOptions
     @OptionGroup var output: OutputOptions
-    @Option(help: ArgumentHelp("The cluster's name, or its key in hexadecimal.", valueName: "cluster"))
+    @Option(help: ArgumentHelp("The cluster's name, or the beginning of its ID.", valueName: "cluster"))
     var home: String?
     @Option(help: "The registration token, where the cluster asks for one.")
     var token = ""
@@ -33,39 +34,35 @@ struct RegisterCommand: AsyncParsableCommand {
             try await agent.withAgent(output) { agent in
                 if list {
                     let clusters = try await agent.clusters().map {
-                        ["name": $0.name, "cluster": $0.clusterID.bytes.hex, "contact": $0.contact]
+                        ClusterReport(name: $0.name, cluster: $0.clusterID.bytes.hex, contact: $0.contact)
                     }
-                    output.print(clusters) {
+                    // Within 80 columns; names are not unique, so each has the beginning of its ID.
+                    return output.print(clusters) {
                         StatusText.columns(
-                            [["name", "cluster", "contact"]]
-                                + clusters.map { cluster in
-                                    ["name", "cluster", "contact"].map { VisibleText.of(cluster[$0] ?? "") }
+                            [["name", "cluster ID", "contact"]]
+                                + clusters.map {
+                                    [
+                                        ForeignText.inline($0.name, limit: 30), String($0.cluster.prefix(16)),
+                                        ForeignText.inline($0.contact, limit: 29),
+                                    ]
                                 }
                         ).joined(separator: "\n")
                     }
-                    return
                 }
                 let report = try await agent.register(
                     home: home ?? "", token: token, timeout: timeout.amount)
                 output.print(
-                    Report(
+                    RegisterReport(
                         account: report.account.hex, home: home ?? "", holders: report.holders,
                         milliseconds: report.milliseconds)
                 ) {
                     """
-                    Registered with \(home ?? "") as account \(report.account.hex) in \(report.milliseconds) ms; \
+                    Registered with \((home ?? "").shown) as account \(report.account.hex) in \(report.milliseconds) ms; \
                     \(report.holders) of \(report.asked) directory servers hold the record so far.
                     Next: share your ID (hulda id show), read messages (hulda inbox --follow)
                     """
                 }
             }
         }
-    }
-
-    private struct Report: Encodable {
-        let account: String
-        let home: String
-        let holders: Int
-        let milliseconds: UInt64
     }
 }

@@ -10,9 +10,9 @@ struct ResolveCommand: AsyncParsableCommand {
             Shows that the ID is registered, and how it was found. Sending does this by itself. Nobody learns who asks: \
             each request goes over its own path.
 
-            A friendly address leads to an ID. The first one is remembered; when it leads elsewhere later, the command \
-            stops until you say --accept-change. When it leads nowhere any more, for its owner has moved, the ID that it led \
-            to is used.
+            A friendly address leads to an ID, which is remembered. When the address leads to another ID later, the \
+            command stops until you say --accept-change. When the address is no longer published, because its owner has \
+            moved, the remembered ID is used.
 
             Exit codes: 68 nobody publishes this ID, 75 no answer in time, 76 a friendly address leads elsewhere now.
 
@@ -32,7 +32,7 @@ struct ResolveCommand: AsyncParsableCommand {
             try await agent.withAgent(output) { agent in
                 let target = try await address.resolve(agent, accepts: person.acceptChange, timeout: timeout)
                 let report = try await agent.resolve(target.id, timeout: timeout.amount)
-                output.print(Report(report, target)) {
+                output.print(ResolutionReport(report, target)) {
                     """
                     \(target.explanation ?? report.id.text)
                       lookup     \(report.milliseconds) ms, \(report.asked) nodes asked in \(report.waves) \
@@ -46,35 +46,17 @@ struct ResolveCommand: AsyncParsableCommand {
             }
         }
     }
+}
 
-    private struct Report: Encodable {
-        let id: String
-        let milliseconds: UInt64
-        let asked: Int
-        let answered: Int
-        let waves: Int
-        let pathLength: Int
-        let sequence: UInt64
-        let expiry: UInt64
-        let fallback: Bool
-        /// Of a friendly address: its cluster, whether it was never resolved before, and whether it leads nowhere now.
-        let cluster: String?
-        let isNew: Bool?
-        let isRemembered: Bool?
-
-        init(_ report: ResolveReport, _ target: AddressOptions.Target) {
-            cluster = target.name.map { ClusterText.encode($0.cluster) }
-            isNew = target.name.map { $0.standing == .new }
-            isRemembered = target.name.map { $0.standing == .remembered }
-            id = report.id.text
-            milliseconds = report.milliseconds
-            asked = report.asked
-            answered = report.answered
-            waves = report.waves
-            pathLength = report.pathLength
-            sequence = report.sequence
-            expiry = report.expiry
-            fallback = report.usedFallback
-        }
+extension ResolutionReport {
+    /// - Parameter target: of a friendly address the cluster, whether it was never resolved before, and whether it is not
+    ///   published any more.
+    fileprivate init(_ report: ResolveReport, _ target: AddressOptions.Target) {
+        self.init(
+            id: report.id.text, milliseconds: report.milliseconds, asked: report.asked, answered: report.answered,
+            waves: report.waves, pathLength: report.pathLength, sequence: report.sequence,
+            expiry: LocalTime.utc(report.expiry), fallback: report.usedFallback,
+            cluster: target.name.map { ClusterText.encode($0.cluster) }, isNew: target.name.map { $0.standing == .new },
+            isRemembered: target.name.map { $0.standing == .remembered })
     }
 }

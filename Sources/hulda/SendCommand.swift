@@ -8,8 +8,11 @@ struct SendCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "send", abstract: "Send a message to a network ID or name@cluster.",
         discussion: """
-            Returns when the message is safe at the recipient's home. When that takes longer than --timeout, the message \
-            stays in the outbox (exit code 75) and goes out with the next command, or with: hulda inbox --flush
+            Returns when the recipient's home has accepted the message. When that takes longer than --timeout, the message \
+            stays queued in the outbox (exit code 75) and goes out with the next command, or with: hulda inbox --flush
+
+            States: queued, on this disk only; accepted, on the disk of the recipient's home; delivered, on the \
+            recipient's own disk. hulda inbox --sent shows them.
 
             Examples: hulda send hulda1… "See you at eight."
                       hulda send ada@example "Hello."
@@ -27,6 +30,8 @@ struct SendCommand: AsyncParsableCommand {
     func run() async throws {
         try await output.run {
             let address = try person.parse()
+            // Before a text is typed or a passphrase asked for.
+            try agent.unlocking.checkFree()
             let body: [UInt8]
             if let text, text != "-" {
                 body = Array(text.utf8)
@@ -45,27 +50,30 @@ struct SendCommand: AsyncParsableCommand {
             try await agent.withAgent(output, linger: min(AgentRuntime.linger, timeout.amount)) { agent in
                 let target = try await address.resolve(agent, accepts: person.acceptChange, timeout: timeout)
                 if !output.json, let explanation = target.explanation {
-                    StandardStream.write(explanation + "\n", to: STDERR_FILENO)
+                    OutputOptions.tell(explanation)
                 }
                 if try await agent.homes().isEmpty {
-                    StandardStream.write(
-                        "hulda: warning: you have no home yet, so nobody can answer you, and you will not hear whether this "
-                            + "was read. Register: hulda register --home CLUSTER\n", to: STDERR_FILENO)
+                    OutputOptions.tell(
+                        "hulda: warning: you have no home yet, so nobody can answer you, and you do not hear whether this "
+                            + "was read. Register: hulda register --home CLUSTER")
                 }
                 let outcome = try await agent.send(target.id, body: body, timeout: timeout.amount)
                 switch outcome {
                 case .accepted(let messageID):
-                    output.print(Report(message: messageID.hex, to: target.id.text, state: "accepted")) {
-                        "Accepted by the recipient's home."
+                    output.print(SendReport(message: messageID.hex, to: target.id.text, state: "accepted")) {
+                        """
+                        Accepted: message \(messageID.short) is on the disk of the recipient's home.
+                        Next: hulda inbox --sent shows when it is delivered
+                        """
                     }
                 case .queued(let messageID, let reason):
                     if output.json {
-                        output.print(Report(message: messageID.hex, to: target.id.text, state: "queued")) { "" }
+                        output.print(SendReport(message: messageID.hex, to: target.id.text, state: "queued")) { "" }
                     }
                     if case .notFound(let asked, let missing) = reason {
                         throw Failure(
-                            "nobody publishes this ID now (\(missing) of \(asked) directory servers say so)",
-                            next: "The message is kept in the outbox and tried again with: hulda inbox --flush",
+                            "nobody publishes this ID now: \(missing) of \(asked) directory servers have no record of it",
+                            next: "The message is queued in the outbox and tried again with: hulda inbox --flush",
                             code: SysExit.noHost)
                     }
                     if case .mapTooSmall(let clusters) = reason {
@@ -76,7 +84,7 @@ struct SendCommand: AsyncParsableCommand {
                             code: SysExit.temporary)
                     }
                     throw Failure(
-                        "not delivered yet; the message is kept in the outbox",
+                        "not accepted yet; the message is queued in the outbox",
                         next: "It goes out with the next command, or with: hulda inbox --flush",
                         code: SysExit.temporary)
                 }
@@ -102,11 +110,5 @@ struct SendCommand: AsyncParsableCommand {
                 code: SysExit.data)
         }
         return bytes
-    }
-
-    private struct Report: Encodable {
-        let message: String
-        let to: String
-        let state: String
     }
 }

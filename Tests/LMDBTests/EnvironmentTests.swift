@@ -1,4 +1,5 @@
 import Foundation
+import Glibc
 import LMDB
 import Storage
 import Testing
@@ -24,6 +25,34 @@ private func contents(_ environment: LMDBEnvironment, _ table: Table) throws -> 
 
 @Suite("An LMDB environment")
 struct EnvironmentTests {
+    @Test("is read beside the process that has it for itself, and changes nothing then")
+    func readOnly() throws {
+        let directory = try TemporaryDirectory()
+        let path = directory.file("store")
+        #expect(!LMDBEnvironment.isInUse(path))
+        do {
+            let environment = try open(path)
+            try environment.write { (transaction: inout LMDBTransaction) throws(StorageError) in
+                try transaction.put(records, [1], [10])
+            }
+            #expect(LMDBEnvironment.isInUse(path))
+            #expect(throws: StorageError.self) { try open(path) }
+        }
+        #expect(!LMDBEnvironment.isInUse(path))
+        // Within one process a second opening is forbidden, so the first is over; its lock is taken by hand.
+        let lock = Glibc.open(path + "/lock", O_RDWR)
+        defer { close(lock) }
+        try #require(flock(lock, LOCK_EX | LOCK_NB) == 0)
+        #expect(LMDBEnvironment.isInUse(path))
+        let reader = try LMDBEnvironment(readingBeside: path, mapSize: 1 << 20, tables: [records])
+        #expect(try contents(reader, records) == [[1]: [10]])
+        #expect(throws: StorageError.self) {
+            try reader.write { (transaction: inout LMDBTransaction) throws(StorageError) in
+                try transaction.put(records, [2], [20])
+            }
+        }
+    }
+
     @Test("gives back what was put, in its own table, and forgets what was deleted")
     func roundTrip() throws {
         let directory = try TemporaryDirectory()

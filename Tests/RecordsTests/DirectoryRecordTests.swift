@@ -245,9 +245,31 @@ import Wire
         let link = UserLink(id: id, token: "a b&c=d?%", name: "Zoë ⟂")
         #expect(try UserLink(text: link.text) == link)
         #expect(try UserLink(text: id.text) == UserLink(id: id, token: nil, name: nil))
-        #expect(try UserLink(text: link.text + "&x=1") == link)
-        for wrong in ["?t", "?n=%zz", "?n=%e", "?t=" + String(repeating: "a", count: 129)] {
-            #expect(throws: NetworkIDError.self) { try UserLink(text: "hulda:" + id.text + wrong) }
+        #expect(try UserLink(text: "HULDA:" + id.text.uppercased()).id == id)
+        #expect(try UserLink(text: "Hulda:" + id.text + "?n=%5a").name == "Z")
+        #expect(throws: NetworkIDError.text(.mixedCase)) {
+            try UserLink(text: "hulda:H" + id.text.dropFirst())
         }
+    }
+
+    @Test("what stands in a link and is no token or name is refused, with its place")
+    func wrongLinks() throws {
+        var entropy = Entropy(seed: 8)
+        let bare = "hulda:" + NetworkID(key: SigningKey(&entropy).publicKey).text
+        let end = bare.utf8.count
+        for (wrong, place) in [
+            ("?", 1), ("?t", 1), ("?x=1", 1), ("?n=a&x=1", 5), ("?n=a&", 5), ("?n=a&n=b", 5), ("?%%%=&&&==#frag", 1),
+            ("?n=%zz", 3), ("?n=ab%e", 5), ("?n=a b", 4), ("?n=a#frag", 4), ("?n=%ff", 3),
+            ("?t=" + String(repeating: "a", count: 129), 3),
+        ] {
+            let error = #expect(throws: NetworkIDError.self) { try UserLink(text: bare + wrong) }
+            guard case .link(_, let position) = error else {
+                Issue.record("\(wrong): \(String(describing: error))")
+                continue
+            }
+            #expect(position == end + place, "\(wrong)")
+        }
+        #expect(throws: NetworkIDError.self) { try UserLink(text: bare + "#frag") }
+        #expect(throws: NetworkIDError.self) { try UserLink(text: bare + String(repeating: "x", count: 5000)) }
     }
 }
