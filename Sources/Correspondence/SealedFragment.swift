@@ -139,11 +139,11 @@ struct SealedFragment: Hashable, Sendable {
         guard hasItsSize else { throw .outOfRange(field: "part") }
     }
 
-    /// A message has one form: its parts are full up to the last, and a receipt is the ID of a message.
+    /// A message has one form: its parts are full up to the last, and a receipt is the IDs of messages.
     private var hasItsSize: Bool {
         let isLast = index + 1 == count
         return switch kind {
-        case .receipt: count == 1 && part.count == Bytes16.count
+        case .receipt: count == 1 && Receipt.messages(part) != nil
         case .text where !isLast: part.count == SealedFragment.partLimit
         case .text:
             (count == 1 || !part.isEmpty)

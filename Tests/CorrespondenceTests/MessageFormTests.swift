@@ -20,7 +20,7 @@ struct MessageFormTests {
             part: [UInt8](repeating: index, count: size))
     }
 
-    @Test("have one form: full up to the last, no more than a message may be long; a receipt is one message's ID")
+    @Test("have one form: full up to the last, no more than a message may be long; a receipt is one to 64 IDs")
     func sizes() throws {
         var entropy = Entropy(seed: 60)
         let sender = Identity(&entropy)
@@ -32,6 +32,7 @@ struct MessageFormTests {
             (.text, 0, 1, 0, true), (.text, 0, 1, 5, true), (.text, 0, 1, full, true),
             (.text, 0, 2, full, true), (.text, 1, 2, 1, true), (.text, 1, 2, full, true),
             (.text, 55, 56, rest, true), (.receipt, 0, 1, 16, true),
+            (.receipt, 0, 1, 32, true), (.receipt, 0, 1, 1024, true), (.receipt, 0, 1, 1040, false),
             (.text, 0, 2, full - 1, false), (.text, 0, 2, 0, false), (.text, 1, 2, 0, false),
             (.text, 55, 56, rest + 1, false), (.text, 0, 57, full, false), (.text, 0, 0, 5, false),
             (.text, 1, 1, 5, false), (.text, 2, 1, 5, false),
