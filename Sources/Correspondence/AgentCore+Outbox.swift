@@ -59,7 +59,7 @@ extension AgentCore {
             let wait = retryDelay(message, &entropy) + queueDelay(parts.count)
             try outbox.update(message.messageID, &store) {
                 $0.attempts = $0.attempts &+ 1
-                $0.isTried = true
+                $0.tries += 1
                 $0.nextAttempt = now.adding(milliseconds: wait)
             }
         }
@@ -85,7 +85,7 @@ extension AgentCore {
         let next = now.adding(milliseconds: configuration.longestRetry)
         try outbox.update(messageID, &store) {
             $0.attempts = $0.attempts &+ 1
-            $0.isTried = true
+            $0.tries += 1
             $0.nextAttempt = next
         }
     }
@@ -93,7 +93,7 @@ extension AgentCore {
     /// Doubles from the first retry to the longest, with a quarter of jitter.
     private func retryDelay(_ message: OutgoingMessage, _ entropy: inout Entropy) -> UInt64 {
         if message.state == .accepted { return configuration.receiptRetry }
-        let base = min(configuration.firstRetry << UInt64(min(message.attempts, 10)), configuration.longestRetry)
+        let base = min(configuration.firstRetry << UInt64(min(message.tries, 10)), configuration.longestRetry)
         return base + UInt64(entropy.below(Int(base / 4) + 1))
     }
 
@@ -110,7 +110,7 @@ extension AgentCore {
 
     /// A message is sent again because no answer came: after two such rounds the other home has its turn.
     private mutating func noteSilence(_ message: OutgoingMessage, _ now: Timestamp) {
-        guard message.isTried, message.state == .queued else { return }
+        guard message.tries > 0, message.state == .queued else { return }
         contacts[message.recipient]?.noteSilence(now, pause: configuration.firstRetry)
     }
 

@@ -18,8 +18,8 @@ struct OutgoingMessage: Sendable {
     var attempts: UInt32 = 0
     /// On disk for an accepted message, which the next run must not send again before its time.
     var nextAttempt: Timestamp
-    /// Whether this run has tried.
-    var isTried = false
+    /// Attempts of this run, which waits as if they were the first.
+    var tries = 0
     /// Whether it waits because the recipient's home had no room for another message.
     var isPutOff = false
 
@@ -221,7 +221,7 @@ struct Outbox: Sendable {
     var isSettled: Bool {
         let queued = open.values.filter { $0.state == .queued }
         let old = queued.filter { $0.urgency == .repetition }
-        return queued.count == old.count && (old.count > Outbox.awaitedRetries || old.allSatisfy(\.isTried))
+        return queued.count == old.count && (old.count > Outbox.awaitedRetries || old.allSatisfy { $0.tries > 0 })
     }
 
     /// The recipient's home has no room: all that waits for it is put off, so that one message a time asks.
