@@ -131,8 +131,7 @@ let package = Package(
             "OverlayTests",
             [
                 "hulda", "Terminal", "Node", "Home", "Agent", "Transport", "Federation", "Envelope", "LMDB",
-                "Simulator", "Storage",
-                "Fuzz", "SecondImplementation",
+                "Simulator", "Storage", "Fuzz", "SecondImplementation", logging,
             ]),
     ],
     swiftLanguageModes: [.v6],
