@@ -57,6 +57,8 @@ import Wire
         // Tables and pools grow to their size before.
         try await burst(overlay, 600, make)
         let count = RelayFloodTests.isFull ? 20_000 : 1200
+        // A node gives back the pages of its program 10 s after its start.
+        if RelayFloodTests.isFull { try await Task.sleep(for: .seconds(15)) }
         let refused = try overlay.status(1).counters["relay.next_hop_unknown", default: 0]
         let before = try usage(pid)
         try await burst(overlay, count, make)
