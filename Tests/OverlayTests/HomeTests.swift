@@ -22,7 +22,7 @@ import Testing
         try alice.run("register", "--home", "cluster-1")
         try bob.run("register", "--home", "cluster-2")
         try bob.run("register", "--home", "cluster-3", expect: 64)
-        #expect(try bob.run("home", "add", "cluster-3").contains("too now"))
+        #expect(try bob.run("home", "add", "cluster-3").contains("as your second home"))
         #expect(try bob.run("home", "add", "cluster-3").contains("is your home already"))
         #expect(
             try homes(bob) == [.init(home: "cluster-2", state: "active"), .init(home: "cluster-3", state: "active")])
