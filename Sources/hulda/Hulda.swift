@@ -18,11 +18,11 @@ struct Hulda: AsyncParsableCommand {
 
             Completion scripts: hulda --generate-completion-script bash|zsh|fish
             Exit codes follow sysexits.h:
-            64 wrong use                    65 wrong data                 66 a file cannot be read
-            68 unknown user or cluster      69 no network                 70 a fault of hulda itself
-            71 the system refused           73 exists, or is taken        74 the disk
-            75 not yet, nothing is lost     76 a contradiction            77 passphrase or permission
-            78 the configuration            130 Ctrl-C at a question
+            64 wrong use            65 wrong data           66 a file cannot be read
+            68 nobody of that name  69 no network           70 a fault of hulda
+            71 the system refused   73 exists or is taken   74 the disk
+            75 later; nothing lost  76 a contradiction      77 passphrase, permission
+            78 the configuration    130 Ctrl-C at a question
             """,
         version: "hulda 0.1.0",
         subcommands: [

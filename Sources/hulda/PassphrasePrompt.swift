@@ -29,15 +29,15 @@ struct PassphrasePrompt {
         let isTerminal = tcgetattr(input, &saved) == 0
         func restore() { if isTerminal { tcsetattr(input, TCSADRAIN, &saved) } }
         func begin() {
-            StandardStream.write(question, to: output)
-            guard isTerminal else { return }
             var quiet = saved
             quiet.c_lflag &= ~tcflag_t(ECHO | ECHONL | ICANON | ISIG | IEXTEN)
             withUnsafeMutableBytes(of: &quiet.c_cc) { keys in
                 keys[Int(VMIN)] = 1
                 keys[Int(VTIME)] = 0
             }
-            tcsetattr(input, TCSAFLUSH, &quiet)
+            // What was typed before the question is no answer to it.
+            if isTerminal { tcsetattr(input, TCSAFLUSH, &quiet) }
+            StandardStream.write(question, to: output)
         }
         // Of one place and size from the start: no copy of the answer is left behind by a growing array.
         var bytes = SecretBytes(count: PassphrasePrompt.limit)
