@@ -79,8 +79,9 @@ struct NodeCommand: AsyncParsableCommand {
                 Logs to standard error. A server that was killed goes on where it was: nothing that it acknowledged is \
                 lost, and no envelope is accepted twice. bootstrap/hulda.service is a unit for systemd.
 
-                Exit codes: 66 a file cannot be read, 71 the address is in use, 74 the store, 78 the configuration, or a \
-                copy of this server that goes on announcing itself.
+                Exit codes: 66 a file cannot be read, 71 the address is in use or too few files may be open, 74 the store, \
+                77 others can read a key or write in the directory, 78 the configuration, or a copy of this server that \
+                goes on announcing itself.
 
                 Example: hulda node run --config /var/lib/hulda/node.toml
                 """)

@@ -3,17 +3,13 @@ import Fuzz
 import Primitives
 import Relay
 import Testing
+import Transport
 import Wire
 
 @testable import Node
 
 @Suite("A node's keys in memory", .serialized)
 struct NodeMemoryTests {
-    private func key(_ path: String) throws -> SecretBytes {
-        var bytes = Array(try #require(FileManager.default.contents(atPath: path)))
-        return SecretBytes(taking: &bytes)
-    }
-
     @Test("lie in one place each, when they were made and when they were read again")
     func keys() throws {
         let path = try folder()
@@ -24,7 +20,7 @@ struct NodeMemoryTests {
         let names = ["cluster", "server", "link", "mix-\(now.epoch)", "mix-\(now.epoch + 1)"]
         func places() throws -> [Int] {
             try names.map { name in
-                let key = try key("\(path)/\(name).key")
+                let key = try KeyFile.load("\(path)/\(name).key", count: 32)
                 return try scan.count(key)
             }
         }
