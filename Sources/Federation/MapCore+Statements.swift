@@ -46,8 +46,12 @@ extension MapCore {
     }
 
     private mutating func ask(_ names: [UInt64], _ link: UInt64, _ now: Timestamp, _ effects: inout [MapEffect]) {
-        guard !names.isEmpty, capacity.asked.count < configuration.capacity else { return }
-        for name in names { capacity.asked[name] = now.adding(milliseconds: MapCore.askAgain) }
+        guard !names.isEmpty else { return }
+        // Without room they are asked for all the same, perhaps of several: else whoever offers what is not there would keep
+        // everybody's statements away.
+        if capacity.asked.count < configuration.capacity {
+            for name in names { capacity.asked[name] = now.adding(milliseconds: MapCore.askAgain) }
+        }
         send(link, CapacityMessage.want(names).encode(), &effects)
     }
 

@@ -162,6 +162,28 @@ struct ExchangeBoundsTests {
         #expect(noted.count { $0 == ExchangeMessage.symbolsPerMessage } == 4)
     }
 
+    @Test("whoever offers statements that are not there keeps nobody else's away")
+    func emptyOffers() throws {
+        var configuration = MapConfiguration()
+        configuration.capacity = 100
+        let host = try Host(configuration)
+        for link in UInt64(1)...2 { try host.greet(link, isAgent: false) }
+        func wanted(_ names: [UInt64], _ link: UInt64) throws -> [UInt64] {
+            let have = CapacityMessage.have(names).encode()
+            let effects = try host.core.handle(
+                .message(link: link, have), now: host.now, entropy: &host.entropy, store: &host.store)
+            return effects.flatMap { effect -> [UInt64] in
+                guard case .send(link, let bytes) = effect,
+                    case .want(let names)? = try? CapacityMessage(decoding: bytes)
+                else { return [] }
+                return names
+            }
+        }
+        #expect(try wanted(Array(0..<300), 1).count == 300)
+        #expect(try wanted(Array(1000..<1010), 2) == Array(1000..<1010))
+        #expect(host.core.capacity.asked.count == 300)
+    }
+
     @Test("summaries, whose answer takes an index of the whole map, count among the passes")
     func summaries() throws {
         var configuration = MapConfiguration()
