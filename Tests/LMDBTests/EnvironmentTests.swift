@@ -164,7 +164,7 @@ struct EnvironmentTests {
     }
 
     @Test("refuses to write in a transaction for reading")
-    func readOnly() throws {
+    func readingOnly() throws {
         let directory = try TemporaryDirectory()
         let environment = try open(directory.file("store"))
         #expect(throws: StorageError.self) {

@@ -28,7 +28,7 @@ import Wire
         }
         #expect(throws: ClusterName.Failure.length(0)) { try ClusterName.check("") }
         #expect(throws: ClusterName.Failure.length(65)) { try ClusterName.check(String(repeating: "a", count: 65)) }
-        for name in [ClusterText.encode(VerifyingKey(Bytes32.zero)), "Hulda1q", String(repeating: "0a", count: 32)] {
+        for name in [ClusterText.encode(VerifyingKey(Bytes32())), "Hulda1q", String(repeating: "0a", count: 32)] {
             #expect(throws: ClusterName.Failure.identity) { try ClusterName.check(name) }
         }
         #expect("\(ClusterName.Failure.character("\u{1B}", position: 4))".contains("character 5, U+001B"))
