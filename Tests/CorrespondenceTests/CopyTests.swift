@@ -99,7 +99,7 @@ struct CopyTests {
 
     @Test("is not believed in when a holder claims it: only the ID's key signs such a record")
     func liar() throws {
-        var world = try Self.copied(404)
+        let world = try Self.copied(404)
         let (epoch, id) = (world.now.epoch, world.agents[1].id)
         let own = try #require(world.agents[1].core?.ownRecords.own(epoch))
         let base = SequenceBase(user: id.key, epoch: epoch)
