@@ -8,15 +8,20 @@ final class Pty: @unchecked Sendable {
     /// Everything that was printed.
     private(set) var text = ""
     private var bytes: [UInt8] = []
+    /// POSIX_SPAWN_SETSID, which the C library declares for GNU sources only.
+    private static let leadsSession: Int16 = 0x80
 
     init(
         _ arguments: [String], environment: [String: String], columns: UInt16 = 80, program: String = Program.path
     ) throws {
-        descriptor = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC)
-        try #require(descriptor >= 0 && grantpt(descriptor) == 0 && unlockpt(descriptor) == 0)
-        let name = String(cString: try #require(ptsname(descriptor)))
         var size = winsize(ws_row: 24, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0)
-        try #require(ioctl(descriptor, UInt(TIOCSWINSZ), &size) == 0)
+        var (master, slave): (Int32, Int32) = (-1, -1)
+        var path = [CChar](repeating: 0, count: 64)
+        try #require(openpty(&master, &slave, &path, nil, &size) == 0)
+        close(slave)
+        descriptor = master
+        _ = fcntl(master, F_SETFD, FD_CLOEXEC)
+        let name = String(decoding: path.prefix { $0 != 0 }.map(UInt8.init(bitPattern:)), as: UTF8.self)
         var actions = posix_spawn_file_actions_t()
         posix_spawn_file_actions_init(&actions)
         defer { posix_spawn_file_actions_destroy(&actions) }
@@ -25,7 +30,7 @@ final class Pty: @unchecked Sendable {
         var attributes = posix_spawnattr_t()
         posix_spawnattr_init(&attributes)
         defer { posix_spawnattr_destroy(&attributes) }
-        posix_spawnattr_setflags(&attributes, Int16(POSIX_SPAWN_SETSID))
+        posix_spawnattr_setflags(&attributes, Pty.leadsSession)
         var variables = ProcessInfo.processInfo.environment
         for name in ["HULDA_PASSPHRASE", "HULDA_KEY_FILE"] { variables[name] = nil }
         variables.merge(environment) { _, new in new }
