@@ -3,13 +3,12 @@ import NIOCore
 
 /// Waits a while before the next connection is taken when the system has no descriptor for it.
 ///
-/// The connection stays in the system's queue, so the event loop would be told of it again at once, and again.
-final class AcceptPause: ChannelDuplexHandler {
+/// The connection stays in the system's queue, and SwiftNIO leaves the listening socket open and goes on looking at it: the
+/// event loop would be told of the same connection at once, and again. Reads are switched off for the pause.
+final class AcceptPause: ChannelInboundHandler {
     typealias InboundIn = Channel
-    typealias OutboundIn = Channel
 
     static let pause = TimeAmount.milliseconds(200)
-    private var isPaused = false
     private let refused: @Sendable () -> Void
 
     /// - Parameter refused: told each time.
@@ -20,18 +19,10 @@ final class AcceptPause: ChannelDuplexHandler {
             return context.fireErrorCaught(error)
         }
         refused()
-        guard !isPaused else { return }
-        isPaused = true
-        let bound = NIOLoopBound((self, context), eventLoop: context.eventLoop)
-        context.eventLoop.scheduleTask(in: AcceptPause.pause) {
-            let (handler, context) = bound.value
-            handler.isPaused = false
-            context.read()
+        let channel = context.channel
+        try? channel.syncOptions?.setOption(.autoRead, value: false)
+        channel.eventLoop.scheduleTask(in: AcceptPause.pause) {
+            try? channel.syncOptions?.setOption(.autoRead, value: true)
         }
-    }
-
-    func read(context: ChannelHandlerContext) {
-        guard !isPaused else { return }
-        context.read()
     }
 }

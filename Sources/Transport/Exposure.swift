@@ -27,7 +27,7 @@ public struct Exposure: Error, Hashable, Sendable, CustomStringConvertible {
     /// What the owner has to do.
     public var remedy: String {
         switch kind {
-        case .readable: "Run: chmod 600 \(quoted) — and make a new one if somebody may have read it."
+        case .readable: "Whoever may have read it has the secret. If nobody has, run: chmod 600 \(quoted)"
         case .writable: "Run: chmod 700 \(quoted)"
         case .foreign: "Run the command as that user, or run: chown \(geteuid()) \(quoted)"
         }
