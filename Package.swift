@@ -126,7 +126,7 @@ let package = Package(
                 "Node", "Link", "Directory", "Federation", "Relay", "Home", "Correspondence", "Transport", "LMDB",
                 "Fuzz", logging,
             ] + nio),
-        tests("AgentTests", ["Agent", "Correspondence", "Envelope", "LMDB", "Fuzz"]),
+        tests("AgentTests", ["Agent", "Correspondence", "Envelope", "LMDB", "Fuzz"] + nio),
         tests(
             "OverlayTests",
             [

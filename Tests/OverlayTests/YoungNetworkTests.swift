@@ -48,5 +48,17 @@ import Testing
         print("registered \(Date().timeIntervalSince(begin)) s after the fifth")
         #expect(last?.status == 0, "\(last?.errors ?? "")")
         #expect(try run("register", "--list").text.split(separator: "\n").count == 6)
+
+        // Somebody else has no home: his message goes, and he is told that nobody can answer him.
+        let id = try run("id", "show", "--json").text.components(separatedBy: "\"").first { $0.hasPrefix("hulda1") }
+        let other = environment.merging(["HULDA_HOME": folder.path + "/other"]) { _, new in new }
+        let made = try Program.run(["id", "new", "--bootstrap", list, "--fast-passphrase"], environment: other)
+        #expect(made.status == 0)
+        let sent = try Program.run(["send", try #require(id), "Who is there?"], environment: other)
+        #expect(sent.status == 0 && sent.errors.contains("nobody can answer you"), "\(sent.errors)")
+        // And an address that this machine does not have is named.
+        let foreign = other.merging(["HULDA_BIND": "203.0.113.7"]) { _, new in new }
+        let refused = try Program.run(["inbox"], environment: foreign)
+        #expect(refused.status == 69 && refused.errors.contains("203.0.113.7"), "\(refused.errors)")
     }
 }
