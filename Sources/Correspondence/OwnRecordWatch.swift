@@ -120,7 +120,7 @@ struct OwnRecordWatch: Sendable {
         var day = days[epoch] ?? Day()
         day.own = (day.own + [second]).suffix(OwnRecordWatch.ownLimit)
         days[epoch] = day
-        while days.count > OwnRecordWatch.dayLimit, let oldest = days.keys.min() { days[oldest] = nil }
+        forgetDays(farFrom: epoch)
     }
 
     /// A record of the own ID that is newer than what its holder should have had.
@@ -131,7 +131,7 @@ struct OwnRecordWatch: Sendable {
         let day = days[epoch] ?? Day()
         guard second > day.foreign, !day.own.contains(second) else { return nil }
         days[epoch, default: Day()].foreign = second
-        while days.count > OwnRecordWatch.dayLimit, let oldest = days.keys.min() { days[oldest] = nil }
+        forgetDays(farFrom: epoch)
         sightings = sightings.filter { $0 <= now.seconds && now.seconds - $0 < OwnRecordWatch.memory }
         sightings.append(now.seconds)
         sightings = Array(sightings.suffix(OwnRecordWatch.sightingLimit))
@@ -140,6 +140,16 @@ struct OwnRecordWatch: Sendable {
             sightings: sightings.count)
         last = record
         return record
+    }
+
+    /// Also days that only a clock that was ahead has seen give way to those of now.
+    private mutating func forgetDays(farFrom epoch: UInt64) {
+        let distance = { (day: UInt64) in max(day, epoch) - min(day, epoch) }
+        while days.count > OwnRecordWatch.dayLimit,
+            let farthest = days.keys.max(by: { distance($0) < distance($1) })
+        {
+            days[farthest] = nil
+        }
     }
 
     /// Whether a sign of a foreign record is to be followed: holders and senders can give false ones.
