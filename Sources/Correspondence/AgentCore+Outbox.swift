@@ -55,7 +55,7 @@ extension AgentCore {
             let fragments =
                 message.state == .accepted ? Array(0..<UInt8(clamping: message.partCount)) : message.openParts
             if message.attempts > 0 { counters.retransmissions += UInt64(fragments.count) }
-            parts.add(fragments, of: message.messageID, message.urgency)
+            parts.add(fragments, of: message.messageID, to: message.recipient, message.urgency)
             let wait = retryDelay(message, &entropy) + queueDelay(parts.count)
             try outbox.update(message.messageID, &store) {
                 $0.attempts = $0.attempts &+ 1
@@ -67,7 +67,8 @@ extension AgentCore {
 
     /// Whether a due message can do a step now; it waits for a turn of others otherwise.
     private func canLineUp(_ message: OutgoingMessage, _ now: Timestamp) -> Bool {
-        guard parts.hasRoom(message.urgency), !parts.holds(message.messageID), lookups[message.recipient] == nil
+        guard parts.hasRoom(message.urgency, for: message.recipient), !parts.holds(message.messageID),
+            lookups[message.recipient] == nil
         else { return false }
         return freshContact(message.recipient, now) != nil
             || lookups.count < AgentCore.lookupShare[message.urgency, default: 0]

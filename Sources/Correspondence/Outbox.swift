@@ -20,6 +20,8 @@ struct OutgoingMessage: Sendable {
     var nextAttempt: Timestamp
     /// Attempts of this run, which waits as if they were the first.
     var tries = 0
+    /// Whether it was written in this run.
+    var isNew = false
     /// Whether it waits because the recipient's home had no room for another message.
     var isPutOff = false
 
@@ -160,6 +162,7 @@ struct Outbox: Sendable {
         var message = OutgoingMessage(
             number: nextNumber, messageID: messageID, recipient: recipient, kind: kind, created: now, body: body)
         message.nextAttempt = now.adding(milliseconds: wait)
+        message.isNew = true
         try store.put(Outbox.table, numberKey(nextNumber), message.encode())
         nextNumber &+= 1
         open[messageID] = message
@@ -213,15 +216,15 @@ struct Outbox: Sendable {
         }
     }
 
-    /// So many queued messages that were tried in earlier runs get a try before a run ends; of more, none is waited for.
-    private static let awaitedRetries = 4
+    /// A run waits for so many messages that earlier ones left queued; for none when there are more.
+    private static let awaitedRest = 16
 
-    /// Whether a run may end: nothing new waits, and of what earlier runs left there is too much to wait for, or it was
-    /// tried.
+    /// Whether a run may end: what was written in it is with the recipients' homes, and what earlier runs left as well,
+    /// or it was tried often and once more now, or is too much to wait for.
     var isSettled: Bool {
         let queued = open.values.filter { $0.state == .queued }
-        let old = queued.filter { $0.urgency == .repetition }
-        return queued.count == old.count && (old.count > Outbox.awaitedRetries || old.allSatisfy { $0.tries > 0 })
+        guard !queued.contains(where: { $0.isNew && $0.urgency != .repetition }) else { return false }
+        return queued.count > Outbox.awaitedRest || queued.allSatisfy { $0.urgency == .repetition && $0.tries > 0 }
     }
 
     /// The recipient's home has no room: all that waits for it is put off, so that one message a time asks.

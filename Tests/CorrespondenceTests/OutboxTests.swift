@@ -56,6 +56,23 @@ import Wire
         #expect(world.agents[0].core?.queuedMessages == 400)
     }
 
+    @Test("a message to somebody goes at once, though hundreds to another were never tried")
+    func backlog() throws {
+        var world = try World(seed: 146)
+        for home in 0..<3 { try world.register(try world.addAgent(), at: home) }
+        #expect(try world.run(seconds: 60) { $0.agents.allSatisfy { $0.registered.count == 1 } })
+        world.kill(agent: 1)
+        for number in 0..<300 { try world.send(0, to: 1, "\(number)") }
+        world.kill(agent: 0)
+        try world.start(agent: 0)
+        try world.run(seconds: 2)
+        let request = try world.send(0, to: 2, "something else")
+        let message = try #require(world.agents[0].queued[request])
+        #expect(try world.run(seconds: 6) { $0.agents[0].accepted.contains(message) })
+        #expect(world.agents[0].core?.isIdle == true && world.agents[0].core?.counters.queueOverflow == 0)
+        #expect(try world.run(seconds: 90) { $0.agents[0].accepted.count == 301 })
+    }
+
     @Test("messages to a home that is full wait for its word with one message a time, and go when it has room")
     func full() throws {
         var world = try DeliveryTests.pair(142)
@@ -89,10 +106,13 @@ import Wire
         var queue = PartQueue()
         var entropy = Entropy(seed: 144)
         let (old, new, receipt): (Bytes16, Bytes16, Bytes16) = (entropy.bytes(), entropy.bytes(), entropy.bytes())
-        queue.add(Array(0..<PartQueue.limit).map { UInt8($0) }, of: old, .repetition)
-        #expect(!queue.hasRoom(.repetition) && queue.hasRoom(.fresh))
-        queue.add([0, 1, 2, 3], of: new, .fresh)
-        queue.add([0], of: receipt, .receipt)
+        let people = (0..<2).map { _ in NetworkID(key: VerifyingKey(entropy.bytes())) }
+        queue.add((0..<8).map { UInt8($0) }, of: old, to: people[0], .repetition)
+        #expect(!queue.hasRoom(.repetition, for: people[0]) && queue.hasRoom(.repetition, for: people[1]))
+        queue.add((8..<64).map { UInt8($0) }, of: old, to: people[0], .repetition)
+        #expect(!queue.hasRoom(.repetition, for: people[1]) && queue.hasRoom(.fresh, for: people[0]))
+        queue.add([0, 1, 2, 3], of: new, to: people[1], .fresh)
+        queue.add([0], of: receipt, to: people[0], .receipt)
         var order: [Bytes16?] = []
         for _ in 0..<16 { order.append(queue.next(requestsWait: true)?.message) }
         #expect(order.compactMap(\.self).filter { $0 != old } == [new, new, new, new, receipt])
