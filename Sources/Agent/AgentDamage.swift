@@ -22,5 +22,5 @@ public struct AgentDamage: Sendable, Equatable {
     }
 
     /// Whether nothing that was stored is missing.
-    public var isHarmless: Bool { entries == 0 && !mayBeOlder }
+    public var isHarmless: Bool { (lost.map(\.isEmpty) ?? (entries == 0)) && !mayBeOlder }
 }

@@ -88,7 +88,7 @@ struct AgentFiles {
     func openStoreForReading() throws(AgentFailure) -> LMDBEnvironment {
         do throws(StorageError) {
             return try LMDBEnvironment(
-                readingBeside: storePath, mapSize: AgentFiles.mapSize, tables: [SealedStore.table])
+                readingBeside: storePath, mapSize: AgentFiles.mapSize, tables: SealedStore.tables)
         } catch { throw failure(error) }
     }
 
@@ -100,20 +100,27 @@ struct AgentFiles {
     func openStore(creates: Bool) throws(AgentFailure) -> LMDBEnvironment {
         do throws(StorageError) {
             return try LMDBEnvironment(
-                path: storePath, mapSize: AgentFiles.mapSize, tables: [SealedStore.table], creates: creates)
+                path: storePath, mapSize: AgentFiles.mapSize, tables: SealedStore.tables, creates: creates)
         } catch { throw failure(error) }
     }
 
     /// Begins an identity, and throws away what a beginning that was cut off has left: it has no identity file, so
     /// nothing can open its store.
     func begin() throws(AgentFailure) {
-        let hasStore = FileManager.default.fileExists(atPath: storePath + "/data.mdb")
-        // Without the mark the store was somebody's, who may find the identity file again.
-        if hasStore, !FileManager.default.fileExists(atPath: unfinishedPath) { throw .strayStore(directory: directory) }
+        if FileManager.default.fileExists(atPath: storePath + "/data.mdb") {
+            // Without the mark the store was somebody's, who may find the identity file again.
+            let isDisposable = { !exists && FileManager.default.fileExists(atPath: unfinishedPath) }
+            var isDiscarded = false
+            do throws(StorageError) {
+                isDiscarded = try LMDBEnvironment.discard(path: storePath, if: isDisposable)
+            } catch { throw failure(error) }
+            guard isDiscarded else {
+                throw exists ? .identityExists(directory: directory) : .strayStore(directory: directory)
+            }
+        }
         DurableFile.sweep(directory)
-        try write(
-            "An identity is being made here, or that was cut off: hulda id new begins again.\n", to: unfinishedPath)
-        do throws(StorageError) { try LMDBEnvironment.discard(path: storePath) } catch { throw failure(error) }
+        let text = "An identity is being made here, or that was cut off: hulda id new begins again.\n"
+        try write(text, to: unfinishedPath)
     }
 
     /// The identity is complete.

@@ -48,6 +48,9 @@ public final class AgentRuntime: Sendable {
         guard let data = try? JSONEncoder().encode(file) else { throw .damaged("the identity file") }
         try files.begin()
         let environment = try files.openStore(creates: true)
+        // Until the end nobody else takes this for a beginning that was cut off.
+        defer { withExtendedLifetime(environment) {} }
+        guard !files.exists else { throw .identityExists(directory: directory) }
         do throws(StorageError) {
             var store = try SealedStore(environment, master: master)
             try identity.save(&store)
@@ -151,6 +154,7 @@ public final class AgentRuntime: Sendable {
             return owner.sums
         }
         try? await group.shutdownGracefully()
+        environment.settle()
         return sums ?? [:]
     }
 

@@ -11,6 +11,10 @@ import Storage
 /// Spec: specs/agent.md, "Store".
 struct SealedStore: KeyValueStore {
     static let table = Table("agent")
+    /// Entries of these tables are kept a second time, in other pages: without the keys all else is lost.
+    private static let precious: Set = [Table("identity"), Table("state"), censusTable]
+    private static let copyTable = Table("copy")
+    static let tables = [table, copyTable]
 
     /// Values as they are, or sealed where the table is one of ``Identity/secretTables``.
     private var memory = MemoryStore()
@@ -38,18 +42,26 @@ struct SealedStore: KeyValueStore {
     init(_ environment: LMDBEnvironment, master: borrowing SecretBytes) throws(StorageError) {
         self.environment = environment
         secret = Secret(master)
-        var sealed: [(key: [UInt8], value: [UInt8])] = []
+        var sealed: [[(key: [UInt8], value: [UInt8])]] = []
         try environment.read { (transaction: inout LMDBTransaction) throws(StorageError) in
-            try transaction.scan(SealedStore.table, from: []) { key, value in
-                sealed.append((key, value))
-                return true
+            for table in SealedStore.tables {
+                var entries: [(key: [UInt8], value: [UInt8])] = []
+                try transaction.scan(table, from: []) { key, value in
+                    entries.append((key, value))
+                    return true
+                }
+                sealed.append(entries)
             }
         }
-        for entry in sealed {
-            var plain = try open(entry.key, entry.value)
-            let isSecret = SealedStore.isSecret(plain.table)
-            try memory.put(plain.table, plain.key, isSecret ? entry.value : plain.value)
-            if isSecret { plain.value.withUnsafeMutableBytes { SecretBytes.zero($0) } }
+        let copied = Set(sealed[1].map(\.key))
+        for entry in sealed[0] {
+            let plain = try keep(entry.key, entry.value)
+            if SealedStore.precious.contains(plain.table), !copied.contains(entry.key) { changes.append(plain) }
+        }
+        let found = Set(sealed[0].map(\.key))
+        for entry in sealed[1] where !found.contains(entry.key) {
+            // Damage has taken it: it comes back with the next commit.
+            changes.append(try keep(entry.key, entry.value))
         }
         guard let noted = try memory.get(SealedStore.censusTable, SealedStore.censusKey) else { return }
         census = SealedStore.census(noted)
@@ -59,6 +71,18 @@ struct SealedStore: KeyValueStore {
             if left < count { missing[name] = count - left }
         }
         lost = missing
+    }
+
+    /// Takes an entry of the disk into memory.
+    private mutating func keep(
+        _ hash: [UInt8], _ sealed: [UInt8]
+    ) throws(StorageError) -> (table: Table, key: [UInt8], value: [UInt8]?) {
+        var plain = try open(hash, sealed)
+        let isSecret = SealedStore.isSecret(plain.table)
+        let kept = isSecret ? sealed : plain.value
+        if isSecret { plain.value.withUnsafeMutableBytes { SecretBytes.zero($0) } }
+        try memory.put(plain.table, plain.key, kept)
+        return (plain.table, plain.key, kept)
     }
 
     /// Whether the data file is still where it was opened.
@@ -113,20 +137,21 @@ struct SealedStore: KeyValueStore {
     mutating func commit(_ entropy: inout Entropy) throws(StorageError) {
         guard !changes.isEmpty else { return }
         try takeCensus()
-        var sealed: [(key: [UInt8], value: [UInt8]?)] = []
+        var sealed: [(table: Table, key: [UInt8], value: [UInt8]?)] = []
         for change in changes {
             let hash = hash(change.table, change.key)
             let value = change.value.map { value in
                 SealedStore.isSecret(change.table) ? value : seal(hash, change.table, change.key, value, &entropy)
             }
-            sealed.append((hash, value))
+            sealed.append((SealedStore.table, hash, value))
+            if SealedStore.precious.contains(change.table) { sealed.append((SealedStore.copyTable, hash, value)) }
         }
         try environment.write { (transaction: inout LMDBTransaction) throws(StorageError) in
             for change in sealed {
                 if let value = change.value {
-                    try transaction.put(SealedStore.table, change.key, value)
+                    try transaction.put(change.table, change.key, value)
                 } else {
-                    try transaction.delete(SealedStore.table, change.key)
+                    try transaction.delete(change.table, change.key)
                 }
             }
         }

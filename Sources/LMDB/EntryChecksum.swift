@@ -24,6 +24,12 @@ enum EntryChecksum {
         return UInt64(littleEndian: sum)
     }
 
+    /// A value as it lies in the file.
+    static func sealed(_ table: Table, _ key: [UInt8], _ value: [UInt8]) -> [UInt8] {
+        let sum = key.withUnsafeBytes { key in value.withUnsafeBytes { of(table, key: key, value: $0) } }
+        return value + withUnsafeBytes(of: sum.littleEndian) { Array($0) }
+    }
+
     /// The value of an entry as it lies in the file.
     /// - Returns: `nil` when the entry does not fit its checksum.
     static func opened(

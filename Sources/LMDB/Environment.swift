@@ -1,6 +1,7 @@
 import CLMDB
 import Glibc
 import Storage
+import Synchronization
 
 /// An LMDB environment: one directory of ordered tables, many readers and one writer at a time, of one process.
 ///
@@ -19,6 +20,8 @@ public final class Environment: Sendable {
     private let tables: [Table: MDB_dbi]
     private let lock: DirectoryLock?
     private let path: String
+    /// Whether the file says that nothing was written after what is in it (``settle()``).
+    private let isSettled = Mutex(true)
     /// Whether the store is new or was salvaged, until ``acknowledgeOrigin()``.
     public let origin: StoreOrigin
 
@@ -40,7 +43,8 @@ public final class Environment: Sendable {
             path: path, mapSize: mapSize, tables: tables, noSync: noSync, preparing: (creates, refuses))
     }
 
-    /// Opens a store that another process has now, to be read as that one's commits leave it: it has checked the file.
+    /// Opens a store that another process has now, to be read as that one's commits leave it. What it begins with is
+    /// checked here too: the other process may not have come so far.
     ///
     /// Writes fail. Not for a store that this process has open.
     public convenience init(readingBeside path: String, mapSize: Int, tables: [Table]) throws(StorageError) {
@@ -75,6 +79,9 @@ public final class Environment: Sendable {
             let flags =
                 UInt32(MDB_NOTLS) | (noSync ? UInt32(MDB_NOSYNC) : 0) | (preparing == nil ? UInt32(MDB_RDONLY) : 0)
             try check(mdb_env_open(handle, path, flags, 0o600))
+            if preparing == nil {
+                try Environment.verify(handle, StoreFile(folder: path, mapBytes: size + reserve, tables: tables))
+            }
             try Environment.coverMap(handle, growing: preparing != nil)
             // Slots of readers whose process was killed would keep old pages from being used again.
             var dead: Int32 = 0
@@ -90,18 +97,22 @@ public final class Environment: Sendable {
     }
 
     deinit {
+        settle()
         mdb_env_close(handle)
     }
 
     /// Removes a store that nobody has open, whatever it is; its directory stays.
-    public static func discard(path: String) throws(StorageError) {
-        try Directories.make(path)
+    /// - Parameter isDisposable: asked when nobody else can open it any more.
+    /// - Returns: whether it was to be removed.
+    public static func discard(path: String, if isDisposable: () -> Bool) throws(StorageError) -> Bool {
         let lock = try DirectoryLock(path: path)
         defer { withExtendedLifetime(lock) {} }
+        guard isDisposable() else { return false }
         for name in ["data.mdb", "lock.mdb", "data.mdb.new"] where unlink(path + "/" + name) != 0 && errno != ENOENT {
             throw StorageError(system: errno)
         }
         try Directories.sync(path)
+        return true
     }
 
     static let removal = "its data file was removed or replaced while it was in use"
@@ -143,9 +154,50 @@ public final class Environment: Sendable {
     ///
     /// It belongs to the thread that began it: commit or drop it there. Others that begin one wait until then.
     public func begin() throws(StorageError) -> Transaction {
+        try unsettle()
         let started = try Environment.begin(handle, flags: 0)
         // Counted only now that nobody else can write.
         return Transaction(started, environment: self, tables: tables, budget: mapSize - usedBytes)
+    }
+
+    /// Notes, twice, that nothing more comes: then both meta pages lead to all that was written, and either may be lost.
+    /// A later write takes the note back first. Called at the end; without it, as when the process is killed, what was
+    /// written last is lost with its meta page, and whoever opens the store is told that it may be.
+    public func settle() {
+        isSettled.withLock { isSettled in
+            guard !isSettled, let index = tables[FreshStore.ownTable] else { return }
+            for round in UInt8(1)...2 {
+                // A full disk: the store is as without it.
+                guard (try? Environment.note(round, handle, index)) != nil else { return }
+            }
+            isSettled = true
+        }
+    }
+
+    /// In a transaction of its own: with the data of the next one it could be lost together.
+    private func unsettle() throws(StorageError) {
+        guard let index = tables[FreshStore.ownTable] else { return }
+        try isSettled.withLock { isSettled throws(StorageError) in
+            guard isSettled else { return }
+            try Environment.note(nil, handle, index)
+            isSettled = false
+        }
+    }
+
+    /// Writes or, with `nil`, deletes the note of ``settle()``.
+    private static func note(_ round: UInt8?, _ handle: OpaquePointer, _ index: MDB_dbi) throws(StorageError) {
+        let transaction = try begin(handle, flags: 0)
+        let stored = round.map { EntryChecksum.sealed(FreshStore.ownTable, FreshStore.settledKey, [$0]) }
+        let status = withValue(FreshStore.settledKey) { key -> Int32 in
+            guard let stored else { return mdb_del(transaction, index, &key, nil) }
+            return withValue(stored) { value in mdb_put(transaction, index, &key, &value, 0) }
+        }
+        guard status == 0 else {
+            mdb_txn_abort(transaction)
+            if status == MDB_NOTFOUND { return }
+            throw StorageError(lmdb: status)
+        }
+        try check(mdb_txn_commit(transaction))
     }
 
     /// A read transaction on the state of the last commit; it may move between threads.
@@ -231,6 +283,17 @@ public final class Environment: Sendable {
             let text = try Transaction.value(transaction, FreshStore.ownTable, index, FreshStore.originKey)
         else { return .asLeft }
         return StoreOrigin(text: String(decoding: text, as: UTF8.self))
+    }
+
+    /// Walks what a transaction reads while that keeps the other process from using its pages again.
+    private static func verify(_ handle: OpaquePointer, _ file: StoreFile) throws(StorageError) {
+        // Between the begin and a look at the meta pages the other process may write both.
+        for _ in 0..<8 {
+            let transaction = try begin(handle, flags: UInt32(MDB_RDONLY))
+            defer { mdb_txn_abort(transaction) }
+            if try file.isSound(at: UInt64(mdb_txn_id(transaction))) { return }
+        }
+        throw .corrupt("what another process has in use cannot be read")
     }
 
     /// Makes the file as long as the pages it claims: reading a page past the end would kill the process with SIGBUS,

@@ -7,6 +7,7 @@ final class FreshStore {
     /// The store's own table, and where it notes its origin until that is acknowledged.
     static let ownTable = Table("store")
     static let originKey = Array("origin".utf8)
+    static let settledKey = Array("settled".utf8)
     private static let batch = 4096
     private static let batchBytes = 32 << 20
 
@@ -92,17 +93,14 @@ final class FreshStore {
     ///   - kept: the name that the file gets that was there, if one was.
     func place(_ origin: StoreOrigin, keeping kept: String?) throws(StorageError) {
         if let text = origin.text {
-            let value = Array(text.utf8)
+            let stored = EntryChecksum.sealed(FreshStore.ownTable, FreshStore.originKey, Array(text.utf8))
             FreshStore.originKey.withUnsafeBytes { key in
-                value.withUnsafeBytes { value in
-                    let sum = EntryChecksum.of(FreshStore.ownTable, key: key, value: value).littleEndian
-                    let stored = Array(value) + withUnsafeBytes(of: sum) { Array($0) }
-                    stored.withUnsafeBytes { add(FreshStore.ownTable, key, stored: $0) }
-                }
+                stored.withUnsafeBytes { add(FreshStore.ownTable, key, stored: $0) }
             }
         }
         if let failure { throw failure }
         try commit()
+        for round in UInt8(1)...2 { try settle(round) }
         try check(mdb_env_sync(handle, 1))
         mdb_env_close(handle)
         isOpen = false
@@ -110,6 +108,18 @@ final class FreshStore {
         if let kept, link(path, folder + "/" + kept) != 0 { throw StorageError(system: errno) }
         guard rename(FreshStore.asidePath(folder), path) == 0 else { throw StorageError(system: errno) }
         try Directories.sync(folder)
+    }
+
+    /// As a store that was closed (``Environment/settle()``).
+    private func settle(_ round: UInt8) throws(StorageError) {
+        let transaction = try begun()
+        let index = try opened(FreshStore.ownTable, transaction)
+        let stored = EntryChecksum.sealed(FreshStore.ownTable, FreshStore.settledKey, [round])
+        let status = withValue(FreshStore.settledKey) { key in
+            withValue(stored) { value in mdb_put(transaction, index, &key, &value, 0) }
+        }
+        try check(status)
+        try commit()
     }
 
     private func begun() throws(StorageError) -> OpaquePointer {

@@ -33,6 +33,17 @@ struct StoreFile {
         try salvage(file, metas, refuses: refuses)
     }
 
+    /// Whether all of the state after a transaction is sound, while nobody writes its pages.
+    func isSound(at transaction: UInt64) throws(StorageError) -> Bool {
+        let file = try PageFile(path: path)
+        guard let meta = metas(file).first(where: { $0.problem == nil && $0.transaction == transaction }) else {
+            return false
+        }
+        let walk = StoreWalk(file, meta, known: known) { _, _, _ in }
+        walk.run()
+        return walk.problems.isEmpty
+    }
+
     private func metas(_ file: PageFile) -> [MetaPage] {
         // A mark in a file may claim any number of pages; no more than these can be.
         let limit = max(file.pages, UInt64(mapBytes / file.pageSize))
@@ -116,12 +127,17 @@ struct StoreFile {
         var remainders: [StoreDamage.Remainder] = []
         var mayBeOlder = !isLatest
         if let meta {
+            var isSettled = false
+            var isPending = false
             let walk = StoreWalk(file, meta, known: known) { table, key, stored in
-                // An old word about this store's origin was for an earlier one.
-                if table != FreshStore.ownTable { fresh.add(table, key, stored: stored) }
+                guard table == FreshStore.ownTable else { return fresh.add(table, key, stored: stored) }
+                isSettled = isSettled || key.elementsEqual(FreshStore.settledKey)
+                isPending = isPending || key.elementsEqual(FreshStore.originKey)
             }
             walk.run()
-            mayBeOlder = mayBeOlder || walk.mayBeOlder
+            // Nothing came after a settled state. What follows from an earlier loss, and was not done yet, follows from
+            // this one too.
+            mayBeOlder = (mayBeOlder && !isSettled) || walk.mayBeOlder || isPending
             for table in tables.sorted(by: { $0.name < $1.name }) {
                 let tally = walk.tallies[table]
                 let kept = try fresh.count(table)

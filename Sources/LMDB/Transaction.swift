@@ -147,7 +147,7 @@ public struct Transaction: ~Copyable, KeyValueStore {
 }
 
 /// Calls `body` with `bytes` as LMDB's own kind of buffer, valid during the call.
-private func withValue<R>(_ bytes: [UInt8], _ body: (inout MDB_val) -> R) -> R {
+func withValue<R>(_ bytes: [UInt8], _ body: (inout MDB_val) -> R) -> R {
     bytes.withUnsafeBytes { raw in
         // LMDB does not write through the pointer of a key or of a value that is put.
         var value = MDB_val(mv_size: raw.count, mv_data: UnsafeMutableRawPointer(mutating: raw.baseAddress))

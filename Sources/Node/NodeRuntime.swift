@@ -213,6 +213,8 @@ public final class NodeRuntime: Sendable {
         await cores.loop.stop()
         try? await relayThread.shutdownGracefully()
         try? await journalThread.shutdownGracefully()
+        stores.environment.settle()
+        stores.journal.settle()
         unlink(NodeFiles.socketPath(configuration))
     }
 
