@@ -83,17 +83,22 @@ struct StoreFile {
         let intact: UInt64
         let problems: ProblemList
         let lastFreeing: UInt64
+        /// Whether nothing was written after it (``Environment/settle()``).
+        let isSettled: Bool
 
         /// The transaction as the tree itself shows it, else as the meta has it.
         var age: UInt64 { problems.isEmpty && lastFreeing > 0 ? lastFreeing : meta.transaction }
     }
 
     private func find(_ file: PageFile, _ meta: MetaPage) -> Find {
-        let walk = StoreWalk(file, meta, known: known) { _, _, _ in }
+        var isSettled = false
+        let walk = StoreWalk(file, meta, known: known) { table, key, _ in
+            if table == FreshStore.ownTable, key.elementsEqual(FreshStore.settledKey) { isSettled = true }
+        }
         walk.run()
         return Find(
             meta: meta, intact: walk.tallies.values.reduce(0) { $0 + $1.intact }, problems: walk.problems,
-            lastFreeing: walk.lastFreeing)
+            lastFreeing: walk.lastFreeing, isSettled: isSettled)
     }
 
     private func salvage(_ file: PageFile, _ metas: [MetaPage], refuses: Bool) throws(StorageError) {
@@ -103,9 +108,12 @@ struct StoreFile {
         let limit = max(file.pages, UInt64(mapBytes / file.pageSize))
         let finds = metas.filter { $0.lastPage >= 1 && $0.lastPage < limit }.map { find(file, $0) }
             .sorted { $0.age > $1.age }
-        let chosen = finds.first { $0.intact > 0 } ?? finds.first
+        // Of a closed store both have everything.
+        let whole = finds.first { $0.problems.isEmpty && $0.isSettled }
+        let chosen = whole ?? finds.first { $0.intact > 0 } ?? finds.first
         let other = finds.first { $0.meta.slot != chosen?.meta.slot }
         problems += chosen?.problems.texts ?? []
+        if problems.isEmpty { problems += finds.flatMap(\.problems.texts) }
         guard let chosen, chosen.intact > 0 || !refuses else {
             guard !refuses else {
                 throw .corrupt("nothing in it can be read: " + (problems.first ?? "no entry is left"))

@@ -172,6 +172,8 @@ final class StoreWalk {
                     ?? (fits(view, isLeaf, low, high, tree.integerKeys) ? nil : "its keys belong elsewhere")
             }
         if let problem { problems.note("\(tree.label): page \(number): \(problem)") }
+        // Another page that came into this one's place may be an old one.
+        guard view.number == number else { return }
         // Where a damaged page leads may be an old page, unless all those are known.
         let isSound = isTrusted && problem == nil
         guard isSound || isFreeListWhole else { return }
@@ -229,15 +231,9 @@ final class StoreWalk {
     private func withStored(_ node: PageNode, _ table: Table?, _ body: (UnsafeRawBufferPointer) -> Bool) -> Bool {
         if node.flags == 0, let value = node.inline { return body(value) }
         guard let first = node.run else { return false }
-        let pages = PageFormat.run(of: node.valueSize, pageSize: file.pageSize)
-        guard first >= PageFormat.firstTreePage, first <= meta.lastPage, pages <= meta.lastPage - first + 1 else {
+        let needed = PageFormat.run(of: node.valueSize, pageSize: file.pageSize)
+        guard first >= PageFormat.firstTreePage, first <= meta.lastPage, needed <= meta.lastPage - first + 1 else {
             return false
-        }
-        let label = table.map { "table \($0)" } ?? "an entry"
-        for page in first..<(first + pages) {
-            count.overflow += 1
-            if free.contains(page) { problems.note("\(label): page \(page) is in use and free") }
-            if !used.insert(page) { problems.note("\(label): page \(page) is used twice") }
         }
         let size = PageFormat.headerSize + node.valueSize
         if scratch.count < size { scratch = [UInt8](repeating: 0, count: max(size, 64 << 10)) }
@@ -246,22 +242,44 @@ final class StoreWalk {
                 return false
             }
             let head = UnsafeRawBufferPointer(scratch)
-            let view = PageView(head)
-            if view.number != first || view.flags != PageFormat.overflow || UInt64(view.run) != pages {
-                problems.note("\(label): page \(first) is none of a value")
-            }
+            guard claim(first, needed, PageView(head), table) else { return false }
             return body(UnsafeRawBufferPointer(rebasing: head[PageFormat.headerSize..<size]))
         }
+    }
+
+    /// Notes the pages of a value. It keeps those that it had when a smaller one took its place within a transaction.
+    /// - Returns: whether they are those of a value, and not others, perhaps older, that came into their place.
+    private func claim(_ first: UInt64, _ needed: UInt64, _ head: PageView, _ table: Table?) -> Bool {
+        let label = table.map { "table \($0)" } ?? "an entry"
+        var pages = UInt64(head.run)
+        let isHead =
+            head.number == first && head.flags == PageFormat.overflow && pages >= needed
+            && pages <= meta.lastPage - first + 1
+        if !isHead {
+            problems.note("\(label): page \(first) is none of a value")
+            pages = needed
+        }
+        for page in first..<(first + pages) {
+            count.overflow += 1
+            if free.contains(page) { problems.note("\(label): page \(page) is in use and free") }
+            if !used.insert(page) { problems.note("\(label): page \(page) is used twice") }
+        }
+        return isHead
     }
 
     /// Takes what leaves have that are in use and that no damaged tree leads to any more.
     private func takeStrays() {
         let page = UnsafeMutableRawBufferPointer(rebasing: buffers[..<file.pageSize])
-        for number in PageFormat.firstTreePage...max(PageFormat.firstTreePage, meta.lastPage)
-        where !used.contains(number) && !free.contains(number) {
-            guard file.read(number, into: page) else { continue }
+        var next = PageFormat.firstTreePage
+        while next <= meta.lastPage {
+            let number = next
+            next += 1
+            guard !used.contains(number), !free.contains(number), file.read(number, into: page) else { continue }
             let view = PageView(UnsafeRawBufferPointer(page))
-            guard view.number == number, view.flags == PageFormat.leaf else { continue }
+            guard view.number == number else { continue }
+            // Somebody else's bytes are in it, which may look like a page.
+            if view.flags == PageFormat.overflow { next = number + max(1, UInt64(view.run)) }
+            guard view.flags == PageFormat.leaf else { continue }
             for index in 0..<view.count {
                 if let node = view.node(index) { take(node, of: nil) }
             }

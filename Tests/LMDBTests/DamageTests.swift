@@ -141,7 +141,7 @@ struct DamageTests {
         return bytes
     }
 
-    @Test("is named, and the rest is read, as it was: whatever was changed in it", arguments: 1...8)
+    @Test("is named, and the rest is read, as it was: whatever was changed in it", arguments: 1...4)
     func noise(group: Int) throws {
         var tally = (unharmed: 0, salvaged: 0, older: 0, refused: 0, kept: 0, lost: 0)
         for seed in UInt64(group * 1000)..<UInt64(group * 1000 + 60) {
@@ -182,7 +182,9 @@ struct DamageTests {
                 if isMissing { #expect(!damage.isHarmless, comment) }
                 if damage.isHarmless { #expect(found == wanted, comment) }
                 // A store that was closed has both meta pages lead to all of it.
-                if mode == .metas, seed % 2 == 0 { #expect(found == wanted && damage.isHarmless, comment) }
+                if mode == .metas, seed % 2 == 0 {
+                    #expect(found == wanted && damage.isHarmless, "\(comment), \(damage)")
+                }
                 tally.older += damage.mayBeOlder ? 1 : 0
                 // What was salvaged is sound, and says what happened until that is acknowledged.
                 try environment.acknowledgeOrigin()
