@@ -1,5 +1,6 @@
 import ArgumentParser
 import FoundationEssentials
+import Glibc
 import Node
 import Wire
 
@@ -71,15 +72,16 @@ struct TestbedCommand: AsyncParsableCommand {
                 }
                 if testbed.members.isEmpty { try testbed.create(clusters, firstOctet: network) }
                 let members = testbed.members
-                var startedNow = 0
+                var started: [String: pid_t] = [:]
                 for member in members where testbed.runningProcess(member) == nil {
-                    try testbed.start(member)
-                    startedNow += 1
+                    started[member.name] = try testbed.start(member)
                 }
-                try await waitUntilKnown(testbed, members)
-                output.print(UpReport(clusters: members.count, started: startedNow, bootstrap: testbed.bootstrapPath)) {
+                try await waitUntilKnown(testbed, members, started)
+                output.print(
+                    UpReport(clusters: members.count, started: started.count, bootstrap: testbed.bootstrapPath)
+                ) {
                     """
-                    \(members.count) clusters run, \(startedNow) of them started now; each knows all others.
+                    \(members.count) clusters run, \(started.count) of them started now; each knows all others.
                     Bootstrap list: \(testbed.bootstrapPath)
                     """
                 }
@@ -92,26 +94,37 @@ struct TestbedCommand: AsyncParsableCommand {
             let bootstrap: String
         }
 
-        private func waitUntilKnown(_ testbed: Testbed, _ members: [Testbed.Member]) async throws {
+        private func waitUntilKnown(
+            _ testbed: Testbed, _ members: [Testbed.Member], _ started: [String: pid_t]
+        ) async throws {
             let deadline = Date().addingTimeInterval(Double(timeout.count))
-            for member in members {
-                let configuration = try ConfigurationFile.read(member.configurationPath)
-                while true {
-                    if let status = try? await NodeClient(configuration).status(), status.map.servers >= members.count {
-                        break
-                    }
-                    guard testbed.runningProcess(member) != nil else {
-                        throw Failure(
-                            "\(member.name) has ended: \(testbed.lastWords(member))",
-                            next: "The whole log is in \(member.logPath)", code: SysExit.unavailable)
-                    }
-                    guard Date() < deadline else {
-                        throw Failure(
-                            "\(member.name) did not get to know all others in \(timeout.count) s",
-                            next: "Read \(member.logPath), or wait longer with --timeout.", code: SysExit.temporary)
-                    }
-                    try await Task.sleep(for: .milliseconds(100))
+            var waiting = try members.map { ($0, NodeClient(try ConfigurationFile.read($0.configurationPath))) }
+            while !waiting.isEmpty {
+                // Of all, not of the first that is waited for: one that cannot start says so at once.
+                if let (member, code) = testbed.ended(members, started) {
+                    testbed.stop(members.filter { started[$0.name] != nil })
+                    throw Failure(
+                        "\(member.name) has ended: \(testbed.lastWords(member))",
+                        next:
+                            "The whole log is in \(member.logPath). What was started now was stopped. Other addresses: "
+                            + "a new --dir with another --network.",
+                        code: code ?? SysExit.unavailable)
                 }
+                var still: [(Testbed.Member, NodeClient)] = []
+                for (member, client) in waiting {
+                    guard let status = try? await client.status(), status.map.servers >= members.count else {
+                        still.append((member, client))
+                        continue
+                    }
+                }
+                waiting = still
+                guard let (member, _) = waiting.first else { return }
+                guard Date() < deadline else {
+                    throw Failure(
+                        "\(member.name) did not get to know all others in \(timeout.count) s",
+                        next: "Read \(member.logPath), or wait longer with --timeout.", code: SysExit.temporary)
+                }
+                try await Task.sleep(for: .milliseconds(100))
             }
         }
     }

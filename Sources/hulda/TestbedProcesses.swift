@@ -1,3 +1,4 @@
+import ArgumentParser
 import Federation
 import FoundationEssentials
 import Glibc
@@ -50,17 +51,18 @@ struct Testbed {
 
     /// Folders, keys and configurations of a new testbed, and the bootstrap list of all its clusters.
     func create(_ clusters: Int, firstOctet: Int) throws {
-        var links: [PeerLink] = []
+        var list = ""
         for number in 1...clusters {
             let configuration = configuration(number, firstOctet: firstOctet)
             // The list is written when all keys are made, so the keys are made without it.
             var bare = configuration
             bare.bootstrap = nil
-            links.append(try NodeFailureText.translate { try NodeRuntime.prepare(bare) })
+            let link = try NodeFailureText.translate { try NodeRuntime.prepare(bare) }
+            list += "\(link.text) # \(configuration.clusterName)\n"
             try ConfigurationFile.write(configuration, to: configuration.dataDirectory + "/node.toml")
         }
         do throws(DurableFile.Failure) {
-            try DurableFile.write(BootstrapList(links: links).text, to: bootstrapPath)
+            try DurableFile.write(list, to: bootstrapPath)
         } catch {
             throw Failure(
                 "\(error.path) cannot be written: \(error.reason)",
@@ -80,7 +82,8 @@ struct Testbed {
     }
 
     /// Starts `member` in a session of its own, so that it outlives this command, its output in a log file.
-    func start(_ member: Member) throws {
+    /// - Returns: its process.
+    func start(_ member: Member) throws -> pid_t {
         var actions = posix_spawn_file_actions_t()
         posix_spawn_file_actions_init(&actions)
         defer { posix_spawn_file_actions_destroy(&actions) }
@@ -104,17 +107,36 @@ struct Testbed {
                 next: "Check that the disk is not full and that more processes may be started.", code: SysExit.os)
         }
         try DurableFile.write("\(pid)\n", to: member.pidPath)
+        return pid
     }
 
-    /// The end of a member's log.
+    /// The first member that does not run, with the exit code of those that this command has started.
+    func ended(_ members: [Member], _ started: [String: pid_t]) -> (member: Member, code: ExitCode?)? {
+        guard let member = members.first(where: { runningProcess($0) == nil }) else { return nil }
+        var status: Int32 = 0
+        // Ours is a child, which stays in the table of processes until it was waited for.
+        guard let pid = started[member.name], waitpid(pid, &status, WNOHANG) == pid, status & 0x7f == 0 else {
+            return (member, nil)
+        }
+        return (member, ExitCode(status >> 8 & 0xff))
+    }
+
+    /// Why a member ended: the error at the end of its log, else the last line.
     func lastWords(_ member: Member) -> String {
         let text = (try? String(contentsOfFile: member.logPath, encoding: .utf8)) ?? ""
-        return text.split(separator: "\n").suffix(2).map { String($0.drop(while: \.isWhitespace)) }
-            .joined(separator: " ")
+        let lines = text.split(separator: "\n").suffix(20)
+        guard let start = lines.lastIndex(where: { $0.hasPrefix("hulda: ") }) else {
+            return lines.last.map(String.init) ?? "its log is empty"
+        }
+        return lines[start...].map { String($0.drop(while: \.isWhitespace)) }.joined(separator: " ")
+            .replacingOccurrences(of: "hulda: ", with: "")
     }
 
-    /// Ends every member's process; asks first, then insists after five seconds.
-    func stopAll() -> Int {
+    func stopAll() -> Int { stop(members) }
+
+    /// Ends members' processes; asks first, then insists after five seconds.
+    @discardableResult
+    func stop(_ members: [Member]) -> Int {
         let running = members.compactMap { member in runningProcess(member).map { (member, $0) } }
         for (_, pid) in running { kill(pid, SIGTERM) }
         let deadline = Date().addingTimeInterval(5)
