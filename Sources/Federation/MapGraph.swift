@@ -37,6 +37,11 @@ public struct MapGraph: Codable, Equatable, Sendable {
     /// Clusters that fit the question and were left out, because the answer is bounded.
     public var omitted: Int
 
+    public init(clusters: [Cluster], omitted: Int) {
+        self.clusters = clusters
+        self.omitted = omitted
+    }
+
     /// The most clusters in one answer, so that it stays below a megabyte.
     public static let limit = 500
 
@@ -76,6 +81,28 @@ extension MapCore {
             clusters: shown.map { explain($0.1, $0.0) }, omitted: ordered.count - shown.count)
     }
 
+    /// The name and standing of every cluster that the map knows of.
+    public var standings: [VerifyingKey: (name: String, standing: MapGraph.Standing)] {
+        var all: [VerifyingKey: (name: String, standing: MapGraph.Standing)] = [:]
+        for case .cluster(let waiting) in pending.descriptors {
+            all[waiting.clusterID] = (waiting.name, standing(waiting.clusterID))
+        }
+        for cluster in eachCluster { all[cluster.clusterID] = (cluster.name, standing(cluster.clusterID)) }
+        return all
+    }
+
+    /// The descriptor of a cluster, admitted or not.
+    public func knownCluster(_ cluster: VerifyingKey) -> ClusterDescriptor? {
+        if let held = self.cluster(cluster) { return held }
+        for case .cluster(let waiting) in pending.descriptors where waiting.clusterID == cluster { return waiting }
+        return nil
+    }
+
+    /// The row of one cluster, admitted or not.
+    public func row(of cluster: VerifyingKey) -> MapGraph.Cluster? {
+        knownCluster(cluster).map { explain($0, standing(cluster)) }
+    }
+
     private func standing(_ cluster: VerifyingKey) -> MapGraph.Standing {
         if admission.roots.contains(cluster) { return .root }
         return admission.admits(cluster) ? .admitted : .refused
@@ -100,6 +127,32 @@ extension MapCore {
         case .noPath(let endorsers): row.unreturned = endorsers.prefix(16).map(MapGraph.short)
         }
         return row
+    }
+}
+
+extension MapGraph.Cluster {
+    /// Why it is admitted or is not, in words.
+    /// - Parameter name: what to call the cluster of a short ID.
+    public func reason(naming name: (String) -> String) -> String {
+        let unanswered = self.unanswered.map(name).joined(separator: ", ")
+        switch standing {
+        case .root: return unanswered.isEmpty ? "trust root" : "trust root; not endorsed back by \(unanswered)"
+        case .admitted:
+            let paths = self.paths.map { $0.dropFirst().map(name).joined(separator: " > ") }
+            return paths.joined(separator: " | ")
+        case .refused:
+            if let hinge = hangsOn {
+                return "every path leads through \(name(hinge)): it needs a peering with another cluster"
+            }
+            if paths.count == 2 { return "its peers have brought in as many as they may today: it comes in tomorrow" }
+            if !paths.isEmpty { return "only one trust root peers with it: it needs a second peering" }
+            guard unreturned.isEmpty else {
+                let endorsers = unreturned.map(name).joined(separator: ", ")
+                return "it does not endorse back \(endorsers)"
+            }
+            guard self.unanswered.isEmpty else { return "\(unanswered) must endorse it back" }
+            return "no cluster on the map peers with it"
+        }
     }
 }
 

@@ -40,6 +40,9 @@ public struct MapView: Sendable {
     /// All servers, decoded.
     public var servers: [ServerDescriptor] { table.all }
 
+    /// Clusters that a message's path needs: the gateway's, one of each layer, and the home's.
+    public static let pathClusters = MixLayers.count + 2
+
     public func seed(_ epoch: UInt64) -> Bytes32 { seeds[epoch] ?? MixLayers.seed(epoch: epoch, root: nil, value: nil) }
 
     /// Clusters whose descriptors name the same contact belong to one operator (specs/map.md, "Families"). To copy

@@ -42,7 +42,8 @@ public struct HomeCore: TimedCore, Sendable {
     }
 
     let node: Bytes32
-    let configuration: HomeConfiguration
+    /// What an account may have; changes when the operator changes it.
+    public var configuration: HomeConfiguration
     /// Whether the store has room. The driver clears it when the store is nearly full, so that what has no room is
     /// answered instead of lost.
     public var acceptsWrites = true

@@ -115,6 +115,13 @@ public final class Environment: Sendable {
         return true
     }
 
+    /// What is wrong with a store that nobody has open: it is read and stays as it is, also when it is damaged.
+    public static func inspect(path: String, mapSize: Int, tables: [Table]) throws(StorageError) -> [String] {
+        let lock = try DirectoryLock(path: path)
+        defer { withExtendedLifetime(lock) {} }
+        return try StoreFile(folder: path, mapBytes: mapSize + mapSize / 8, tables: tables).inspect()
+    }
+
     static let removal = "its data file was removed or replaced while it was in use"
 
     /// Whether the data file is still the one that has its name in the directory. When it is not, somebody has removed

@@ -44,6 +44,19 @@ struct StoreFile {
         return walk.problems.isEmpty
     }
 
+    /// What is wrong with the file; it stays as it is.
+    func inspect() throws(StorageError) -> [String] {
+        var status = stat()
+        guard stat(path, &status) == 0, status.st_size > 0 else { return ["its data file is missing or empty"] }
+        guard status.st_mode & S_IFMT == S_IFREG else { throw .unavailable("\(path) is no file") }
+        let file = try PageFile(path: path)
+        let metas = metas(file)
+        if isSound(file, metas) { return [] }
+        let problems = metas.compactMap { meta in meta.problem.map { "meta page \(meta.slot): \($0)" } }
+        let found = (newest(metas) ?? metas.first).map { find(file, $0).problems.texts } ?? []
+        return problems + found.prefix(8) + (problems.isEmpty && found.isEmpty ? ["its meta pages do not fit"] : [])
+    }
+
     private func metas(_ file: PageFile) -> [MetaPage] {
         // A mark in a file may claim any number of pages; no more than these can be.
         let limit = max(file.pages, UInt64(mapBytes / file.pageSize))

@@ -53,7 +53,11 @@ extension CoreOwner {
                 case nil: break
                 }
             case .joined(let contacts):
-                logger.info("joined the directory", metadata: ["contacts": "\(contacts)"])
+                // Once is news; it joins again whenever it knows few.
+                logger.log(
+                    level: news.hasJoined ? .debug : .info, "joined the directory",
+                    metadata: ["contacts": "\(contacts)"])
+                news.hasJoined = true
             case .alarm(_, let detail):
                 logger.warning("the directory may be under attack", metadata: ["detail": "\(detail)"])
             case .send(let link, let body): links[link]?.send(kind: .map, body: body)

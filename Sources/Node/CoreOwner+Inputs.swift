@@ -46,13 +46,19 @@ extension CoreOwner {
         }
     }
 
-    func linkUp(_ link: StreamLink, peer: NodeID?) {
+    /// - Parameters:
+    ///   - peer: the server at the other end, and its key; `nil` for an agent.
+    func linkUp(_ link: StreamLink, peer: NodeID?, key: X25519PublicKey? = nil) {
         // What a link says of itself is never dropped later, so that there is room for it is seen to here.
         guard events.count < CoreOwner.eventLimit else {
             ledger.count("core.overload")
             return link.close()
         }
         links[link.id] = link
+        if let key {
+            news.links.up(link.id, key, .now())
+            tellOfLink(key)
+        }
         handle(.map(.linkUp(link: link.id, peer: peer)))
         if peer != nil { handle(.directory(.linkUp(link.id))) }
     }
@@ -65,7 +71,8 @@ extension CoreOwner {
         handle(.directory(.frame(link: id, body)))
     }
 
-    func linkDown(_ id: UInt64) {
+    func linkDown(_ id: UInt64, _ reason: String? = nil) {
+        noteLinkDown(id, reason)
         guard links.removeValue(forKey: id) != nil else { return }
         handle(.map(.linkDown(link: id)))
         handle(.directory(.linkDown(id)))

@@ -11,8 +11,6 @@ import Wire
 
 /// What the operator may see: sums since the start, never per user or key.
 extension CoreOwner {
-    func mapGraph(matching question: String) -> MapGraph { map.graph(matching: question) }
-
     /// A file of membership as `{"membership": BASE64}`, or `{"refused": REASON}`.
     func membership(of question: String) -> [UInt8] {
         do throws(MembershipRefusal) {
@@ -25,6 +23,8 @@ extension CoreOwner {
         let now = Timestamp.now()
         status.map = .init(
             clusters: map.clusterTotal, servers: map.currentTotal(at: now),
+            usableClusters: CoreOwner.clusters(of: map.usableTable(at: now)).count,
+            neededClusters: MapView.pathClusters, linkedServers: news.links.linked,
             wireVersion: Int(map.configuration.highestVersion), links: [:], snapshot: map.snapshotReport(at: now))
         status.server.copy = copies.last.map {
             .init(
@@ -45,7 +45,8 @@ extension CoreOwner {
             logger.error("status: \(error)")
         }
         status.home = .init(
-            accounts: rows.prefix(1000).map(\.account.hex), items: rows.reduce(0) { $0 + $1.items },
+            accounts: rows.prefix(1000).map(\.account.hex), accountsTotal: rows.count,
+            items: rows.reduce(0) { $0 + $1.items },
             replyBlocks: rows.reduce(0) { $0 + $1.replyBlocks })
         status.directory = .init(
             records: records, contacts: directory.contactCount, requests: directory.counters.requests,
@@ -60,13 +61,22 @@ extension CoreOwner {
     private func viewStatus(at now: Timestamp) -> NodeStatus.View {
         let trust = directory.viewTrust
         let sources = trust.counts.map { source, count in
-            ("\(source)", NodeStatus.View.Source(named: count.named, answered: count.answered))
+            (CoreOwner.name(source), NodeStatus.View.Source(named: count.named, answered: count.answered))
         }
         return NodeStatus.View(
             isTrusted: trust.isReached, sources: Dictionary(sources) { first, _ in first }, unrelated: trust.unrelated,
             alarms: directory.standingAlarms(at: now).map { alarm, left in
                 .init(kind: alarm.kind.rawValue, detail: alarm.detail, secondsLeft: left / 1000)
             })
+    }
+
+    private static func name(_ source: BootstrapSource) -> String {
+        switch source {
+        case .anchors: "lastRun"
+        case .bundled: "bootstrapList"
+        case .invitation: "addedPeers"
+        case .manual: "knownServers"
+        }
     }
 
     /// Everything that the cores count.

@@ -150,6 +150,8 @@ final class CoreOwner: @unchecked Sendable {
     var publications = Publications()
     /// Since when the store refuses what is to be written, and why; `nil` when it took what it was handed last.
     var refusal = FailureRun()
+    /// For the operator's log and lists.
+    var news = News()
     /// Where proofs against others are put as files.
     let evidence: EvidenceFolder?
 

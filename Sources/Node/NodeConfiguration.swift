@@ -1,6 +1,7 @@
 import Directory
 import Federation
 import Home
+import Logging
 import Records
 import Transport
 import Wire
@@ -20,7 +21,7 @@ public struct NodeConfiguration: Codable, Sendable, Equatable {
     public var advertiseDatagram: String?
     /// Where state is kept.
     public var dataDirectory: String
-    /// A bootstrap list: the clusters that this node trusts from the start.
+    /// A bootstrap list: the clusters that this node trusts from the start. A relative path begins at the data directory.
     public var bootstrap: String?
     /// Peer links of servers that the operator knows himself: they are asked whether they see the same network, and
     /// neither trusted for the map nor endorsed.
@@ -48,7 +49,8 @@ public struct NodeConfiguration: Codable, Sendable, Equatable {
     /// What ``records`` may be.
     static let recordRange = 1000...10_000_000
 
-    enum CodingKeys: String, CodingKey {
+    /// Each has a row in ``NodeOption/all``.
+    enum CodingKeys: String, CodingKey, CaseIterable {
         case clusterName = "cluster_name"
         case contact
         case listen
@@ -107,10 +109,17 @@ public struct NodeConfiguration: Codable, Sendable, Equatable {
 }
 
 extension NodeConfiguration {
-    /// Checks what a descriptor or the store could not take.
-    func validate() throws(NodeError) {
+    /// Checks what a descriptor or the store could not take; of the addresses, only what they are for (``NodeAddresses``).
+    public func validate() throws(NodeError) {
         do throws(ClusterName.Failure) { try ClusterName.check(clusterName) } catch {
             throw .configuration(field: "cluster_name", reason: "\(error)")
+        }
+        guard !contact.unicodeScalars.contains(where: \.isControl) else {
+            throw .configuration(field: "contact", reason: "must have no control characters")
+        }
+        guard Logger.Level(rawValue: logLevel) != nil else {
+            let levels = Logger.Level.allCases.map(\.rawValue).joined(separator: ", ")
+            throw .configuration(field: "log_level", reason: "must be one of \(levels)")
         }
         guard contact.utf8.count <= ClusterDescriptor.contactLimit else {
             throw .configuration(field: "contact", reason: "must have at most \(ClusterDescriptor.contactLimit) bytes")
@@ -141,6 +150,18 @@ extension NodeConfiguration {
             throw .configuration(
                 field: "testbed_addresses",
                 reason: "lists the addresses of users, and is for a testbed on loopback addresses alone: remove it")
+        }
+    }
+}
+
+extension Unicode.Scalar {
+    /// Whether it moves the cursor, changes the direction of writing, or is invisible.
+    fileprivate var isControl: Bool {
+        switch properties.generalCategory {
+        // They join letters and emoji.
+        case .format where value == 0x200c || value == 0x200d: false
+        case .control, .format, .lineSeparator, .paragraphSeparator: true
+        default: false
         }
     }
 }

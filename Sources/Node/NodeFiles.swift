@@ -24,12 +24,38 @@ public enum NodeFiles {
         configuration.dataDirectory + "/evidence"
     }
 
+    /// The bootstrap list's path; `nil` where none is configured.
+    public static func bootstrapPath(_ configuration: NodeConfiguration) -> String? {
+        configuration.bootstrap.map { $0.hasPrefix("/") ? $0 : "\(configuration.dataDirectory)/\($0)" }
+    }
+
+    /// The bootstrap list as it was read last: its clusters are trust roots also when the list itself is gone.
+    static func keptListPath(_ configuration: NodeConfiguration) -> String {
+        configuration.dataDirectory + "/bootstrap.last"
+    }
+
+    /// The links of the bootstrap list, or of the last one that was read where the list is missing.
+    static func bootstrapList(_ configuration: NodeConfiguration) throws(NodeError) -> [PeerLink] {
+        guard let path = bootstrapPath(configuration) else { return [] }
+        let kept = keptListPath(configuration)
+        let isMissing = !FileManager.default.fileExists(atPath: path)
+        return try list(isMissing && FileManager.default.fileExists(atPath: kept) ? kept : path, isRequired: true)
+    }
+
+    /// Keeps what the bootstrap list says for the day on which it is missing.
+    static func keepList(_ configuration: NodeConfiguration) throws(NodeError) {
+        guard let path = bootstrapPath(configuration), FileManager.default.fileExists(atPath: path) else { return }
+        let (kept, text) = (keptListPath(configuration), BootstrapList(links: try list(path, isRequired: true)).text)
+        guard FileManager.default.contents(atPath: kept) != Data(text.utf8) else { return }
+        do throws(DurableFile.Failure) { try DurableFile.write(text, to: kept) } catch {
+            throw .unreadable(path: kept, reason: error.reason)
+        }
+    }
+
     /// The servers with which a node begins, by where they are known from.
     static func named(_ configuration: NodeConfiguration) throws(NodeError) -> [BootstrapSource: [PeerLink]] {
         [
-            .bundled: try configuration.bootstrap.map { (path) throws(NodeError) in
-                try list(path, isRequired: true)
-            } ?? [],
+            .bundled: try bootstrapList(configuration),
             .invitation: try list(peersPath(configuration), isRequired: false),
             .manual: try configuration.knownLinks(),
         ]
@@ -54,6 +80,8 @@ public enum NodeFiles {
             throw .unreadable(path: path, reason: "\(error)")
         }
     }
+
+    static func exists(_ path: String) -> Bool { FileManager.default.fileExists(atPath: path) }
 
     static func makeDirectory(_ path: String) throws(NodeError) {
         do {

@@ -13,11 +13,15 @@ final class NodeKeys: Sendable {
     private static let certificateLifetime: UInt64 = 90 * 86_400
     private static let certificateRenewal: UInt64 = 30 * 86_400
 
-    let cluster: ClusterKey?
+    private let held: NIOLockedValueBox<ClusterKey?>
     let server: SigningKey
     let link: LinkKey
     private let issued: NIOLockedValueBox<ServerCertificate>
     private let certificatePath: String
+    private let clusterPath: String
+
+    /// The cluster's key, as long as it lies here.
+    var cluster: ClusterKey? { held.withLockedValue { $0 } }
 
     /// What proves that this server is of its cluster.
     var certificate: ServerCertificate { issued.withLockedValue { $0 } }
@@ -31,14 +35,15 @@ final class NodeKeys: Sendable {
     /// Makes the keys that are missing; the cluster's only where there is no certificate either.
     init(directory: String, now: Timestamp, entropy: inout Entropy) throws {
         let clusterPath = directory + "/cluster.key"
+        self.clusterPath = clusterPath
         certificatePath = directory + "/server.cert"
         let hasCertificate = FileManager.default.fileExists(atPath: certificatePath)
+        var cluster: ClusterKey?
         if FileManager.default.fileExists(atPath: clusterPath) || !hasCertificate {
             cluster = ClusterKey(
                 try SigningKey(seed: KeyFile.loadOrCreate(clusterPath, count: 32, entropy: &entropy)))
-        } else {
-            cluster = nil
         }
+        held = NIOLockedValueBox(cluster)
         server = try SigningKey(seed: KeyFile.loadOrCreate(directory + "/server.key", count: 32, entropy: &entropy))
         link = LinkKey(
             try X25519PrivateKey(KeyFile.loadOrCreate(directory + "/link.key", count: 32, entropy: &entropy)))
@@ -67,6 +72,31 @@ final class NodeKeys: Sendable {
             throw NodeError.unreadable(path: path, reason: error.reason)
         }
         return certificate
+    }
+
+    /// Takes the cluster's key up when it has been put back, and gives it up when it has been taken away.
+    /// - Returns: whether it is here now, when that is new.
+    func lookForClusterKey() throws -> Bool? {
+        guard FileManager.default.fileExists(atPath: clusterPath) else {
+            return held.withLockedValue { key in
+                defer { key = nil }
+                return key == nil ? nil : false
+            }
+        }
+        guard cluster == nil else { return nil }
+        let found = ClusterKey(try SigningKey(seed: KeyFile.load(clusterPath, count: 32)))
+        guard found.key.publicKey == certificate.clusterID else {
+            throw NodeError.configuration(field: clusterPath, reason: "is the key of another cluster")
+        }
+        held.withLockedValue { $0 = found }
+        return true
+    }
+
+    func status(at now: Timestamp) -> NodeStatus.Keys {
+        let end = certificate.expiry
+        return .init(
+            hasClusterKey: cluster != nil, certificateEnd: end,
+            certificateSecondsLeft: end - min(end, now.seconds))
     }
 
     /// Issues a new certificate when the present one is near its end and the cluster's key lies here.

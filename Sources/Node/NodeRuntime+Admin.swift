@@ -15,6 +15,8 @@ public enum NodeRequest: Equatable, Sendable {
     case map(matching: String)
     /// A direct lookup: the node asks all holders itself (specs/directory.md, "Direct lookups").
     case resolve(NetworkID)
+    /// With whom the cluster peers.
+    case peers
     /// A proof that the one cluster or server of that name or ID stood in the last snapshot.
     case prove(String)
 
@@ -25,6 +27,7 @@ public enum NodeRequest: Equatable, Sendable {
         switch self {
         case .status: "status"
         case .reload: "reload"
+        case .peers: "peers"
         case .map(let question): question.isEmpty ? "map" : "map \(question)"
         case .resolve(let id): "resolve \(id.text)"
         case .prove(let question): "prove \(question)"
@@ -36,6 +39,7 @@ public enum NodeRequest: Equatable, Sendable {
         switch parts.first {
         case "status" where parts.count == 1: self = .status
         case "reload" where parts.count == 1: self = .reload
+        case "peers" where parts.count == 1: self = .peers
         case "map":
             let question = parts.count > 1 ? String(parts[1]) : ""
             guard question.utf8.count <= NodeRequest.questionLimit else { return nil }
@@ -60,8 +64,8 @@ extension NodeRuntime {
         case .status:
             return statement(on: loop).map(NodeRuntime.encode)
         case .map(let question):
-            let promise = loop.makePromise(of: MapGraph.self)
-            cores.enqueue { promise.succeed($0.mapGraph(matching: question)) }
+            let promise = loop.makePromise(of: NodeMap.self)
+            cores.enqueue { promise.succeed($0.nodeMap(matching: question)) }
             return promise.futureResult.map(NodeRuntime.encode)
         case .resolve(let id):
             return resolve(id, on: loop)
@@ -69,9 +73,14 @@ extension NodeRuntime {
             let promise = loop.makePromise(of: [UInt8].self)
             cores.enqueue { promise.succeed($0.membership(of: question)) }
             return promise.futureResult
+        case .peers:
+            let promise = loop.makePromise(of: NodePeers.self)
+            let (links, own, hasKey) = (peerLinks, keys.certificate.clusterID, keys.cluster != nil)
+            cores.enqueue { promise.succeed($0.peers(links, of: own, hasClusterKey: hasKey)) }
+            return promise.futureResult.map(NodeRuntime.encode)
         case .reload:
             do {
-                try reloadPeers()
+                try readPeers(configuration)
                 return loop.makeSucceededFuture(Array("{\"ok\":true}".utf8))
             } catch {
                 return loop.makeSucceededFuture(Array("{\"error\":\"the list of peers cannot be read\"}".utf8))
@@ -114,7 +123,7 @@ extension NodeRuntime {
                 cluster: keys.certificate.clusterID.bytes.hex, clusterName: configuration.clusterName,
                 server: keys.nodeID.hex, listen: configuration.listen, software: NodeRuntime.software,
                 uptimeSeconds: uptimeSeconds, residentKiB: NodeFiles.residentKiB(), epoch: Timestamp.now().epoch),
-            counters: ledger.counters)
+            keys: keys.status(at: .now()), counters: ledger.counters)
         let (cores, findings) = (self.cores, stores.findings)
         let paths = ledger.paths(epoch: Timestamp.now().epoch)
         let keysTrouble = state.withLockedValue { $0.keysRefusal.trouble(.now()) }
@@ -129,6 +138,7 @@ extension NodeRuntime {
                 var status = half
                 cores.fill(&status)
                 status.mix.layer = layer
+                status.verdict = NodeVerdict(status)
                 promise.succeed(status)
             }
         }

@@ -92,19 +92,4 @@ extension NodeRuntime {
             endorsements: endorsements, contact: configuration.contact, software: software, policy: policy,
             key: cluster.key)
     }
-
-    /// Reads the peers again; called after `hulda node peer` has changed them.
-    func reloadPeers() throws {
-        let named = try NodeFiles.named(configuration)
-        let peers = NodeFiles.peers(named)
-        state.withLockedValue { $0.bootstrap = peers }
-        let roots = Set(peers.map(\.clusterID) + [keys.certificate.clusterID])
-        let own = keys.link.publicKey
-        cores.enqueue { cores in
-            cores.handle(.map(.roots(roots)))
-            cores.begin(with: named, own: own)
-        }
-        try announce(try NodeAddresses(configuration), peersChanged: true)
-        openGossipLinks()
-    }
 }

@@ -10,7 +10,7 @@ extension NodeRuntime {
     public static func prepare(_ configuration: NodeConfiguration) throws -> PeerLink {
         try configuration.validate()
         let addresses = try NodeAddresses(configuration)
-        if let path = configuration.bootstrap { _ = try NodeFiles.list(path, isRequired: true) }
+        if let path = NodeFiles.bootstrapPath(configuration) { _ = try NodeFiles.list(path, isRequired: true) }
         try NodeFiles.makeDirectory(configuration.dataDirectory)
         // The stores come first: keys without stores are what a start warns of.
         try NodeStores.create(configuration)

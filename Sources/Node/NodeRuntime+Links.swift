@@ -14,7 +14,7 @@ extension NodeRuntime {
         case .established(let link, let peer):
             // A server whose key is not on the map yet may still tell who it is; an agent may not.
             let node = peer.map { ledger.node(linkKey: $0) ?? NodeRuntime.provisionalID($0) }
-            cores.enqueue { $0.linkUp(link, peer: node) }
+            cores.enqueue { $0.linkUp(link, peer: node, key: peer) }
             if peer == nil { relay.enqueue { $0.agentOpened(link) } }
         case .frame(let link, let kind, let body):
             receive(kind, body, link)
@@ -23,7 +23,7 @@ extension NodeRuntime {
         case .closed(let link, let reason):
             if let reason { ledger.count("link.failed.\(reason.label)") }
             guard let link else { return }
-            cores.enqueue { $0.linkDown(link.id) }
+            cores.enqueue { $0.linkDown(link.id, reason?.label) }
             relay.enqueue { $0.guestClosed(link.id) }
         }
     }
@@ -49,16 +49,25 @@ extension NodeRuntime {
         guard let endpoint = endpoint(of: node) else { return relay.enqueue { $0.peerUnreachable(node) } }
         StreamLink.connect(to: endpoint.place, peer: endpoint.key, identity: keys.link, group: group) {
             [weak self] event in
-            self?.opened(node, event)
+            self?.opened(node, endpoint.key, event)
+        }
+    }
+
+    /// Where a link to a server was to lead, for people.
+    private func place(of node: NodeID) -> String {
+        switch endpoint(of: node)?.place {
+        case .address(let address): Wire.SocketAddress(address).map { "\($0)" } ?? "\(address)"
+        case .name(let host, let port): "\(host):\(port)"
+        case nil: "unknown"
         }
     }
 
     /// Events of links that this node opened.
-    private func opened(_ node: NodeID, _ event: StreamEvent) {
+    private func opened(_ node: NodeID, _ key: X25519PublicKey, _ event: StreamEvent) {
         switch event {
         case .established(let link, _):
             relay.enqueue { $0.established(node, link) }
-            cores.enqueue { $0.linkUp(link, peer: node) }
+            cores.enqueue { $0.linkUp(link, peer: node, key: key) }
         case .frame(let link, let kind, let body):
             receive(kind, body, link)
         case .writable:
@@ -66,7 +75,12 @@ extension NodeRuntime {
         case .closed(let link, let reason):
             if let reason { ledger.count("link.failed.\(reason.label)") }
             relay.enqueue { $0.peerClosed(node, link?.id) }
-            if let link { cores.enqueue { $0.linkDown(link.id) } }
+            if let link {
+                cores.enqueue { $0.linkDown(link.id, reason?.label) }
+            } else {
+                let place = place(of: node)
+                cores.enqueue { $0.linkFailed(key, at: place, reason?.label) }
+            }
         }
     }
 

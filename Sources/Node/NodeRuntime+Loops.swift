@@ -15,9 +15,11 @@ extension NodeRuntime {
     /// way can tell them by their rhythm or delays.
     func scheduleLoop(on loop: any EventLoop) {
         var entropy = Entropy.system()
-        let wait = entropy.exponential(mean: 60_000 / Double(configuration.loopsPerMinute))
+        // None a minute may become some when the configuration is read again.
+        let isNone = configuration.loopsPerMinute == 0
+        let wait = isNone ? 60_000 : entropy.exponential(mean: 60_000 / Double(configuration.loopsPerMinute))
         loop.scheduleTask(in: .milliseconds(Int64(wait))) { [weak self] in
-            self?.startLoop()
+            if !isNone { self?.startLoop() }
             self?.scheduleLoop(on: loop)
         }
     }

@@ -17,7 +17,17 @@ extension NodeRuntime {
         scheduleUpkeep(addresses, on: loop)
         scheduleWatch(on: loop)
         loop.scheduleTask(in: .seconds(10)) { CodePages.release() }
-        if configuration.loopsPerMinute > 0 { scheduleLoop(on: loop) }
+        scheduleLoop(on: loop)
+        scheduleNews(on: loop)
+    }
+
+    /// Looks who came to the map and left it: soon in a small one, for which somebody waits, and seldom in a large one.
+    private func scheduleNews(on loop: any EventLoop) {
+        cores.enqueue { cores in
+            cores.lookAtClusters()
+            let wait: Int64 = cores.map.clusterTotal <= CoreOwner.fewClusters ? 5 : 60
+            loop.scheduleTask(in: .seconds(wait)) { [weak self] in self?.scheduleNews(on: loop) }
+        }
     }
 
     private func scheduleWatch(on loop: any EventLoop) {

@@ -33,7 +33,9 @@ public final class NodeRuntime: Sendable {
     /// for what gathers while an agent's network is away.
     static let guestPace = FramePace(perSecond: 12.5, burst: 64)
 
-    public let configuration: NodeConfiguration
+    /// As it was read last; what a running server cannot take of a new one is that of its start.
+    public var configuration: NodeConfiguration { settings.withLockedValue { $0 } }
+    let settings: NIOLockedValueBox<NodeConfiguration>
     let keys: NodeKeys
     let ledger: NodeLedger
     let relay: RelayOwner
@@ -86,7 +88,7 @@ public final class NodeRuntime: Sendable {
     }
 
     private init(_ configuration: NodeConfiguration, _ addresses: NodeAddresses, logger: Logger) throws {
-        self.configuration = configuration
+        settings = NIOLockedValueBox(configuration)
         self.logger = logger
         let directory = configuration.dataDirectory
         try NodeFiles.makeDirectory(directory)
@@ -105,6 +107,7 @@ public final class NodeRuntime: Sendable {
         if !stores.isSilent { try stores.acknowledge(\.environment) }
         ledger = NodeLedger(ring: ring)
         named = try NodeFiles.named(configuration)
+        try NodeFiles.keepList(configuration)
         let peers = NodeFiles.peers(named)
         state.withLockedValue { state in
             state.bootstrap = peers
@@ -116,9 +119,6 @@ public final class NodeRuntime: Sendable {
         relayThread = MultiThreadedEventLoopGroup(numberOfThreads: 1)
         journalThread = NIOThreadPool(numberOfThreads: 1)
         journalThread.start()
-        var home = HomeConfiguration()
-        home.registrationToken = configuration.registrationToken
-        home.namesPerAccount = configuration.namesPerAccount
         var roots = Set(peers.map(\.clusterID))
         roots.insert(keys.certificate.clusterID)
         var map = MapConfiguration()
@@ -132,7 +132,7 @@ public final class NodeRuntime: Sendable {
                 visitors: configuration.testbedAddresses ? VisitorList() : nil, logger: logger)
             cores = try CoreOwner(
                 loop: loop, environment: stores.environment, keys: keys, descriptor: descriptor.encode(),
-                admission: Admission(roots: roots), home: home, map: map,
+                admission: Admission(roots: roots), home: NodeRuntime.home(configuration), map: map,
                 directory: records, ledger: ledger, logger: logger,
                 evidence: EvidenceFolder(path: NodeFiles.evidencePath(configuration)))
         } catch {
@@ -193,6 +193,7 @@ public final class NodeRuntime: Sendable {
         if configuration.testbedAddresses {
             logger.warning("testbed_addresses is set: this server lists the addresses of its users in its statement")
         }
+        reportList()
         logger.notice(
             "listening",
             metadata: [

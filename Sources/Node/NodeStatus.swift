@@ -64,7 +64,9 @@ public struct NodeStatus: Codable, Sendable {
 
     /// As a home: accounts, which are hashes of operational keys.
     public struct Home: Codable, Sendable {
+        /// A thousand at most.
         public var accounts: [String]
+        public var accountsTotal: Int
         public var items: Int
         public var replyBlocks: Int
     }
@@ -96,7 +98,8 @@ public struct NodeStatus: Codable, Sendable {
 
         /// Whether servers of three sources, or three of different clusters and networks, have proven who they are.
         public var isTrusted: Bool
-        /// Servers to begin with, by where they are known from: `anchors`, `bundled`, `invitation`, `manual`.
+        /// Servers to begin with, by where they are known from: `lastRun`, `bootstrapList`, `addedPeers`,
+        /// `knownServers`.
         public var sources: [String: Source]
         /// Those that answered and are of different clusters and networks.
         public var unrelated: Int
@@ -139,6 +142,11 @@ public struct NodeStatus: Codable, Sendable {
     public struct Map: Codable, Sendable {
         public var clusters: Int
         public var servers: Int
+        /// Clusters with a server that paths may use, and how many a message's path needs.
+        public var usableClusters: Int
+        public var neededClusters: Int
+        /// Servers with which there is a stream link.
+        public var linkedServers: Int
         /// The highest version of its gossip that this node speaks, and links by the version spoken over them.
         public var wireVersion: Int
         public var links: [String: Int]
@@ -148,7 +156,19 @@ public struct NodeStatus: Codable, Sendable {
         public var snapshot: SnapshotReport?
     }
 
+    /// What the server needs to prove that it is of its cluster.
+    public struct Keys: Codable, Sendable {
+        /// Whether the cluster's key is here, with which peerings are signed and the certificate is renewed.
+        public var hasClusterKey: Bool
+        /// When the server's certificate ends, in seconds since 1970, and how long that is.
+        public var certificateEnd: UInt64
+        public var certificateSecondsLeft: UInt64
+    }
+
+    /// What all this comes to.
+    public var verdict: NodeVerdict
     public var server: Server
+    public var keys: Keys
     public var gateway: Gateway
     public var mix: Mix
     public var home: Home
@@ -159,17 +179,21 @@ public struct NodeStatus: Codable, Sendable {
     public var counters: [String: UInt64]
 
     /// A statement that its owners have yet to fill in.
-    init(server: Server, counters: [String: UInt64]) {
+    init(server: Server, keys: Keys, counters: [String: UInt64]) {
+        verdict = NodeVerdict(findings: [])
         self.server = server
+        self.keys = keys
         gateway = .init(
             agents: 0, agentsWithMailbox: 0, mailboxes: 0, repliesWaiting: 0, envelopesFromAgents: 0,
             repliesToAgents: 0)
         mix = .init(neighbours: [], received: 0, forwarded: 0, dropped: 0, replays: 0, waiting: 0)
-        home = .init(accounts: [], items: 0, replyBlocks: 0)
+        home = .init(accounts: [], accountsTotal: 0, items: 0, replyBlocks: 0)
         directory = .init(
             records: 0, contacts: 0, requests: 0,
             sharedRandom: .init(today: "unknown", next: "unknown", participants: 0, withheld: [], isAlarmed: false))
-        map = .init(clusters: 0, servers: 0, wireVersion: 0, links: [:])
+        map = .init(
+            clusters: 0, servers: 0, usableClusters: 0, neededClusters: MapView.pathClusters, linkedServers: 0,
+            wireVersion: 0, links: [:])
         store = .init(usedBytes: 0, sizeBytes: 0)
         self.counters = counters
     }

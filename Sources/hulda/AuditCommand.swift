@@ -8,7 +8,7 @@ import Records
 struct AuditCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "audit",
-        abstract: "Check proofs: that somebody contradicted himself, and what the map was that clusters signed.",
+        abstract: "Check proofs: that a cluster contradicted itself, and what the map was that clusters signed.",
         subcommands: [Evidence.self, Membership.self])
 
     struct Evidence: AsyncParsableCommand {
@@ -36,7 +36,7 @@ struct AuditCommand: AsyncParsableCommand {
                     throw Failure(
                         "\(file) proves nothing: \(error.text)",
                         next:
-                            "Ask whoever gave it to you for the file as the node wrote it; blame nobody for this one.",
+                            "Ask whoever gave it to you for the file as the node wrote it. It is no evidence against anybody.",
                         code: SysExit.data)
                 }
                 output.print(report) { "The evidence holds: \(report.text)" }

@@ -16,7 +16,8 @@ extension AuditCommand {
                 day that rest on different snapshots show that those nodes do not have the same map. A cluster that \
                 signed both contradicts itself; --evidence writes that as a file for hulda audit evidence.
 
-                Who makes keys can sign what he likes. So hold the files against clusters that you know: --bootstrap.
+                Anybody can make keys and sign anything with them. So hold the files against clusters that you know: \
+                --bootstrap marks the signers on your list, by what its line says after a # or by the address.
 
                 What is proved and what is not: specs/map.md, "Membership". Exit codes: 0 all files hold and files of \
                 one day show one snapshot, 65 a file proves nothing, 66 one cannot be read, 76 different snapshots.
@@ -34,21 +35,19 @@ extension AuditCommand {
 
         func run() async throws {
             try await output.run {
-                let known = try bootstrap.map { path in
-                    try NodeFailureText.translate { Set(try NodeFiles.list(path, isRequired: true).map(\.clusterID)) }
-                }
+                let known = try bootstrap.map { try KnownClusters($0) }
                 var proofs: [SnapshotMembership] = []
                 for path in files {
                     let proof = try Membership.check(path)
-                    let trusted = known.map { known in proof.roots.count { known.contains($0.clusterID) } }
+                    let trusted = known.map { known in proof.roots.count { known.names[$0.clusterID] != nil } }
                     if trusted == 0 {
                         throw Failure(
                             "\(path) proves nothing to you: no cluster of \(bootstrap ?? "") signed it",
                             next: "Anybody can make clusters that sign. Ask an operator whom you know for such a file.",
                             code: SysExit.data)
                     }
-                    output.print(MembershipRow(file: path, proof, trusted: trusted)) {
-                        MembershipText.full(path, proof, trusted)
+                    output.print(MembershipRow(file: path, proof, known)) {
+                        MembershipText.full(path, proof, known)
                     }
                     proofs.append(proof)
                 }
@@ -99,6 +98,27 @@ extension AuditCommand {
     }
 }
 
+/// The clusters of a bootstrap list, by what its reader calls them: the comment on the line, else the address.
+struct KnownClusters {
+    private(set) var names: [VerifyingKey: String] = [:]
+
+    init(_ path: String) throws {
+        // The list as such, with its errors and bounds.
+        let links = try NodeFailureText.translate { try NodeFiles.list(path, isRequired: true) }
+        var comments: [String: String] = [:]
+        let text = FileManager.default.contents(atPath: path).map { String(decoding: $0, as: UTF8.self) } ?? ""
+        for line in text.split(whereSeparator: \.isNewline) {
+            let parts = line.split(separator: "#", maxSplits: 1)
+            guard parts.count == 2 else { continue }
+            comments[parts[0].filter { !$0.isWhitespace }] = parts[1].split(separator: " ").joined(separator: " ")
+        }
+        for link in links where names[link.clusterID] == nil {
+            let comment = comments[link.text].flatMap { $0.isEmpty ? nil : $0 }
+            names[link.clusterID] = comment ?? "\(link.host):\(link.port)"
+        }
+    }
+}
+
 /// A proof of membership as JSON.
 struct MembershipRow: Encodable {
     let file: String
@@ -113,14 +133,15 @@ struct MembershipRow: Encodable {
     let root: String
     let entries: UInt32
     let signers: [String]
-    /// How many of them are on the bootstrap list; missing where none was given.
+    /// How many of them are on the bootstrap list, and what it calls them by ClusterID; missing where none was given.
     let signersKnown: Int?
+    let signersNamed: [String: String]?
 
     enum CodingKeys: CodingKey {
-        case file, holds, kind, subject, cluster, linkKey, epoch, root, entries, signers, signersKnown
+        case file, holds, kind, subject, cluster, linkKey, epoch, root, entries, signers, signersKnown, signersNamed
     }
 
-    init(file: String, _ proof: SnapshotMembership, trusted: Int?) {
+    init(file: String, _ proof: SnapshotMembership, _ known: KnownClusters? = nil) {
         self.file = file
         switch proof.leaf {
         case .cluster(let id): (kind, subject, cluster, linkKey) = ("cluster", id.bytes.hex, id.bytes.hex, nil)
@@ -131,7 +152,12 @@ struct MembershipRow: Encodable {
         root = proof.statement.root.hex
         entries = proof.statement.count
         signers = proof.roots.map(\.clusterID.bytes.hex)
-        signersKnown = trusted
+        signersNamed = known.map { known in
+            Dictionary(
+                proof.roots.compactMap { root in known.names[root.clusterID].map { (root.clusterID.bytes.hex, $0) } },
+                uniquingKeysWith: { first, _ in first })
+        }
+        signersKnown = signersNamed?.count
     }
 }
 

@@ -18,11 +18,17 @@ enum MembershipText {
             + "  root \(proof.statement.root.hex), \(proof.statement.count) entries"
     }
 
-    static func full(_ path: String, _ proof: SnapshotMembership, _ trusted: Int?) -> String {
+    static func full(_ path: String, _ proof: SnapshotMembership, _ known: KnownClusters?) -> String {
         var lines = ["The proof in \(path) holds: \(claim(proof))"]
-        if let trusted { lines.append("  of these clusters \(trusted) of \(proof.roots.count) are on your list") }
+        if let known {
+            let count = proof.roots.count { known.names[$0.clusterID] != nil }
+            lines.append("  of these clusters \(count) of \(proof.roots.count) are on your list")
+        }
         lines.append("Signed by clusters:")
-        lines += proof.roots.map { "  \($0.clusterID.bytes.hex)" }
+        lines += proof.roots.map { root in
+            let name = known?.names[root.clusterID].map { "  on your list: \(VisibleText.of($0))" } ?? ""
+            return "  \(root.clusterID.bytes.hex)\(name)"
+        }
         lines.append(
             """
             It does not prove that others saw the same map, that these clusters are honest or apart from each other, or \

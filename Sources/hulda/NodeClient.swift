@@ -33,7 +33,9 @@ struct NodeClient {
 
     func status() async throws -> NodeStatus { try await decode(ask(.status)) }
 
-    func map(matching question: String) async throws -> MapGraph { try await decode(ask(.map(matching: question))) }
+    func map(matching question: String) async throws -> NodeMap { try await decode(ask(.map(matching: question))) }
+
+    func peers() async throws -> NodePeers { try await decode(ask(.peers)) }
 
     func resolve(_ id: NetworkID) async throws -> NodeResolution {
         let line = try await ask(.resolve(id), within: Int64(NodeResolution.deadline / 1000) + 3)
@@ -126,10 +128,12 @@ enum NodeFailureText {
         case let error as NodeError:
             switch error {
             case .configuration:
-                Failure("\(error)", next: "Every option is explained in bootstrap/node.toml.", code: SysExit.config)
+                Failure(
+                    "\(error)", next: "hulda node init writes a file that explains every option.", code: SysExit.config)
             case .unreadable:
                 Failure(
-                    "\(error)", next: "Check the path, and that you may read and write there.", code: SysExit.noInput)
+                    "\(error)", next: "See whether the file is there and you may read and write it.",
+                    code: SysExit.noInput)
             case .exposed(let exposure):
                 Failure("\(exposure)", next: exposure.remedy, code: SysExit.noPermission)
             case .inUse:

@@ -1,12 +1,15 @@
 import ArgumentParser
 import FoundationEssentials
-import Logging
+import Glibc
 import Node
+import Transport
 
 struct NodeCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "node", abstract: "Run and operate a server of a cluster.",
-        subcommands: [Init.self, Run.self, Status.self, Map.self, Resolve.self, Peer.self])
+        subcommands: [
+            Init.self, Check.self, Run.self, Status.self, Map.self, Resolve.self, Peer.self,
+        ])
 
     struct ConfigOption: ParsableArguments {
         @Option(
@@ -19,10 +22,13 @@ struct NodeCommand: AsyncParsableCommand {
         static let configuration = CommandConfiguration(
             abstract: "Write a configuration and make the keys of a new one-server cluster.",
             discussion: """
-                The bootstrap list holds peer links of clusters that you trust from the start; without one, this is the \
-                first cluster of a network. Peer with others afterwards: hulda node peer add LINK, on both sides.
+                The bootstrap list holds peer links of clusters that you trust from the start; it is copied into the \
+                data directory. Without one, this is the first cluster of a network. Peer with others afterwards: \
+                hulda node peer add LINK, on both sides.
 
-                Keep cluster.key safe: who has it speaks for the cluster.
+                A message passes five clusters: below that number a network connects servers and carries nothing.
+
+                Keep cluster.key safe: whoever has it speaks for the cluster.
 
                 Examples: hulda node init /var/lib/hulda --name example --listen 198.51.100.7:7411 \
                 --bootstrap bootstrap.txt
@@ -58,17 +64,39 @@ struct NodeCommand: AsyncParsableCommand {
                 configuration.contact = contact
                 configuration.bootstrap = bootstrap.map { URL(fileURLWithPath: $0).path }
                 let link = try NodeFailureText.translate { try NodeRuntime.prepare(configuration) }
-                try ConfigurationFile.write(configuration, to: path)
-                output.print(["config": path, "peer": link.text]) {
-                    """
-                    Configuration: \(path)
-                    Peer link, for other operators and for bootstrap lists:
-                    \(link.text)
-                    Next: hulda node run --config \(path)
-                    Then, with each operator who adds your link: hulda node peer add LINK --config \(path)
-                    """
+                if let list = configuration.bootstrap {
+                    configuration.bootstrap = try copy(list, into: data)
                 }
+                try ConfigurationFile.write(configuration, to: path)
+                output.print(["config": path, "peer": link.text]) { summary(path, link.text) }
             }
+        }
+
+        /// - Returns: the copy's name within the data directory.
+        private func copy(_ list: String, into data: String) throws -> String {
+            let name = "bootstrap.txt"
+            guard list != "\(data)/\(name)" else { return name }
+            // It was read and understood a moment ago.
+            let bytes = FileManager.default.contents(atPath: list).map { Array($0) } ?? []
+            do throws(DurableFile.Failure) { try DurableFile.write(bytes, to: "\(data)/\(name)") } catch {
+                throw Failure(
+                    "\(error.path) cannot be written: \(error.reason)",
+                    next: "Check free space and that you may write there.", code: SysExit.cantCreate)
+            }
+            return name
+        }
+
+        private func summary(_ path: String, _ link: String) -> String {
+            """
+            Configuration, with comments: \(path)
+            Peer link, for other operators and for bootstrap lists:
+            \(link)
+            Next: hulda node run --config \(path)
+            Then: give your link to other operators and add theirs, each on both sides:
+              hulda node peer add LINK --config \(path)
+            A message needs five clusters. What is missing:
+              hulda node status --config \(path)
+            """
         }
     }
 
@@ -76,8 +104,12 @@ struct NodeCommand: AsyncParsableCommand {
         static let configuration = CommandConfiguration(
             abstract: "Run the server until it gets SIGTERM or SIGINT.",
             discussion: """
-                Logs to standard error. A server that was killed goes on where it was: nothing that it acknowledged is \
-                lost, and no envelope is accepted twice. bootstrap/hulda.service is a unit for systemd.
+                Logs to standard error, with --json one JSON object a line. SIGHUP reads the configuration, the lists of \
+                peers and cluster.key again; options that only a start can take are named in the log, and a \
+                configuration that is wrong changes nothing.
+
+                A server that was killed goes on where it was: nothing that it acknowledged is lost, and no envelope is \
+                accepted twice. bootstrap/hulda.service is a unit for systemd, which is told when the server is ready.
 
                 Exit codes: 66 a file cannot be read, 71 the address is in use or too few files may be open, 74 the store, \
                 77 others can read a key or write in the directory, 78 the configuration, or a copy of this server that \
@@ -91,54 +123,7 @@ struct NodeCommand: AsyncParsableCommand {
 
         func run() async throws {
             try await output.run {
-                let configuration = try ConfigurationFile.read(config.path)
-                guard let level = Logger.Level(rawValue: configuration.logLevel) else {
-                    throw Failure(
-                        "log_level: there is no level \(configuration.logLevel)",
-                        next: "Use trace, debug, info, notice, warning or error.", code: SysExit.config)
-                }
-                var logger = Logger(label: "hulda", factory: { LegibleLog(StreamLogHandler.standardError(label: $0)) })
-                logger.logLevel = level
-                let node: NodeRuntime
-                do {
-                    node = try await NodeRuntime.start(configuration, logger: logger)
-                } catch {
-                    throw NodeFailureText.failure(error)
-                }
-                let failure = await withTaskGroup(of: NodeError?.self) { group in
-                    group.addTask {
-                        await Termination.wait()
-                        return nil
-                    }
-                    group.addTask { await node.failures.first { _ in true } }
-                    defer { group.cancelAll() }
-                    return await group.next() ?? nil
-                }
-                logger.notice("stopping")
-                await node.stop()
-                if let failure { throw NodeFailureText.failure(failure) }
-            }
-        }
-    }
-
-    struct Status: AsyncParsableCommand {
-        static let configuration = CommandConfiguration(
-            abstract: "What the running server has seen and done: its own statement.",
-            discussion: """
-                Made from the server's own tables: as gateway, the number of agents; as mix, neighbours and numbers \
-                of envelopes; as home, accounts; and a count of everything that was dropped, by reason. What each role \
-                may know stands in specs/overview.md. Exit code 69 when it does not run.
-
-                Example: hulda node status --config /var/lib/hulda/node.toml --json
-                """)
-
-        @OptionGroup var config: ConfigOption
-        @OptionGroup var output: OutputOptions
-
-        func run() async throws {
-            try await output.run {
-                let status = try await NodeClient(try ConfigurationFile.read(config.path)).status()
-                output.print(status) { StatusText.full(status) }
+                try await ServerProcess(path: config.path, isJSON: output.json).run()
             }
         }
     }

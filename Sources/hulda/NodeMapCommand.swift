@@ -8,13 +8,15 @@ import Transport
 extension NodeCommand {
     struct Map: AsyncParsableCommand {
         static let configuration = CommandConfiguration(
-            abstract: "Who is admitted to the map, by which paths of peerings, and why somebody is not.",
+            abstract: "Which clusters are on the map, by which peerings, where they are, and why one is left out.",
             discussion: """
-                A cluster is admitted when two paths of mutual endorsements that share nothing lead from it to the \
-                trust roots: the clusters of the bootstrap list and of added peers, and the own.
+                A cluster is admitted when two paths of mutual endorsements that share no cluster lead from it to the \
+                trust roots: the clusters of the bootstrap list and of added peers, and the own. While the roots reach \
+                fewer than five clusters in all, one path is enough. Below each cluster stand addresses of its servers, \
+                and what this server itself knows of them: whether it has a link with them, since when, or why not.
 
                 With --prove it writes a file that shows others that a cluster or server is in the snapshot of the map \
-                that clusters have signed today: anybody can check it without a network by hulda audit membership.
+                that clusters have signed today. Anybody can check it without a network: hulda audit membership.
 
                 Examples: hulda node map --config /var/lib/hulda/node.toml
                           hulda node map --config /var/lib/hulda/node.toml --prove example --output example.membership
@@ -53,13 +55,13 @@ extension NodeCommand {
         func run() async throws {
             try await output.run {
                 if let prove, let target { return try await writeProof(prove, to: target) }
-                let graph = try await NodeClient(try ConfigurationFile.read(config.path)).map(matching: cluster)
-                guard !graph.clusters.isEmpty || cluster.isEmpty else {
+                let map = try await NodeClient(try ConfigurationFile.read(config.path)).map(matching: cluster)
+                guard !map.clusters.isEmpty || cluster.isEmpty else {
                     throw Failure(
                         "no cluster of the map has a name or ID that begins with \(VisibleText.of(cluster))",
                         next: "See all with: hulda node map", code: SysExit.noHost)
                 }
-                output.print(graph) { dot ? MapText.dot(graph) : MapText.table(graph) }
+                output.print(map) { dot ? MapText.dot(map.graph) : MapText.table(map) }
             }
         }
 
@@ -74,7 +76,7 @@ extension NodeCommand {
                     "\(path) cannot be written: \(error.reason)",
                     next: "Choose another file; none is overwritten.", code: SysExit.cantCreate)
             }
-            output.print(MembershipRow(file: path, proof, trusted: nil)) {
+            output.print(MembershipRow(file: path, proof)) {
                 "\(path): \(MembershipText.claim(proof))\nCheck it: hulda audit membership \(path.forShell)"
             }
         }
@@ -83,20 +85,38 @@ extension NodeCommand {
 
 /// A map for people: as a table, and as a Graphviz graph.
 enum MapText {
-    static func table(_ graph: MapGraph) -> String {
-        let names = names(graph)
-        let rows = graph.clusters.map { cluster in
+    static func table(_ map: NodeMap) -> String {
+        let names = names(map.graph)
+        let rows = map.clusters.map { cluster in
             [
                 VisibleText.of(cluster.name), String(cluster.id.prefix(16)), cluster.standing.rawValue,
-                "\(cluster.servers)", "\(cluster.peers.count)", reason(cluster, names),
+                "\(cluster.servers)", "\(cluster.peers.count)",
             ]
         }
-        let header = ["name", "cluster ID", "standing", "servers", "peers", "why"]
-        var lines = StatusText.columns([header] + rows)
-        if graph.omitted > 0 {
-            lines.append("and \(graph.omitted) more: ask for one with hulda node map NAME-OR-ID")
+        let lines = StatusText.columns([["name", "cluster ID", "standing", "servers", "peers"]] + rows)
+        var out = lines.prefix(1) + []
+        for (cluster, line) in zip(map.clusters, lines.dropFirst()) {
+            out.append(line)
+            let why = cluster.reason { names[$0] ?? $0 }
+            let word = cluster.standing == .admitted ? "by " : ""
+            out += StatusText.wrapped(why, first: "    \(word)", rest: "    ")
+            let short = String(cluster.id.prefix(16))
+            out += map.addresses.filter { $0.cluster == short }.map { "    \($0.address)  \(contact($0.contact))" }
         }
-        return lines.joined(separator: "\n")
+        if map.omitted > 0 { out.append("and \(map.omitted) more: ask for one with hulda node map NAME-OR-ID") }
+        let need = map.usableClusters < map.neededClusters ? "a message path needs" : "of which a message path needs"
+        out.append(
+            "\(StatusText.count(map.usableClusters, "cluster")) with servers, \(need) \(map.neededClusters)")
+        return out.joined(separator: "\n")
+    }
+
+    /// What the node itself knows of a server.
+    static func contact(_ contact: NodePeers.Contact?) -> String {
+        guard let contact else { return "this server" }
+        let time = contact.seconds.map(StatusText.duration)
+        if contact.isLinked { return "link up\(time.map { " \($0)" } ?? "")" }
+        let failure = contact.failure.map { ": \(VisibleText.of($0))" } ?? ""
+        return time.map { "link down \($0)\(failure)" } ?? "no link\(failure)"
     }
 
     static func dot(_ graph: MapGraph) -> String {
@@ -127,28 +147,6 @@ enum MapText {
         Dictionary(
             graph.clusters.map { (String($0.id.prefix(16)), VisibleText.of($0.name)) },
             uniquingKeysWith: { first, _ in first })
-    }
-
-    private static func reason(_ cluster: MapGraph.Cluster, _ names: [String: String]) -> String {
-        func name(_ short: String) -> String { names[short] ?? short }
-        let paths = cluster.paths.map { $0.dropFirst().map(name).joined(separator: " > ") }
-        let unanswered = cluster.unanswered.map(name).joined(separator: ", ")
-        switch cluster.standing {
-        case .root: return unanswered.isEmpty ? "trust root" : "trust root; not endorsed back by \(unanswered)"
-        case .admitted: return paths.joined(separator: " | ")
-        case .refused:
-            if let hinge = cluster.hangsOn {
-                return "every path leads through \(name(hinge)): it needs a peering with another cluster"
-            }
-            if paths.count == 2 { return "its peers have brought in as many as they may today: wait for tomorrow" }
-            if !paths.isEmpty { return "only one root peers with it: it needs a second peering" }
-            guard cluster.unreturned.isEmpty else {
-                let endorsers = cluster.unreturned.map(name).joined(separator: ", ")
-                return "endorsed by \(endorsers), but does not endorse back"
-            }
-            guard cluster.unanswered.isEmpty else { return "endorses \(unanswered): not endorsed back" }
-            return "nobody in the map peers with it"
-        }
     }
 }
 

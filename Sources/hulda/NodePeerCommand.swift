@@ -3,21 +3,21 @@ import Federation
 import FoundationEssentials
 import Node
 import Records
-import Transport
 
 extension NodeCommand {
     struct Peer: AsyncParsableCommand {
         static let configuration = CommandConfiguration(
             abstract: "Endorse other clusters, so that those who trust yours admit them.",
             discussion: """
-                A peering is mutual: each of two operators adds the other's link. A cluster belongs to the network when \
-                two such paths lead to it from those whom one trusts; hulda node map shows them.
+                A peering is mutual: each of two operators adds the other's link. A peer is also a trust root of your \
+                server: whom the peer endorses can come onto your map. A cluster belongs to the network when two paths \
+                of peerings lead to it; hulda node map shows them.
                 """,
             subcommands: [Show.self, Add.self, Remove.self, List.self])
 
         struct Show: AsyncParsableCommand {
             static let configuration = CommandConfiguration(
-                abstract: "The own peer link, for other operators and for bootstrap lists.",
+                abstract: "This cluster's peer link, for other operators and for bootstrap lists.",
                 discussion: "Example: hulda node peer show --config /var/lib/hulda/node.toml")
             @OptionGroup var config: ConfigOption
             @OptionGroup var output: OutputOptions
@@ -31,156 +31,116 @@ extension NodeCommand {
             }
         }
 
-        /// A peer link, and the node whose list it is put on or taken from.
-        struct Change: ParsableArguments {
-            @Argument(help: "hulda-peer:…@host:port")
-            var link: String
-            @OptionGroup var config: ConfigOption
-            @OptionGroup var output: OutputOptions
-
-            /// - Parameters:
-            ///   - done: what has happened to the link: a member of the JSON object, and a word.
-            ///   - body: changes the list.
-            func run(
-                _ done: String, _ body: (PeerLink, inout [PeerLink], NodeConfiguration) throws -> Void,
-                next: (NodeConfiguration) -> String? = { _ in nil }
-            ) async throws {
-                try await output.run {
-                    let peer = try PeerFile.parse(link)
-                    let configuration = try ConfigurationFile.read(config.path)
-                    var isNew = true
-                    let isRunning = try await PeerFile(configuration).change { links in
-                        let before = links
-                        try body(peer, &links, configuration)
-                        isNew = links != before
-                    }
-                    output.print(Changed(link: peer.text, change: done, isRunning: isRunning)) {
-                        let effect =
-                            isRunning ? "The running node knows." : "The node does not run; it reads it at its start."
-                        let first = isNew ? "\(done.capitalized) \(peer.text)" : "Was \(done) before: \(peer.text)"
-                        return [first, effect, next(configuration)].compactMap(\.self)
-                            .joined(separator: "\n")
-                    }
-                }
-            }
-        }
-
-        /// `{"added": LINK, "running": true}`
-        private struct Changed: Encodable {
-            let link: String
-            let change: String
-            let isRunning: Bool
-
-            private struct Key: CodingKey {
-                let stringValue: String
-                let intValue: Int? = nil
-                init(stringValue: String) { self.stringValue = stringValue }
-                init?(intValue: Int) { return nil }
-            }
-
-            func encode(to encoder: any Encoder) throws {
-                var container = encoder.container(keyedBy: Key.self)
-                try container.encode(link, forKey: Key(stringValue: change))
-                try container.encode(isRunning, forKey: Key(stringValue: "running"))
-            }
-        }
-
         struct Add: AsyncParsableCommand {
             static let configuration = CommandConfiguration(
                 abstract: "Peer with the cluster of a peer link.",
                 discussion: """
                     Takes effect at once when the server runs, else at its next start. The other operator adds your \
-                    link, which hulda node peer show prints; hulda node map shows who has done so.
+                    link, which hulda node peer show prints; hulda node peer list shows who has done so.
+
+                    An endorsement is signed with cluster.key. Where that is not in the data directory, the peer is a \
+                    trust root but not endorsed; exit code 66 says so.
 
                     Example: hulda node peer add hulda-peer:huldap1…@203.0.113.9:7411 \
                     --config /var/lib/hulda/node.toml
                     """)
-            @OptionGroup var change: Change
+            @Argument(help: "hulda-peer:…@host:port")
+            var link: String
+            @OptionGroup var config: ConfigOption
+            @OptionGroup var output: OutputOptions
 
             func run() async throws {
-                try await change.run("added") { peer, links, configuration in
-                    guard try NodeFailureText.translate({ try NodeRuntime.peerLink(configuration) }) != peer else {
+                try await output.run {
+                    let peer = try PeerFile.parse(link)
+                    let configuration = try ConfigurationFile.read(config.path)
+                    let own = try NodeFailureText.translate { try NodeRuntime.peerLink(configuration) }
+                    guard own.clusterID != peer.clusterID else {
                         throw Failure(
                             "this is the link of your own cluster",
-                            next: "Add the link that the other operator gives you.",
-                            code: SysExit.usage)
+                            next: "Add the link that the other operator gives you.", code: SysExit.usage)
                     }
-                    if !links.contains(peer) { links.append(peer) }
-                } next: { configuration in
-                    (try? NodeRuntime.peerLink(configuration)).map { "Next: the other operator adds yours, \($0.text)" }
+                    let file = PeerFile(configuration)
+                    var links = try file.links()
+                    let isNew = !links.contains(peer)
+                    if isNew { links.append(peer) }
+                    let isRunning = try await file.write(links)
+                    let known = isRunning ? try? await NodeClient(configuration).peers() : nil
+                    let report = PeerReport(peer, isNew: isNew, isRunning: isRunning, known, configuration)
+                    output.print(report) { report.text(own: own.text) }
+                    guard report.endorsed else {
+                        throw Failure(
+                            "\(report.title) is a trust root now, but is not endorsed: cluster.key, which signs "
+                                + "endorsements, is not in \(configuration.dataDirectory)",
+                            next: isRunning
+                                ? "Put it there and send the server SIGHUP (systemctl reload hulda); then take it away."
+                                : "Put it there for the next start; then take it away.",
+                            code: SysExit.noInput)
+                    }
                 }
             }
         }
 
         struct Remove: AsyncParsableCommand {
             static let configuration = CommandConfiguration(
-                abstract: "End the peering with a cluster.",
-                discussion: "Takes the link that hulda node peer list shows.")
-            @OptionGroup var change: Change
+                abstract: "End the peering with a cluster: it is no trust root any more, and endorsed no longer.",
+                discussion: """
+                    Takes a name or the beginning of a cluster ID, as hulda node peer list shows them, or a link.
 
-            func run() async throws {
-                try await change.run("removed") { peer, links, _ in
-                    guard links.contains(peer) else {
-                        throw Failure(
-                            "this cluster is no added peer",
-                            next: "List them with: hulda node peer list, with the same --config.",
-                            code: SysExit.noHost)
-                    }
-                    links.removeAll { $0 == peer }
-                }
-            }
-        }
-
-        struct List: AsyncParsableCommand {
-            static let configuration = CommandConfiguration(abstract: "The peers that were added.")
+                    Example: hulda node peer remove boje --config /var/lib/hulda/node.toml
+                    """)
+            @Argument(help: ArgumentHelp("Name, cluster ID or link.", valueName: "peer"))
+            var peer: String
             @OptionGroup var config: ConfigOption
             @OptionGroup var output: OutputOptions
 
             func run() async throws {
                 try await output.run {
-                    let links = try PeerFile(try ConfigurationFile.read(config.path)).links()
-                    output.print(links.map(\.text)) {
-                        links.isEmpty ? "No peers were added." : links.map(\.text).joined(separator: "\n")
+                    let configuration = try ConfigurationFile.read(config.path)
+                    let file = PeerFile(configuration)
+                    let links = try file.links()
+                    let known = (try? await NodeClient(configuration).peers()) ?? PeerFile.unknown(links)
+                    let found = try PeerChoice.one(peer, of: known.peers)
+                    let isRunning = try await file.write(links.filter { $0.text != found.link })
+                    output.print(PeerRemoved(removed: found.link, cluster: found.cluster, running: isRunning)) {
+                        "Removed \(PeerList.title(found)), \(found.address).\n"
+                            + (isRunning
+                                ? "The running server has taken it off its trust roots and endorses it no longer."
+                                : "The server does not run; it reads the list when it starts.")
+                    }
+                }
+            }
+
+            private struct PeerRemoved: Encodable {
+                let removed: String
+                let cluster: String
+                let running: Bool
+            }
+        }
+
+        struct List: AsyncParsableCommand {
+            static let configuration = CommandConfiguration(
+                abstract: "With whom this cluster peers: links, and whether both sides endorse each other.",
+                discussion: """
+                    Peers that were added, and the clusters of the bootstrap list; all are trust roots and endorsed. \
+                    The links, for hulda node peer add elsewhere, are in --json.
+
+                    Example: hulda node peer list --config /var/lib/hulda/node.toml
+                    """)
+            @OptionGroup var config: ConfigOption
+            @OptionGroup var output: OutputOptions
+
+            func run() async throws {
+                try await output.run {
+                    let configuration = try ConfigurationFile.read(config.path)
+                    if let known = try? await NodeClient(configuration).peers() {
+                        return output.print(known) { PeerList.text(known) }
+                    }
+                    let known = PeerFile.unknown(try PeerFile(configuration).links())
+                    output.print(known) {
+                        PeerList.text(known) + "\nThe server does not run: names, links and endorsements are unknown."
                     }
                 }
             }
         }
-    }
-}
-
-/// The list of added peers, and telling the running node that it changed.
-struct PeerFile {
-    let configuration: NodeConfiguration
-
-    init(_ configuration: NodeConfiguration) { self.configuration = configuration }
-
-    static func parse(_ text: String) throws -> PeerLink {
-        do throws(PeerLink.Failure) { return try PeerLink(text: text) } catch {
-            throw Failure(
-                "this is no peer link: \(error)",
-                next: "Copy it again; it starts with hulda-peer: and ends with a port.",
-                code: SysExit.usage)
-        }
-    }
-
-    func links() throws -> [PeerLink] {
-        try NodeFailureText.translate {
-            try NodeFiles.list(NodeFiles.peersPath(configuration), isRequired: false)
-        }
-    }
-
-    /// - Returns: whether a running node was told.
-    func change(_ body: (inout [PeerLink]) throws -> Void) async throws -> Bool {
-        var links = try links()
-        try body(&links)
-        do throws(DurableFile.Failure) {
-            try DurableFile.write(BootstrapList(links: links).text, to: NodeFiles.peersPath(configuration))
-        } catch {
-            throw Failure(
-                "\(error.path) cannot be written: \(error.reason)",
-                next: "Check free space and that you may write there.", code: SysExit.cantCreate)
-        }
-        // A node that does not run reads the list when it starts.
-        return (try? await NodeClient(configuration).ask(.reload)) != nil
     }
 }

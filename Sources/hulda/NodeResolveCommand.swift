@@ -13,8 +13,8 @@ extension NodeCommand {
                 record, and what each holder sent, how fast.
 
                 This is not private: the holders learn that this server asks for the day's key of this ID, whoever \
-                watches its line sees which holders it asks and can tell so whose record it is if he knows the ID, and \
-                your server learns the ID. Users' agents ask in envelopes only: hulda resolve does, and takes friendly \
+                watches its line sees which holders it asks, and can tell from that whose record it is when the ID is \
+                known there; and your server learns the ID. Users' agents ask in envelopes only: hulda resolve does, and takes friendly \
                 addresses too.
 
                 Exit codes: 68 nobody publishes this ID, 75 no answer that can be believed, 69 the server does not run.
@@ -48,13 +48,13 @@ enum ResolutionText {
     static func full(_ resolution: NodeResolution) -> String {
         let rule =
             resolution.judgedByTimes
-            ? "by the times of earlier answers" : "by three answers in four: too little is known of their times"
-        let judged = resolution.result == .found ? ", judged \(rule)" : ""
+            ? "answers that were due by earlier times" : "three holders in four: how fast they answer is not known yet"
+        let judged = resolution.result == .found ? "; waited for \(rule)" : ""
         var lines = [
             resolution.id, "  result     \(result(resolution)) after \(resolution.milliseconds) ms\(judged)",
         ]
         if let record = resolution.record {
-            let age = record.ageSeconds.map { ", published \(duration($0)) ago" } ?? ""
+            let age = record.ageSeconds.map { ", published \(StatusText.duration($0)) ago" } ?? ""
             lines.append(
                 "  record     sequence \(record.sequence)\(age), valid until \(LocalTime.text(record.expiry))")
             lines += record.homes.map { "  home       \(name($0)), server \($0.server.prefix(16))" }
@@ -103,10 +103,10 @@ enum ResolutionText {
     }
 
     private static func result(_ resolution: NodeResolution) -> String {
-        let hops = resolution.hops == 1 ? "in one hop" : "in \(resolution.hops) hops"
+        let hops = resolution.hops == 1 ? "in one round trip" : "in \(resolution.hops) round trips"
         switch resolution.result {
         case .found:
-            return resolution.usedSearch ? "found by a search without the map, \(hops)" : "found \(hops)"
+            return resolution.usedSearch ? "found \(hops), by a search without the map" : "found \(hops)"
         case .missing: return "missing"
         case .unanswered: return "unanswered"
         }
@@ -115,22 +115,17 @@ enum ResolutionText {
     private static func words(_ answer: LookupReport.Answer) -> String {
         switch answer {
         case .record: "sent the record"
-        case .older: "an older one"
-        case .newer: "a newer one, too late"
+        case .older: "sent an older one"
+        case .newer: "sent a newer one, too late"
         case .missing: "signed that they have none"
-        case .unsigned: "said so without a signature"
+        case .unsigned: "said that they have none, unsigned"
         case .refused: "refused"
-        case .invalid: "sent what does not hold"
-        case .silent: "silent"
+        case .invalid: "sent a record that is not valid"
+        case .silent: "did not answer"
         }
     }
 
     private static func name(_ place: NodeResolution.Place) -> String {
         place.clusterName.map(VisibleText.of) ?? place.cluster.map { String($0.prefix(16)) } ?? "not on the map"
-    }
-
-    private static func duration(_ seconds: UInt64) -> String {
-        if seconds < 120 { return "\(seconds) s" }
-        return seconds < 7200 ? "\(seconds / 60) min" : "\(seconds / 3600) h"
     }
 }

@@ -1,76 +1,133 @@
 import Node
 import Terminal
 
-/// A node's statement as text.
+/// A node's statement as text, no wider than a small terminal.
 enum StatusText {
-    static func full(_ status: NodeStatus) -> String {
-        let server = status.server
-        var lines = [
-            "\(server.clusterName)  \(server.listen)  \(server.software)",
-            "  up \(server.uptimeSeconds) s, \(server.residentKiB / 1024) MiB resident, epoch \(server.epoch)",
-            "  map        \(status.map.clusters) clusters, \(status.map.servers) servers; speaks version "
-                + "\(status.map.wireVersion)\(links(status.map.links))",
-            "  gateway    \(status.gateway.agents) links of agents, \(status.gateway.agentsWithMailbox) with a mailbox; "
-                + "\(status.gateway.mailboxes) mailboxes, \(status.gateway.repliesWaiting) replies wait",
-            "  mix        received \(status.mix.received), forwarded \(status.mix.forwarded), "
-                + "dropped \(status.mix.dropped), replays \(status.mix.replays), holding \(status.mix.waiting)"
-                + (status.mix.layer.map { ", layer \($0)" } ?? ""),
-            "  home       \(list(status.home.accounts, "accounts")); \(status.home.items) items wait, "
-                + "\(status.home.replyBlocks) reply blocks",
-            "  directory  \(status.directory.records) records, \(status.directory.contacts) contacts, "
-                + "\(status.directory.requests) requests",
-        ]
-        if let addresses = status.gateway.agentAddresses {
-            lines.insert("  TESTBED    lists the addresses of its users: \(list(addresses, "agents", " at"))", at: 1)
-        }
-        lines.insert(contentsOf: copies(status), at: 1)
-        if let snapshot = status.map.snapshot { lines += SnapshotText.lines(snapshot) }
-        if let view = status.directory.view { lines += ViewText.lines(view) }
-        lines += [
-            "  store      \(status.store.usedBytes / 1024) KiB of \(status.store.sizeBytes >> 20) MiB"
-        ]
-        lines += (status.store.findings ?? []).map { "  DAMAGED    \($0)." }
-        lines += troubles(status.store)
-        lines += counters(status.counters)
+    static let width = 80
+    private static let indent = "             "
+
+    /// - Parameters:
+    ///   - counters: whether all that was counted is listed.
+    ///   - accounts: whether the accounts are.
+    static func full(_ status: NodeStatus, counters: Bool = false, accounts: Bool = false) -> String {
+        var lines = verdict(status) + sections(status).flatMap { section($0.name, $0.text) }
+        if accounts { lines += ["accounts"] + status.home.accounts.map { "  \($0)" } }
+        let left = status.home.accountsTotal - status.home.accounts.count
+        if accounts, left > 0 { lines.append("  and \(left) more") }
+        if counters { lines += ["counters"] + StatusText.counters(status.counters) }
         return lines.joined(separator: "\n")
     }
 
-    /// Who else speaks as this server, and which others speak for its cluster.
-    static func copies(_ status: NodeStatus) -> [String] {
-        var lines: [String] = []
-        if let copy = status.server.copy {
-            lines += [
-                "  COPIED     a server at \(copy.address) announced itself with this server's key,",
-                "             \(copy.secondsAgo) s ago, \(copy.count) within an hour: a copy of the data directory runs",
-                "             there. Stop it. If it is not yours, the keys are stolen: make a new server",
-                "             (hulda node init in an empty directory) and take this one off.",
-            ]
+    /// The state, why, and what to do; the worst first.
+    static func verdict(_ status: NodeStatus) -> [String] {
+        let findings = status.verdict.findings
+        guard !findings.isEmpty else {
+            return wrapped(
+                "\(count(status.map.usableClusters, "cluster")) on the map, links with "
+                    + count(status.map.linkedServers, "server"), first: "healthy: ", rest: "  ")
         }
-        for sibling in status.map.siblings ?? [] {
-            lines.append("  cluster    also has the server \(sibling.server.prefix(16)) at \(sibling.address)")
-        }
-        if !(status.map.siblings ?? []).isEmpty {
-            lines.append("             If you did not set it up, somebody has a copy of cluster.key.")
-        }
-        return lines
+        return findings.flatMap(finding)
     }
 
-    /// What cannot be written, and what to do.
-    static func troubles(_ store: NodeStatus.Store) -> [String] {
-        let waiting = store.unpublished ?? 0
-        let stored = waiting > 0 ? "; \(waiting) own descriptors wait for it" : ""
-        let troubles = [
-            (store.trouble, "store", stored), (store.journalTrouble, "journal of envelopes", "; envelopes wait for it"),
-            (store.keysTrouble, "next day's mix key", ""),
+    static func finding(_ finding: NodeVerdict.Finding) -> [String] {
+        wrapped(ForeignText.inline(finding.what, limit: 1000), first: "\(word(finding.state)): ", rest: "  ")
+            + wrapped(ForeignText.inline(finding.next, limit: 1000), first: "  Do: ", rest: "      ")
+    }
+
+    private static func word(_ state: NodeVerdict.State) -> String {
+        state == .unusable ? "not usable" : state.rawValue
+    }
+
+    private static func sections(_ status: NodeStatus) -> [(name: String, text: String)] {
+        let (server, map, mix, home) = (status.server, status.map, status.mix, status.home)
+        let keys = status.keys
+        let need =
+            map.usableClusters < map.neededClusters
+            ? "\(map.usableClusters) of \(map.neededClusters) clusters needed for a message path"
+            : "\(count(map.usableClusters, "cluster")) that paths can use (\(map.neededClusters) are needed)"
+        let key = keys.hasClusterKey ? "cluster.key is here" : "cluster.key is elsewhere: no new peerings"
+        var sections = [
+            (
+                "server",
+                "\(VisibleText.of(server.clusterName)), \(server.listen), \(server.software), "
+                    + "up \(duration(server.uptimeSeconds)), \(server.residentKiB / 1024) MiB, epoch \(server.epoch)"
+            ),
+            (
+                "keys",
+                "certificate until \(LocalTime.text(keys.certificateEnd)), "
+                    + "\(keys.certificateSecondsLeft / 86_400) days; \(key)"
+            ),
+            (
+                "map",
+                "\(count(map.clusters, "cluster")) and \(count(map.servers, "server")) known; \(need); "
+                    + "links with \(count(map.linkedServers, "server")); gossip version \(map.wireVersion)"
+                    + links(map.links)
+            ),
         ]
-        let lines = troubles.compactMap { trouble, name, more in
-            trouble.map { "  REFUSED    \(name), for \($0.seconds) s: \($0.reason)\(more)" }
+        if let addresses = status.gateway.agentAddresses {
+            sections.append(("TESTBED", "lists the addresses of its users: \(list(addresses, "agents", " at"))"))
         }
-        guard !lines.isEmpty else { return [] }
-        return lines + [
-            "             It is tried again until it can be written. Free space on the disk, or raise store_mib in",
-            "             node.toml and start the node again.",
+        if let snapshot = map.snapshot { sections.append(("snapshot", SnapshotText.text(snapshot))) }
+        if let view = status.directory.view { sections.append(("view", ViewText.text(view))) }
+        sections += [
+            (
+                "gateway",
+                "\(count(status.gateway.agents, "link")) of agents, \(status.gateway.agentsWithMailbox) with a mailbox; "
+                    + "\(count(status.gateway.mailboxes, "mailbox", "mailboxes")), "
+                    + "\(count(status.gateway.repliesWaiting, "reply", "replies")) wait"
+            ),
+            (
+                "mix",
+                "received \(mix.received), forwarded \(mix.forwarded), dropped \(mix.dropped), replays "
+                    + "\(mix.replays), holding \(mix.waiting)" + (mix.layer.map { ", layer \($0)" } ?? "")
+            ),
+            (
+                "home",
+                "\(count(home.accountsTotal, "account")); \(count(home.items, "item")) wait, "
+                    + count(home.replyBlocks, "reply block")
+            ),
+            (
+                "directory",
+                "\(count(status.directory.records, "record")), "
+                    + "\(count(status.directory.contacts, "contact")), \(count(Int(clamping: status.directory.requests), "request"))"
+            ),
+            ("store", "\(status.store.usedBytes / 1024) KiB of \(status.store.sizeBytes >> 20) MiB"),
         ]
+        return sections
+    }
+
+    /// A section's name and its text, in lines.
+    private static func section(_ name: String, _ text: String) -> [String] {
+        wrapped(text, first: "  " + name + String(repeating: " ", count: max(1, 11 - name.count)), rest: indent)
+    }
+
+    /// Words in lines of at most ``width`` characters; a word that is longer has a line of its own.
+    static func wrapped(_ text: String, first: String, rest: String) -> [String] {
+        var lines: [String] = []
+        var line = first
+        var isEmpty = true
+        for word in text.split(separator: " ") {
+            if !isEmpty, DisplayWidth.cells(line) + 1 + DisplayWidth.cells(String(word)) > width {
+                lines.append(line)
+                (line, isEmpty) = (rest, true)
+            }
+            line += (isEmpty ? "" : " ") + word
+            isEmpty = false
+        }
+        return lines + [line]
+    }
+
+    static func count(_ number: Int, _ one: String, _ many: String? = nil) -> String {
+        number == 1 ? "1 \(one)" : "\(number) \(many ?? one + "s")"
+    }
+
+    static func duration(_ seconds: UInt64) -> String {
+        switch seconds {
+        case ..<120: "\(seconds) s"
+        case ..<7200: "\(seconds / 60) min"
+        case ..<172_800: "\(seconds / 3600) h"
+        default: "\(seconds / 86_400) days"
+        }
     }
 
     /// What was counted at all, one line each.
@@ -78,13 +135,13 @@ enum StatusText {
         sums.sorted { $0.key < $1.key }.filter { $0.value > 0 }.map { "  \($0.key) \($0.value)" }
     }
 
-    /// Links by version, as " (version 1 over 2, version 2 over 5 links)".
+    /// Links by the version of gossip spoken over them, as " (version 2 over 5 links)".
     private static func links(_ counts: [String: Int]) -> String {
         guard !counts.isEmpty else { return "" }
         let parts = counts.sorted { $0.key < $1.key }.map { version, count in
-            (version == "0" ? "none yet" : "version \(version)") + " over \(count)"
+            (version == "0" ? "none yet" : "version \(version)") + " over \(StatusText.count(count, "link"))"
         }
-        return " (\(parts.joined(separator: ", ")) links)"
+        return " (\(parts.joined(separator: ", ")))"
     }
 
     /// Statements side by side: what each node saw, one line each.

@@ -1,23 +1,27 @@
 import Dispatch
 import Glibc
 
-/// The operator's wish that the program ends.
+/// The operator's wishes, which come as signals.
 enum Termination {
     /// Returns when SIGTERM or SIGINT arrives.
     static func wait() async {
+        for await _ in signals([SIGTERM, SIGINT]) { return }
+    }
+
+    /// The signals of these numbers as they come, from now on.
+    static func signals(_ numbers: [Int32]) -> AsyncStream<Int32> {
         signal(SIGPIPE, SIG_IGN)
-        let signals = AsyncStream<Void> { continuation in
-            let sources = [SIGTERM, SIGINT].map { number in
+        return AsyncStream { continuation in
+            let sources = numbers.map { number in
                 signal(number, SIG_IGN)
                 let source = DispatchSource.makeSignalSource(signal: number, queue: .global())
-                source.setEventHandler { continuation.yield() }
+                source.setEventHandler { continuation.yield(number) }
                 source.resume()
                 return source
             }
             let kept = SourceBox(sources)
             continuation.onTermination = { _ in kept.cancel() }
         }
-        for await _ in signals { return }
     }
 
     /// Keeps the sources alive as long as somebody waits. Dispatch sources may be cancelled from any thread.

@@ -86,23 +86,23 @@ struct BeginningsTests {
             }
             nodes.append(newcomer)
             var view = try await Self.view(newcomer) { $0.sources.values.reduce(0) { $0 + $1.answered } == 2 }
-            #expect(view.sources["bundled"]?.answered == 1 && view.sources["manual"]?.answered == 1)
-            #expect(view.sources["invitation"]?.named == 0 && view.sources["anchors"]?.named == 0)
+            #expect(view.sources["bootstrapList"]?.answered == 1 && view.sources["knownServers"]?.answered == 1)
+            #expect(view.sources["addedPeers"]?.named == 0 && view.sources["lastRun"]?.named == 0)
             #expect(!view.isTrusted && view.unrelated == 1 && view.alarms.isEmpty)
 
             try (links[2].text + "\n").write(
                 toFile: NodeFiles.peersPath(newcomer.configuration), atomically: true, encoding: .utf8)
-            try newcomer.reloadPeers()
+            try newcomer.readPeers(newcomer.configuration)
             view = try await Self.view(newcomer) { $0.isTrusted }
-            #expect(view.sources["invitation"]?.named == 1 && view.sources["invitation"]?.answered == 1)
+            #expect(view.sources["addedPeers"]?.named == 1 && view.sources["addedPeers"]?.answered == 1)
 
             // Removed again: it speaks for nothing at once, not from the next start on.
             try "".write(
                 toFile: NodeFiles.peersPath(newcomer.configuration), atomically: true, encoding: .utf8)
-            try newcomer.reloadPeers()
+            try newcomer.readPeers(newcomer.configuration)
             view = try await Self.view(newcomer) { !$0.isTrusted }
-            #expect(!view.isTrusted && view.sources["invitation"]?.named == 0)
-            #expect(view.sources["bundled"]?.answered == 1 && view.sources["manual"]?.answered == 1)
+            #expect(!view.isTrusted && view.sources["addedPeers"]?.named == 0)
+            #expect(view.sources["bootstrapList"]?.answered == 1 && view.sources["knownServers"]?.answered == 1)
         } catch {
             for node in nodes { await node.stop() }
             throw error

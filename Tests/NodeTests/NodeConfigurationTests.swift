@@ -44,4 +44,31 @@ struct NodeConfigurationTests {
             #expect(throws: NodeError.self) { try advertised.validate() }
         }
     }
+
+    @Test("has every option in the list that checks types, reloads, and writes comments; each copies its own value")
+    func options() {
+        #expect(NodeOption.all.map(\.name) == NodeConfiguration.CodingKeys.allCases.map(\.stringValue))
+        let old = NodeConfiguration(
+            clusterName: "one", dataDirectory: "/a", listen: "127.0.0.1:1", listenDatagram: "127.0.0.1:1")
+        var new = NodeConfiguration(
+            clusterName: "two", dataDirectory: "/b", listen: "127.0.0.1:2", listenDatagram: "127.0.0.1:2")
+        new.contact = "somebody"
+        new.advertise = "127.0.0.1:3"
+        new.advertiseDatagram = "127.0.0.1:4"
+        new.bootstrap = "list"
+        new.knownServers = ["x"]
+        new.registrationToken = "token"
+        new.namesPerAccount = 1
+        new.storeMiB = 2
+        new.records = 1000
+        new.loopsPerMinute = 0
+        new.wireVersion = 1
+        new.testbedAddresses = true
+        new.logLevel = "debug"
+        let live = Set(NodeOption.all.filter(\.isLive).map(\.name))
+        let merged = old.taking(live: new)
+        #expect(Set(old.differences(from: merged).map(\.name)) == live)
+        #expect(live.isDisjoint(with: merged.differences(from: new).map(\.name)))
+        #expect(Set(merged.differences(from: new).map(\.name)).count + live.count == NodeOption.all.count)
+    }
 }

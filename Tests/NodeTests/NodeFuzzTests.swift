@@ -27,7 +27,8 @@ struct NodeFuzzTests {
         var garbage = Garbage("node requests", seed: 351)
         let id = NetworkID(key: SigningKey(&garbage.entropy).publicKey).text
         let valid = [
-            "status", "reload", "map", "map cluster-1", "map " + String(repeating: "x", count: 64), "resolve \(id)",
+            "status", "reload", "peers", "map", "map cluster-1", "map " + String(repeating: "x", count: 64),
+            "resolve \(id)",
             "prove cluster-1",
         ]
         for text in valid { #expect(NodeRequest(text: text)?.text == text) }

@@ -114,7 +114,15 @@ struct AuditTests {
                 "audit", "membership", folder.path + "/one", "--bootstrap", folder.path + "/list",
             ])
             #expect(held.status == status, "\(held.errors)")
-            if status == 0 { #expect(held.text.contains("1 of 2 are on your list")) }
+            guard status == 0 else { continue }
+            #expect(held.text.contains("1 of 2 are on your list"))
+            #expect(held.text.contains("\(link.clusterID.bytes.hex)  on your list: 192.0.2.1:7411"), "\(held.text)")
+            try "\(link.text) # my \u{1b}friend".write(toFile: folder.path + "/list", atomically: true, encoding: .utf8)
+            let named = try Program.run([
+                "audit", "membership", folder.path + "/one", "--bootstrap", folder.path + "/list",
+            ]).text
+            #expect(named.contains("\(link.clusterID.bytes.hex)  on your list: my "), "\(named)")
+            #expect(!named.contains("\u{1b}"))
         }
         #expect(try audit("one", "--bootstrap", "nowhere").status == 66)
     }

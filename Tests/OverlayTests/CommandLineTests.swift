@@ -135,31 +135,30 @@ import Testing
         #expect(busy.errors.contains("in use"))
     }
 
-    @Test("the sample configuration is accepted, with each option that it leaves out as well")
+    @Test("the sample configuration is what init writes, and every option in it is accepted")
     func sampleConfiguration() throws {
         let root = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
             .deletingLastPathComponent()
         let sample = try String(contentsOf: root.appendingPathComponent("bootstrap/node.toml"), encoding: .utf8)
+        var configuration = NodeConfiguration(
+            clusterName: "example", dataDirectory: "/var/lib/hulda", listen: "198.51.100.7:7411",
+            listenDatagram: "198.51.100.7:7411")
+        configuration.contact = "operator@example.org"
+        #expect(sample == ConfigurationText.of(configuration))
         let (folder, path) = try folder(sample)
         defer { withExtendedLifetime(folder) {} }
-        let plain = try ConfigurationFile.read(path)
-        #expect(plain.clusterName == "example" && plain.advertise == nil)
+        #expect(try ConfigurationFile.readValid(path) == configuration)
 
-        let options = sample.split(separator: "\n").map(String.init).filter { $0.contains(" = ") }
-        let everything = options.map { $0.hasPrefix("# ") ? String($0.dropFirst(2)) : $0 }
+        let everything = sample.split(separator: "\n").map(String.init).map { line in
+            let isOption = NodeOption.all.contains { line.hasPrefix("# \($0.name) = ") }
+            return isOption ? String(line.dropFirst(2)) : line
+        }
         try everything.joined(separator: "\n").write(toFile: path, atomically: true, encoding: .utf8)
         let full = try ConfigurationFile.read(path)
-        #expect(full.bootstrap != nil && full.registrationToken != nil && full.advertiseDatagram != nil)
-        _ = try NodeAddresses(full)
-
-        // Every option that there is stands in the sample, and each with a comment above it.
-        let written = folder.path + "/written.toml"
-        try ConfigurationFile.write(full, to: written)
-        for line in try String(contentsOfFile: written, encoding: .utf8).split(separator: "\n") {
-            let name = line.prefix { $0 != " " }
-            #expect(everything.contains { $0.hasPrefix("\(name) = ") }, "\(name) is not explained")
+        for option in NodeOption.all where option.isListed {
+            #expect(option.value(full) == option.sample, "\(option.name)")
         }
-        #expect(throws: (any Error).self) {
+        #expect(throws: Failure.self) {
             try "\(sample)\nno_such_option = 1\n".write(toFile: path, atomically: true, encoding: .utf8)
             _ = try ConfigurationFile.read(path)
         }
@@ -244,6 +243,11 @@ import Testing
         #expect(StatusText.list(["192.0.2.1", "192.0.2.2"], "agents", " at") == "agents at 192.0.2.1 192.0.2.2")
     }
 
+    private struct Added: Decodable {
+        let added, cluster: String
+        let running, isNew, endorsed: Bool
+    }
+
     @Test("peers are added, listed and removed; a mistyped peer link is refused")
     func peers() throws {
         let folder = try Folder()
@@ -251,16 +255,27 @@ import Testing
         _ = try Program.run(["node", "init", node, "--name", "one", "--listen", "127.0.32.1:7432"])
         let config = ["--config", node + "/node.toml"]
         let added = try Program.run(["node", "peer", "add", CommandLineTests.peer, "--json"] + config)
-        #expect(added.text == #"{"added":"\#(CommandLineTests.peer)","running":false}"# + "\n")
+        let report = try JSONDecoder().decode(Added.self, from: Data(added.text.utf8))
+        #expect(report.added == CommandLineTests.peer && !report.running && report.isNew && report.endorsed)
         let own = try Program.run(["node", "peer", "show"] + config).text.trimmingCharacters(
             in: .whitespacesAndNewlines)
         let again = try Program.run(["node", "peer", "add", CommandLineTests.peer] + config)
-        #expect(again.text.contains(own) && again.text.hasPrefix("Was added before"))
+        #expect(
+            again.text.contains(own) && again.text.hasPrefix("Already a peer: cluster \(report.cluster.prefix(12))"))
+        #expect(again.text.contains("trust root"))
         #expect(try Program.run(["node", "peer", "add", own] + config).status == 64)
-        #expect(try Program.run(["node", "peer", "list"] + config).text.contains(CommandLineTests.peer))
+        #expect(try Program.run(["node", "peer", "list", "--json"] + config).text.contains(CommandLineTests.peer))
+        #expect(try Program.run(["node", "peer", "list"] + config).text.contains("127.21.0.1:7411"))
+        #expect(try Program.run(["node", "peer", "remove", "boje"] + config).status == 68)
+        #expect(try Program.run(["node", "peer", "remove", String(report.cluster.prefix(12))] + config).status == 0)
+        #expect(try Program.run(["node", "peer", "add", CommandLineTests.peer] + config).status == 0)
         #expect(try Program.run(["node", "peer", "remove", CommandLineTests.peer] + config).status == 0)
         #expect(try Program.run(["node", "peer", "remove", CommandLineTests.peer] + config).status == 68)
         #expect(try Program.run(["node", "peer", "add", "hulda-peer:huldap1xyz@127.0.0.1:1"] + config).status == 64)
+        // Without the cluster's key nothing is endorsed, and that is said.
+        try FileManager.default.removeItem(atPath: node + "/cluster.key")
+        let keyless = try Program.run(["node", "peer", "add", CommandLineTests.peer] + config)
+        #expect(keyless.status == 66 && keyless.errors.contains("not endorsed: cluster.key"), "\(keyless.errors)")
     }
 
     @Test("every command explains itself, and completion scripts are made")

@@ -132,6 +132,7 @@ import Wire
         ])
         #expect(checked.status == 0, "\(checked.errors)")
         #expect(checked.text.contains("All files show one snapshot"), "\(checked.text)")
+        #expect(checked.text.contains("on your list: cluster-4"), "\(checked.text)")
         link.close()
     }
 }

@@ -136,6 +136,7 @@ import Testing
         let lines = output.text.split(separator: "\n").map(String.init)
         try #require(lines.count == 5, "\(output.text) \(output.errors)")
         #expect(
-            lines[0].hasPrefix("closed") && Array(lines[1...]) == ["0", "node.sock", "rc 0", "0"], "\(output.text)")
+            lines[0].hasPrefix("not usable: 1 of the 5 clusters")
+                && Array(lines[1...]) == ["0", "node.sock", "rc 0", "0"], "\(output.text)")
     }
 }

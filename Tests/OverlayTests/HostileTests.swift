@@ -96,7 +96,7 @@ import Wire
         let before = try overlay.status(1).mix.received
         // All others stand on its list, and each is of another cluster and network.
         try await peer.wait { try overlay.status(1).directory.view.isTrusted }
-        #expect(try overlay.status(1).directory.view.sources["bundled"]?.named == 4)
+        #expect(try overlay.status(1).directory.view.sources["bootstrapList"]?.named == 4)
 
         // Something that ends at the node: accepted once.
         let hop = Hop(node: server.nodeID, key: try #require(server.mixKey(epoch: Timestamp.now().epoch)))
@@ -129,7 +129,7 @@ import Wire
         let again = try await Stranger(overlay)
         again.send(.envelope, envelope)
         try await again.wait { try overlay.status(1).mix.replays >= 1 }
-        try await again.wait { try overlay.status(1).directory.view.sources["anchors"]?.answered ?? 0 >= 3 }
+        try await again.wait { try overlay.status(1).directory.view.sources["lastRun"]?.answered ?? 0 >= 3 }
         let text = try Program.run(["node", "status", "--config", overlay.configuration(1)]).text
         #expect(text.contains("  view       trusted; answered: "), "\(text)")
         status = try overlay.status(1)
