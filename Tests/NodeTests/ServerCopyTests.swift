@@ -81,7 +81,8 @@ struct ServerCopyTests {
             var status = NodeStatus(
                 server: .init(
                     cluster: "", clusterName: "", server: "", listen: "", software: "", uptimeSeconds: 0,
-                    residentKiB: 0, epoch: 0), counters: [:])
+                    residentKiB: 0, epoch: 0),
+                keys: .init(hasClusterKey: true, certificateEnd: 0, certificateSecondsLeft: 0), counters: [:])
             status = await Self.onCores(node) { [status] cores in
                 var filled = status
                 cores.fill(&filled)
