@@ -7,11 +7,11 @@ import Testing
 
 /// An agent's links with bootstrap peers are few, whatever these do.
 @Suite("Rounds of bootstrap peers")
-struct BootstrapRoundsTests {
+final class BootstrapRoundsTests {
     private var entropy = Entropy(seed: 170)
     private let start = NIODeadline.uptimeNanoseconds(1_000_000_000_000)
 
-    private mutating func peers() throws -> [PeerLink] {
+    private func peers() throws -> [PeerLink] {
         try (0..<20).map { number in
             let key = SigningKey(&entropy)
             return try PeerLink(
@@ -21,7 +21,7 @@ struct BootstrapRoundsTests {
     }
 
     @Test("begin two links each three seconds while nobody answers, and never have more than four")
-    mutating func silent() throws {
+    func silent() throws {
         let peers = try peers()
         var rounds = BootstrapRounds()
         var begun: [Int] = []
@@ -36,7 +36,7 @@ struct BootstrapRoundsTests {
     }
 
     @Test("wait a quarter of a minute after an answer, and count each link once")
-    mutating func answered() throws {
+    func answered() throws {
         let peers = try peers()
         var rounds = BootstrapRounds()
         #expect(rounds.begin(peers, at: start, entropy: &entropy).count == 2)
