@@ -27,7 +27,7 @@ struct MemoryTests {
         var entropy = Entropy.system()
         let master = secret(&entropy)
         try body(
-            try LMDBEnvironment(path: path, mapSize: 1 << 24, tables: [SealedStore.table]), master)
+            try LMDBEnvironment(path: path, mapSize: 1 << 24, tables: SealedStore.tables), master)
     }
 
     @Test("are found by the scan wherever they lie: in an array, in freed memory and on the stack")
