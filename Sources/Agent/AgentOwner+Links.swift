@@ -16,7 +16,7 @@ extension AgentOwner {
     /// shows (specs/agent.md, "Links").
     private static var patience: StreamLink.Patience {
         var patience = StreamLink.Patience()
-        patience.acknowledgement = .seconds(4)
+        patience.acknowledgement = .seconds(3)
         return patience
     }
     /// Gateways of a map that may be outdated get this long before bootstrap peers are asked.
