@@ -38,8 +38,9 @@ struct Hulda: AsyncParsableCommand {
         do {
             try CommandName.check(CommandLine.arguments.dropFirst(), in: Hulda.self)
             var command = try await asyncParseAsRoot()
-            checkDescriptors()
             if var command = command as? any AsyncParsableCommand {
+                // Not for help, which is to be had anywhere.
+                checkDescriptors()
                 try await command.run()
             } else {
                 try command.run()

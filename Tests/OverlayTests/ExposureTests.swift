@@ -123,7 +123,7 @@ import Testing
             cd "$2"
             "$1" node run --config node.toml 2>log & p=$!
             for i in $(seq 300); do grep -q listening log && break; sleep 0.1; done
-            "$1" node status --config node.toml | head -1
+            "$1" node status --config node.toml --json | grep -c '"clusterName":"closed"'
             ls "$TMPDIR" | grep -c sock
             ls node.sock
             kill $p; wait $p; echo "rc $?"

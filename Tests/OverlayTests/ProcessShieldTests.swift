@@ -62,7 +62,7 @@ import Transport
             for i in $(seq 300); do grep -q listening log && break; sleep 0.1; done
             stat -c %u /proc/$p/mem
             head -c 1 /proc/$p/environ >/dev/null 2>&1; echo "read $?"
-            "$1" node status --config node.toml | head -1
+            "$1" node status --config node.toml --json | grep -c '"clusterName":"shielded"'
             kill $p; wait $p; echo "rc $?"
             """, address: "127.0.152.1", as: geteuid() == 0 ? user : nil)
         let lines = output.text.split(separator: "\n").map(String.init)
@@ -78,16 +78,16 @@ import Transport
         let (output, _) = try script(
             """
             cd "$2"
+            # Not ulimit: the shell needs descriptors itself for what it redirects.
             for limit in 8 12 16 20 24 32 40 \(needed) \(needed + 8) \(needed + 30); do
-                (
-                    ulimit -n $limit
-                    timeout --preserve-status 3 "$1" node run --config node.toml 2>log; echo "run $limit $?"
-                    grep -c "needs: \(needed)" log
-                    "$1" send nobody@nowhere text --home-directory none </dev/null >/dev/null 2>&1; echo "send $limit $?"
-                    "$1" --help >/dev/null; echo "help $limit $?"
-                )
+                limited="prlimit --nofile=$limit:$limit"
+                timeout --preserve-status 3 $limited "$1" node run --config node.toml 2>log; echo "run $limit $?"
+                grep -c "needs: \(needed)" log
+                $limited "$1" send nobody@nowhere text --home-directory none </dev/null >/dev/null 2>&1
+                echo "send $limit $?"
+                $limited "$1" --help >/dev/null; echo "help $limit $?"
             done
-            (ulimit -S -n 20; "$1" id show --home-directory none 2>/dev/null; echo "soft 20 $?")
+            prlimit --nofile=20:20000 "$1" id show --home-directory none 2>/dev/null; echo "soft 20 $?"
             """, address: "127.0.153.1")
         let lines = output.text.split(separator: "\n").map(String.init)
         for limit in [8, 12, 16, 20, 24, 32, 40, needed] {
@@ -97,7 +97,7 @@ import Transport
         #expect(lines.count { $0 == "1" } == 8, "\(output.text)")
         for limit in [needed + 8, needed + 30] {
             // There is no identity, which is another matter.
-            #expect(lines.contains("run \(limit) 0") && lines.contains("send \(limit) 77"), "\(limit): \(output.text)")
+            #expect(lines.contains("run \(limit) 0") && lines.contains("send \(limit) 66"), "\(limit): \(output.text)")
         }
         #expect(lines.contains("soft 20 66"), "\(output.text)")
     }
