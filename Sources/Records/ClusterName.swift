@@ -26,6 +26,10 @@ public enum ClusterName {
     }
 
     public static func check(_ name: String) throws(Failure) {
+        // Before the length: an ID is longer than a name may be.
+        let small = name.lowercased()
+        let isHex = small.utf8.count >= 16 && small.utf8.allSatisfy { Character(Unicode.Scalar($0)).isHexDigit }
+        guard !isHex, !small.hasPrefix("huldac1"), !small.hasPrefix("hulda1") else { throw .identity }
         guard (1...limit).contains(name.utf8.count) else { throw .length(name.utf8.count) }
         let scalars = Array(name.unicodeScalars)
         for (position, scalar) in scalars.enumerated() {
@@ -39,9 +43,6 @@ public enum ClusterName {
                 }
             guard isAllowed else { throw .character(scalar, position: position) }
         }
-        let small = name.lowercased()
-        let isHex = small.utf8.count >= 16 && small.utf8.allSatisfy { Character(Unicode.Scalar($0)).isHexDigit }
-        guard !isHex, !small.hasPrefix("huldac1"), !small.hasPrefix("hulda1") else { throw .identity }
     }
 
     /// Whether the name of another cluster can stand behind an `@`, for people to read and type.
