@@ -52,6 +52,7 @@ struct DurableFileTests {
             }
             // A key that came back from elsewhere: what the cut left is a secret of nobody.
             try Data(repeating: 1, count: 32).write(to: URL(fileURLWithPath: path))
+            chmod(path, 0o600)
             try Data(repeating: 7, count: 32).write(to: URL(fileURLWithPath: folder + "/.server.key.new"))
             _ = try KeyFile.loadOrCreate(path, count: 32, entropy: &entropy).count
             #expect(try names(folder) == ["server.key"])
