@@ -112,7 +112,8 @@ struct ServerCopyTests {
             server: server.publicKey, expiry: now.seconds + 86_400, cluster: cluster)
         let descriptor = try ServerDescriptor(
             certificate: certificate, sequence: 1, expiry: now.seconds + 3600,
-            linkKey: X25519PrivateKey(&entropy).publicKey, tcp: address, udp: address, roles: [.relay], mixKeys: [],
+            linkKey: X25519PrivateKey(&entropy).publicKey, tcp: address, udp: address, roles: [.relay],
+            mixKeys: [MixKeyEntry(epoch: now.epoch, key: X25519PrivateKey(&entropy).publicKey)],
             software: "", key: server)
         var watch = CopyWatch()
         #expect(watch.saw(descriptor, now).count == 1)
