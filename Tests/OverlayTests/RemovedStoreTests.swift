@@ -41,7 +41,7 @@ struct RemovedStoreTests {
             ["id", "new", "--fast-passphrase", "--bootstrap", folder.path + "/list"], environment: environment)
         try #require(made.status == 0, "\(made.errors)")
         let agent = try Running(["inbox", "--follow"], environment: environment)
-        #expect(try agent.says("trying on"))
+        #expect(try agent.says("trying again"))
         try FileManager.default.removeItem(atPath: folder.path + "/agent/store")
         #expect(try agent.end(within: 60) == 74, "\(agent.errors)")
         #expect(agent.errors.contains("was removed or replaced while it was in use"), "\(agent.errors)")
