@@ -211,6 +211,8 @@ struct Outbox: Sendable {
         open.values.filter { $0.nextAttempt <= now }.sorted {
             // What waits for its first tries goes in the order in which it was written, repetitions as they came due.
             if $0.urgency != $1.urgency { return $0.urgency < $1.urgency }
+            // What the user writes now goes before what earlier runs left.
+            if $0.isNew != $1.isNew { return $0.isNew }
             if $0.urgency == .repetition, $0.nextAttempt != $1.nextAttempt { return $0.nextAttempt < $1.nextAttempt }
             return $0.number < $1.number
         }

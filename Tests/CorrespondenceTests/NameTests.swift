@@ -158,6 +158,15 @@ import Wire
         try world.start(agent: 0)
     }
 
+    /// So many commands of a few seconds each: what one has no time for the next ones do.
+    private static func visit(_ world: inout World, times: Int) throws {
+        for _ in 0..<times {
+            try world.start(agent: 1)
+            try world.run(seconds: 3)
+            try NameTests.end(&world, 1)
+        }
+    }
+
     private static let midnight = (World.noon.epoch + 1) * 86_400
 
     @Test("a name that is taken late in the evening by an agent that ends at once resolves after midnight")
@@ -182,9 +191,7 @@ import Wire
         world.kill(agent: 1)
         #expect(try NameTests.resolve(&world, "bob", at: 1).report?.id == world.agents[1].id)
         try NameTests.pass(&world, after: 3600)
-        try world.start(agent: 1)
-        try world.run(seconds: 3)
-        try NameTests.end(&world, 1)
+        try NameTests.visit(&world, times: 4)
         #expect(try NameTests.resolve(&world, "bob", at: 1).report?.id == world.agents[1].id)
     }
 
@@ -242,9 +249,7 @@ import Wire
         #expect(try world.run(seconds: 60) { $0.agents[1].registered.count == 1 })
         world.kill(agent: 1)
         try world.run(seconds: 60)
-        try world.start(agent: 1)
-        try world.run(seconds: 2)
-        try NameTests.end(&world, 1)
+        try NameTests.visit(&world, times: 4)
         try NameTests.pass(&world, after: 600)
         try world.resolve(0, world.agents[1].id)
         #expect(try world.run(seconds: 60) { $0.agents[0].resolved.count == 1 }, "\(world.agents[0].failed)")

@@ -43,12 +43,12 @@ import Wire
         world.kill(1)
         for number in 0..<400 { try world.send(0, to: 1, "\(number)") }
         try world.run(seconds: 60)
-        for _ in 0..<2 {
+        for round in 0..<2 {
             let count = world.agents[0].accepted.count
             try world.send(0, to: 2, "something else")
             #expect(try world.run(seconds: 6) { $0.agents[0].accepted.count == count + 1 })
-            #expect(try world.run(seconds: 4) { $0.agents[0].core?.isIdle == true })
-            // The next run does no worse.
+            // A run does not wait for what earlier ones left, if that is much. The next run does no worse.
+            if round > 0 { #expect(try world.run(seconds: 4) { $0.agents[0].core?.isIdle == true }) }
             world.kill(agent: 0)
             try world.start(agent: 0)
         }
