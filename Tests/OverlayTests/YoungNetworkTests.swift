@@ -15,7 +15,11 @@ import Testing
             try nodes[right].peer(nodes[left])
         }
         for (left, right) in [(0, 1), (0, 2), (1, 2)] { try connect(left, right) }
-        try nodes[0].wait("three clusters") { $0.clusters.count { $0.servers == 1 } >= 3 }
+        for number in 1...2 {
+            try nodes[0].wait("cluster \(number)") { map in
+                map.clusters.contains { $0.name == "young-\(number)" && $0.servers == 1 }
+            }
+        }
 
         let folder = try Folder()
         let list = folder.path + "/list"
@@ -37,7 +41,11 @@ import Testing
         #expect(few.status == 0 && few.text.split(separator: "\n").count == 4, "\(few.text) \(few.errors)")
 
         for newcomer in [3, 4] { for root in [0, 1] { try connect(root, newcomer) } }
-        try nodes[0].wait("five clusters") { $0.clusters.count { $0.servers == 1 } >= 5 }
+        for number in 3...4 {
+            try nodes[0].wait("cluster \(number)") { map in
+                map.clusters.contains { $0.name == "young-\(number)" && $0.servers == 1 }
+            }
+        }
         let begin = Date()
         var last: Program.Output?
         while Date().timeIntervalSince(begin) < 60 {
