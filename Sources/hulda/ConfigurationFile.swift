@@ -2,6 +2,7 @@ import FoundationEssentials
 import Glibc
 import Node
 import TOMLKit
+import Terminal
 import Transport
 
 /// `node.toml`: reading with errors that name the option and its line, and writing.
@@ -82,7 +83,7 @@ enum ConfigurationFile {
         for name in table.keys.sorted() {
             let line = line(of: name, in: text)
             guard let option = NodeOption.all.first(where: { $0.name == name }) else {
-                throw Wrong(text: "there is no option \(VisibleText.of(name))", line: line)
+                throw Wrong(text: "there is no option \(name.shown)", line: line)
             }
             let types: Set<TOMLType> =
                 switch option.sample {
@@ -115,7 +116,7 @@ enum ConfigurationFile {
             Wrong(
                 text: "the option \(context.codingPath.map(\.stringValue).joined(separator: ".")) has the wrong type")
         case let error as UnexpectedKeysError:
-            Wrong(text: "there is no option \(VisibleText.of(error.keys.keys.sorted().joined(separator: ", ")))")
+            Wrong(text: "there is no option \(error.keys.keys.sorted().joined(separator: ", ").shown)")
         default: Wrong(text: "\(error)")
         }
     }

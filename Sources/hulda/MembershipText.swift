@@ -2,6 +2,7 @@ import Federation
 import FoundationEssentials
 import Primitives
 import Records
+import Terminal
 
 /// Proofs of membership in words.
 enum MembershipText {
@@ -26,7 +27,7 @@ enum MembershipText {
         }
         lines.append("Signed by clusters:")
         lines += proof.roots.map { root in
-            let name = known?.names[root.clusterID].map { "  on your list: \(VisibleText.of($0))" } ?? ""
+            let name = known?.names[root.clusterID].map { "  on your list: \($0.shown)" } ?? ""
             return "  \(root.clusterID.bytes.hex)\(name)"
         }
         lines.append(
@@ -75,7 +76,7 @@ enum MembershipText {
     }
 
     private static func name(_ proof: SnapshotMembership) -> String {
-        proof.cluster.map { " (calls itself \(VisibleText.of($0.name)))" } ?? ""
+        proof.cluster.map { " (calls itself \($0.name.shown))" } ?? ""
     }
 
     /// An epoch as a date; all that can be written are within the calendar's bounds.

@@ -3,6 +3,7 @@ import FoundationEssentials
 import NIOPosix
 import Node
 import Records
+import Terminal
 import Transport
 
 /// Asks a running node over its socket.
@@ -79,7 +80,7 @@ struct NodeClient {
     }
 
     private static func failure(_ refusal: MembershipRefusal, _ question: String) -> Failure {
-        let name = VisibleText.of(question)
+        let name = question.shown
         return switch refusal {
         case .noSnapshot:
             Failure(

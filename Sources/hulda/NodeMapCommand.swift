@@ -58,7 +58,7 @@ extension NodeCommand {
                 let map = try await NodeClient(try ConfigurationFile.read(config.path)).map(matching: cluster)
                 guard !map.clusters.isEmpty || cluster.isEmpty else {
                     throw Failure(
-                        "no cluster of the map has a name or ID that begins with \(VisibleText.of(cluster))",
+                        "no cluster of the map has a name or ID that begins with \(cluster.shown)",
                         next: "See all with: hulda node map", code: SysExit.noHost)
                 }
                 output.print(map) { dot ? MapText.dot(map.graph) : MapText.table(map) }
@@ -89,7 +89,7 @@ enum MapText {
         let names = names(map.graph)
         let rows = map.clusters.map { cluster in
             [
-                VisibleText.of(cluster.name), String(cluster.id.prefix(16)), cluster.standing.rawValue,
+                cluster.name.shown, String(cluster.id.prefix(16)), cluster.standing.rawValue,
                 "\(cluster.servers)", "\(cluster.peers.count)",
             ]
         }
@@ -115,7 +115,7 @@ enum MapText {
         guard let contact else { return "this server" }
         let time = contact.seconds.map(StatusText.duration)
         if contact.isLinked { return "link up\(time.map { " \($0)" } ?? "")" }
-        let failure = contact.failure.map { ": \(VisibleText.of($0))" } ?? ""
+        let failure = contact.failure.map { ": \($0.shown)" } ?? ""
         return time.map { "link down \($0)\(failure)" } ?? "no link\(failure)"
     }
 
@@ -129,7 +129,7 @@ enum MapText {
                 case .refused: ", style=\"rounded,dashed\", color=gray, fontcolor=gray"
                 }
             // A visible text has no control characters; quotes and backslashes are all that is left to escape.
-            let name = VisibleText.of(cluster.name).flatMap { $0 == "\"" || $0 == "\\" ? ["\\", $0] : [$0] }
+            let name = cluster.name.shown.flatMap { $0 == "\"" || $0 == "\\" ? ["\\", $0] : [$0] }
             let short = cluster.id.prefix(16)
             lines.append("  \"\(short)\" [label=\"\(String(name))\\n\(short)\"\(style)];")
         }
@@ -145,14 +145,7 @@ enum MapText {
 
     private static func names(_ graph: MapGraph) -> [String: String] {
         Dictionary(
-            graph.clusters.map { (String($0.id.prefix(16)), VisibleText.of($0.name)) },
+            graph.clusters.map { (String($0.id.prefix(16)), $0.name.shown) },
             uniquingKeysWith: { first, _ in first })
-    }
-}
-
-/// Text that others wrote, within a line: see ForeignText, which may be used directly.
-enum VisibleText {
-    static func of(_ text: String) -> String {
-        text.shown
     }
 }

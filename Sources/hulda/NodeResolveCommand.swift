@@ -2,6 +2,7 @@ import ArgumentParser
 import Directory
 import Node
 import Records
+import Terminal
 
 extension NodeCommand {
     struct Resolve: AsyncParsableCommand {
@@ -126,6 +127,6 @@ enum ResolutionText {
     }
 
     private static func name(_ place: NodeResolution.Place) -> String {
-        place.clusterName.map(VisibleText.of) ?? place.cluster.map { String($0.prefix(16)) } ?? "not on the map"
+        place.clusterName.map(\.shown) ?? place.cluster.map { String($0.prefix(16)) } ?? "not on the map"
     }
 }

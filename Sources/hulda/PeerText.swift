@@ -2,6 +2,7 @@ import Federation
 import FoundationEssentials
 import Node
 import Records
+import Terminal
 import Transport
 
 /// The file of added peers.
@@ -50,7 +51,7 @@ enum PeerChoice {
         let fits = matches(question, peers)
         let added = fits.filter(\.isAdded)
         if added.count == 1, let one = added.first { return one }
-        let shown = VisibleText.of(question)
+        let shown = question.shown
         guard added.isEmpty else {
             let names = added.prefix(8).map { "\(PeerList.title($0)) at \($0.address)" }.joined(separator: ", ")
             throw Failure(
@@ -91,14 +92,14 @@ enum PeerList {
         }
         let rows = known.peers.map { peer in
             [
-                cut(peer.name.map(VisibleText.of) ?? "?", 16), String(peer.cluster.prefix(12)), peer.address,
+                cut(peer.name.map(\.shown) ?? "?", 16), String(peer.cluster.prefix(12)), peer.address,
                 link(peer.contact), endorsed(peer),
             ]
         }
         var lines = StatusText.columns([["name", "cluster ID", "address", "link", "endorsed"]] + rows)
         lines += known.peers.compactMap { peer in
             guard peer.contact?.isLinked == false, let failure = peer.contact?.failure else { return nil }
-            return "\(title(peer)): \(VisibleText.of(failure))"
+            return "\(title(peer)): \(failure.shown)"
         }
         return lines.joined(separator: "\n")
     }
@@ -106,7 +107,7 @@ enum PeerList {
     /// What a peer is called in a sentence.
     static func title(_ peer: NodePeers.Peer) -> String {
         let short = String(peer.cluster.prefix(12))
-        return peer.name.map { "\(VisibleText.of($0)) (\(short))" } ?? "cluster \(short)"
+        return peer.name.map { "\($0.shown) (\(short))" } ?? "cluster \(short)"
     }
 
     private static func link(_ contact: NodePeers.Contact?) -> String {

@@ -1,6 +1,7 @@
 import Agent
 import ArgumentParser
 import Correspondence
+import Federation
 import Glibc
 import Primitives
 
@@ -78,7 +79,7 @@ struct SendCommand: AsyncParsableCommand {
                     }
                     if case .mapTooSmall(let clusters) = reason {
                         throw Failure(
-                            "the network has \(clusters) of 5 clusters: a path needs servers of 5; "
+                            "the network has \(clusters) of the \(MapView.pathClusters) clusters that a path needs; "
                                 + "the message is kept in the outbox",
                             next: "It goes out with the next command when more clusters have joined.",
                             code: SysExit.temporary)

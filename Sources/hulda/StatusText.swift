@@ -49,7 +49,7 @@ enum StatusText {
         var sections = [
             (
                 "server",
-                "\(VisibleText.of(server.clusterName)), \(server.listen), \(server.software), "
+                "\(server.clusterName.shown), \(server.listen), \(server.software), "
                     + "up \(duration(server.uptimeSeconds)), \(server.residentKiB / 1024) MiB, epoch \(server.epoch)"
             ),
             (

@@ -1,4 +1,5 @@
 import Node
+import Terminal
 
 /// Who vouches for the network that a node was shown, in words.
 enum ViewText {
@@ -14,6 +15,6 @@ enum ViewText {
         }
         let answered = counts.isEmpty ? ": no server to begin with" : "; answered: " + counts.joined(separator: ", ")
         return (view.isTrusted ? "trusted" : "not trusted") + answered
-            + view.alarms.map { "; ALARM \(VisibleText.of($0.detail))" }.joined()
+            + view.alarms.map { "; ALARM \($0.detail.shown)" }.joined()
     }
 }
