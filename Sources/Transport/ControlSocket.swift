@@ -109,22 +109,20 @@ public enum ControlSocket {
         do {
             let place = try SocketPlace(path)
             defer { place.close() }
-            // At once, on the loop: who is asked may close before another turn of it.
-            let peer: PeerCredentials
-            (channel, peer) = try await ClientBootstrap(group: loop)
+            let (socket, peer) = try PeerCredentials.connect(to: place.path)
+            guard [0, geteuid(), SocketPlace.owner(path)].contains(peer.uid) else {
+                Glibc.close(socket)
+                throw Foreign(uid: peer.uid)
+            }
+            channel = try await ClientBootstrap(group: loop)
                 .channelInitializer { channel in
                     channel.eventLoop.makeCompletedFuture {
                         try channel.pipeline.syncOperations.addHandler(
                             LineHandler(limit: answerLimit) { line, _ in promise.succeed(line) })
                     }
                 }
-                .connect(unixDomainSocketPath: place.path)
-                .flatMap { connected in PeerCredentials.of(connected).map { credentials in (connected, credentials) } }
+                .withConnectedSocket(socket)
                 .get()
-            guard [0, geteuid(), SocketPlace.owner(path)].contains(peer.uid) else {
-                channel.close(promise: nil)
-                throw Foreign(uid: peer.uid)
-            }
         } catch {
             promise.fail(error)
             throw error

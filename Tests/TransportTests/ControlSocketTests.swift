@@ -151,16 +151,17 @@ struct ControlSocketTests {
 
         let impostor = try asStranger(
             """
-            import socket, sys
+            import signal, socket, sys
+            signal.alarm(60)
             s = socket.socket(socket.AF_UNIX)
             s.bind(sys.argv[1])
             s.listen()
-            while True:
-                c = s.accept()[0]
-                c.send(b"{}\\n")
-                c.close()
+            c = s.accept()[0]
+            c.send(b"{}\\n")
+            c.close()
             """, path)
-        defer { impostor.terminate() }
+        // A process that lived on would keep the tests' output open.
+        defer { kill(impostor.processIdentifier, SIGKILL) }
         for _ in 0..<500 where !FileManager.default.fileExists(atPath: path) {
             try await Task.sleep(for: .milliseconds(10))
         }
