@@ -19,7 +19,7 @@ public final class Environment: Sendable {
     nonisolated(unsafe) private let handle: OpaquePointer
     private let tables: [Table: MDB_dbi]
     private let lock: DirectoryLock?
-    private let path: String
+    let path: String
     /// Whether the file says that nothing was written after what is in it (``settle()``).
     private let isSettled = Mutex(true)
     /// Whether the store is new or was salvaged, until ``acknowledgeOrigin()``.

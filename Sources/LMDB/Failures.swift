@@ -7,6 +7,17 @@ func check(_ status: Int32) throws(StorageError) {
     guard status == 0 else { throw StorageError(lmdb: status) }
 }
 
+/// Ends a transaction whose data file lies on the file system of `path`.
+///
+/// LMDB answers a write that was cut short with `EIO`, and a disk that becomes full within a write cuts it short.
+func endTransaction(_ transaction: OpaquePointer, in path: String) throws(StorageError) {
+    let status = mdb_txn_commit(transaction)
+    guard status == EIO else { return try check(status) }
+    var room = statvfs()
+    guard statvfs(path, &room) == 0, room.f_bavail == 0 else { throw StorageError(lmdb: status) }
+    throw .full
+}
+
 extension StorageError {
     /// What LMDB answered; positive numbers are the system's.
     init(lmdb status: Int32) {

@@ -143,6 +143,6 @@ final class FreshStore {
         pending = (0, 0)
         guard let open = transaction else { return }
         transaction = nil
-        try check(mdb_txn_commit(open))
+        try endTransaction(open, in: folder)
     }
 }

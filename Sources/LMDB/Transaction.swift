@@ -28,7 +28,7 @@ public struct Transaction: ~Copyable, KeyValueStore {
     public consuming func commit() throws(StorageError) {
         if let failure { throw failure }
         guard let handle = handle.take() else { return }
-        try check(mdb_txn_commit(handle))
+        try endTransaction(handle, in: environment.path)
         guard environment.isInPlace else { throw .unavailable(Environment.removal) }
     }
 

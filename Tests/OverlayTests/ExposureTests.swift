@@ -134,9 +134,6 @@ import Testing
         let output = try Program.run(
             ["sh", "-c", script, "sh", Program.path, node], environment: ["TMPDIR": temporary], program: "/usr/bin/env")
         let lines = output.text.split(separator: "\n").map(String.init)
-        try #require(lines.count == 5, "\(output.text) \(output.errors)")
-        #expect(
-            lines[0].hasPrefix("not usable: 1 of the 5 clusters")
-                && Array(lines[1...]) == ["0", "node.sock", "rc 0", "0"], "\(output.text)")
+        #expect(lines == ["1", "0", "node.sock", "rc 0", "0"], "\(output.text) \(output.errors)")
     }
 }
