@@ -45,7 +45,7 @@ struct ExchangeTests {
 
     @Test("an agent hears when its map is whole: the first time, of what came since, and of nothing new")
     func whole() throws {
-        var network = try pair(219, servers: 300, renewed: 0, new: 0, configuration: MapConfiguration())
+        var network = try pair(219, servers: 200, renewed: 0, new: 0, configuration: MapConfiguration())
         var configuration = MapConfiguration()
         configuration.isAgent = true
         let agent = try network.addNode(roots: [TestCluster(0).id], configuration: configuration)
