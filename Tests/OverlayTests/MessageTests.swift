@@ -62,7 +62,7 @@ import Testing
         let words = ["node", "resolve", nobody.id, "--config", overlay.configuration(1)]
         let output = try Program.run(words)
         #expect(output.status == 68 && output.text.contains("6: 6 signed that they have none"), "\(output.text)")
-        #expect(output.errors.contains("nobody publishes this ID now"))
+        #expect(output.errors.contains("nobody publishes this ID today"))
         let mistyped = ["node", "resolve", nobody.id + "q", "--config", overlay.configuration(1)]
         #expect(try Program.run(mistyped).status == 64)
         try alice.run("send", nobody.id, "hello?", expect: 68)

@@ -15,7 +15,7 @@ import Transport
         var words = ["sh", "-c", text, "sh", Program.path, node]
         if let user {
             for path in [folder.path, node] { chown(path, user, user) }
-            for name in try FileManager.default.contentsOfDirectory(atPath: node) {
+            for name in try FileManager.default.subpathsOfDirectory(atPath: node) {
                 chown("\(node)/\(name)", user, user)
             }
             words = ["setpriv", "--reuid=\(user)", "--regid=\(user)", "--clear-groups"] + words
@@ -66,20 +66,19 @@ import Transport
             kill $p; wait $p; echo "rc $?"
             """, address: "127.0.152.1", as: geteuid() == 0 ? user : nil)
         let lines = output.text.split(separator: "\n").map(String.init)
-        try #require(lines.count == 4, "\(output.text) \(output.errors)")
-        #expect(
-            lines[0] == "0" && lines[1] == "read 1" && lines[2].hasPrefix("not usable: 1 of the 5 ")
-                && lines[3] == "rc 0")
+        #expect(lines == ["0", "read 1", "1", "rc 0"], "\(output.text) \(output.errors)")
     }
 
     @Test("with too few descriptors every command says how many it needs and exits 71; with enough it works")
     func descriptors() throws {
         let needed = FileDescriptors.needed
+        // Beside those that whoever runs the tests has left open for their children.
+        let enough = needed + 64
         let (output, _) = try script(
             """
             cd "$2"
             # Not ulimit: the shell needs descriptors itself for what it redirects.
-            for limit in 8 12 16 20 24 32 40 \(needed) \(needed + 8) \(needed + 30); do
+            for limit in 8 12 16 20 24 32 40 \(needed) \(enough); do
                 limited="prlimit --nofile=$limit:$limit"
                 timeout --preserve-status 3 $limited "$1" node run --config node.toml 2>log; echo "run $limit $?"
                 grep -c "needs: \(needed)" log
@@ -95,10 +94,8 @@ import Transport
             #expect(lines.contains("help \(limit) 0"), "\(limit)")
         }
         #expect(lines.count { $0 == "1" } == 8, "\(output.text)")
-        for limit in [needed + 8, needed + 30] {
-            // There is no identity, which is another matter.
-            #expect(lines.contains("run \(limit) 0") && lines.contains("send \(limit) 66"), "\(limit): \(output.text)")
-        }
+        // There is no identity, which is another matter.
+        #expect(lines.contains("run \(enough) 0") && lines.contains("send \(enough) 66"), "\(output.text)")
         #expect(lines.contains("soft 20 66"), "\(output.text)")
     }
 
@@ -129,7 +126,8 @@ import Transport
         let lines = output.text.split(separator: "\n").map(String.init)
         try #require(lines.count == 2, "\(output.text) \(output.errors)")
         #expect(lines[1] == "rc 0")
-        let status = try JSONDecoder().decode(Statement.self, from: Data(lines[0].utf8))
+        struct Counted: Decodable { let counters: [String: Int] }
+        let status = try JSONDecoder().decode(Counted.self, from: Data(lines[0].utf8))
         // Every 200 ms one of the queue was tried: without a pause it would be some thousands a second.
         let refused = status.counters["link.failed.overloaded", default: 0]
         #expect((1...100).contains(refused), "\(status.counters)")
