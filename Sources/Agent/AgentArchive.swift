@@ -11,11 +11,14 @@ import Wire
 /// Reads the state of one moment, that of the other process's last commit. Nothing is connected.
 public struct AgentArchive: Sendable {
     private let store: SealedStore
+    /// By whom the stored map was admitted: read without it, no cluster of the map counts.
+    private let bootstrap: BootstrapList
 
     /// - Throws: ``AgentFailure/wrongPassphrase`` and its kind; never ``AgentFailure/inUse(directory:)``.
     public init(directory: String, unlock: Unlock) throws(AgentFailure) {
         let files = AgentFiles(directory: directory)
         let master = try files.readIdentity().master(unlock)
+        bootstrap = try AgentFiles.bootstrap(files.bootstrapPath)
         let environment = try files.openStoreForReading()
         do throws(StorageError) { store = try SealedStore(environment, master: master) } catch {
             if case .corrupt(let reason) = error { throw .damaged(reason) }
@@ -43,7 +46,7 @@ public struct AgentArchive: Sendable {
             // The cores are read from, and what their start writes goes into a copy in memory alone.
             var copy = store
             let map = try MapCore(
-                configuration: configuration, admission: Admission(bootstrap: BootstrapList(links: [])), now: now,
+                configuration: configuration, admission: Admission(bootstrap: bootstrap), now: now,
                 store: copy)
             let core = try AgentCore(
                 identity: identity, configuration: AgentConfiguration(), now: now, store: &copy)

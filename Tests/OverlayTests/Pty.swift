@@ -8,6 +8,8 @@ final class Pty: @unchecked Sendable {
     /// Everything that was printed.
     private(set) var text = ""
     private var bytes: [UInt8] = []
+    /// How many of them are before the end of what was awaited last.
+    private var awaited = 0
     /// POSIX_SPAWN_SETSID, which the C library declares for GNU sources only.
     private static let leadsSession: Int16 = 0x80
 
@@ -54,11 +56,18 @@ final class Pty: @unchecked Sendable {
 
     /// Reads until `sign` has been printed after what was awaited before.
     func expect(_ sign: String, within seconds: Double = 30) throws {
-        try #require(read(until: { $0.contains(sign) }, seconds), "\(sign) did not come: \(text)")
+        let wanted = Array(sign.utf8)
+        func end() -> Int? {
+            guard bytes.count >= awaited + wanted.count else { return nil }
+            return (awaited...bytes.count - wanted.count).first { bytes[$0..<$0 + wanted.count] == wanted[...] }
+                .map { $0 + wanted.count }
+        }
+        try #require(read(until: { _ in end() != nil }, seconds), "\(sign) did not come: \(text)")
+        awaited = end() ?? awaited
     }
 
     /// Forgets what was printed, so that the next ``expect(_:within:)`` waits for new text.
-    func forget() { (bytes, text) = ([], "") }
+    func forget() { (bytes, text, awaited) = ([], "", 0) }
 
     /// The exit code, negative for a signal.
     func end(within seconds: Double = 30) throws -> Int32 {

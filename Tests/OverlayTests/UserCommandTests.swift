@@ -27,7 +27,8 @@ import Testing
             #expect(output.status == 0 && output.text.hasPrefix(id), "\(text): \(output.errors)")
         }
         for (text, place) in [
-            ("hulda:\(id)?%%%=&&&==#frag", "73"), ("hulda:\(id)#frag", ""), ("Hulda1" + id.dropFirst(6), ""),
+            ("hulda:\(id)?%%%=&&&==#frag", "73"), ("hulda:\(id)#frag", "character 66"),
+            ("Hulda1" + id.dropFirst(6), "mixes capital and small letters"),
         ] {
             let output = try Program.run(["id", "show", text])
             #expect(output.status == 64 && output.errors.contains(place), "\(text): \(output.errors)")
