@@ -171,8 +171,11 @@ struct PeerReport: Encodable {
         if endorsesBack {
             lines.append("The other side has added this cluster as well\(endorsed ? ": the peering is mutual." : ".")")
         } else {
-            let state = running ? "The other side has not added this cluster, as far as this server knows. " : ""
-            lines.append("\(state)Next: the other operator adds your link:\n\(own)")
+            let state =
+                running
+                ? "This server has not heard that the other side has added this cluster; hulda node peer list shows it.\n"
+                : ""
+            lines.append("\(state)Next, if it has not: the other operator adds your link:\n\(own)")
         }
         return lines.joined(separator: "\n")
     }
