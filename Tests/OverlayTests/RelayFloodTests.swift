@@ -82,7 +82,10 @@ import Wire
         let overlay = try Overlay(clusters: 5, network: 176)
         let greedy = try await Stranger(overlay)
         let links = RelayFloodTests.isFull ? 5000 : 30
-        for _ in 0..<5 { greedy.send(.claim, secret()) }
+        for _ in 0..<4 { greedy.send(.claim, secret()) }
+        // Before the fifth: the end of a link may overtake answers that the peer has not read.
+        try await greedy.wait { try await greedy.count(of: .claimed) == 4 }
+        greedy.send(.claim, secret())
         try await greedy.wait { try await greedy.isClosed }
         #expect(try await greedy.count(of: .claimed) == 4)
         let status = try overlay.status(1)
